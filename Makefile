@@ -1,0 +1,45 @@
+# Needs Python 3.11 or newer, git and make. Everything else is installed into .venv, or built once
+# into ~/.cache/mwaa-on-eks.
+
+PYTHON ?= python3
+VENV := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help up preview down test lint
+
+help:
+	@echo "make up        bring the platform up on this machine"
+	@echo "make preview   show what 'make up' would change"
+	@echo "make down      destroy it and leave nothing"
+	@echo "make test      run the tests"
+	@echo "make lint      check format, style and types"
+
+up preview down: $(INSTALLED)
+	@$(VENV)/python -m sandbox $@
+
+test: $(INSTALLED)
+	@$(VENV)/python -m sandbox build
+	@$(VENV)/pytest
+
+lint: $(INSTALLED)
+	@$(VENV)/ruff format --check .
+	@$(VENV)/ruff check .
+	@$(VENV)/mypy .
+
+$(INSTALLED): uv.lock
+	@test -x $(VENV)/uv || { \
+	    $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	        echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.13 ..." >&2; \
+	        exit 1; \
+	    }; \
+	    $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	        echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	        exit 1; \
+	    }; \
+	    echo "installing Python packages into .venv"; \
+	    $(PYTHON) -m venv .venv && \
+	    $(VENV)/python -m pip install --quiet --disable-pip-version-check \
+	        "$$(sed -n 's/.*"\(uv==[0-9.]*\)".*/\1/p' pyproject.toml)"; \
+	}
+	@UV_PROJECT_ENVIRONMENT=.venv $(VENV)/uv sync --locked --quiet
+	@touch $@

@@ -1,0 +1,276 @@
+"""Amazon MWAA next to an Amazon EKS cluster that runs its jobs: the whole, top to bottom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+
+from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
+from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
+from components.availability_zones import first_availability_zones
+from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
+from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
+from components.dag_bucket import DagBucket, DagBucketArgs
+from components.eks_cluster import EksCluster, EksClusterArgs
+from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from components.job_namespace import (
+    JOB_VIEWER_RULES,
+    POD_OPERATOR_RULES,
+    JobNamespace,
+    JobNamespaceArgs,
+    Quota,
+)
+from components.network import Network, NetworkArgs
+from components.private_bucket import PrivateBucket, PrivateBucketArgs
+from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
+from settings import Settings
+
+settings = Settings.load(pulumi.Config())
+name, account = settings.name, settings.account
+
+aws_provider = aws.Provider(
+    "aws",
+    region=account.region,
+    allowed_account_ids=[account.id],
+    default_tags={"tags": settings.tags},
+)
+in_aws = pulumi.ResourceOptions(providers=[aws_provider])
+
+encryption_key = EncryptionKey(
+    "platform",
+    EncryptionKeyArgs(
+        alias_name=name,
+        account_id=account.id,
+        region=account.region,
+        partition=settings.partition,
+        deletion_window_days=settings.key_deletion_window_days,
+    ),
+    opts=in_aws,
+)
+
+network = Network(
+    "platform",
+    NetworkArgs(
+        cidr_block=settings.network.cidr_block,
+        availability_zones=settings.network.availability_zones
+        or first_availability_zones(settings.network.zones, aws_provider),
+        nat=settings.network.nat,
+        interface_endpoints=settings.network.interface_endpoints,
+        kms_key_arn=encryption_key.arn,
+        log_retention_days=account.log_retention_days,
+        account_id=account.id,
+        region=account.region,
+        partition=settings.partition,
+    ),
+    opts=in_aws,
+)
+
+dag_bucket = DagBucket(
+    "dags",
+    DagBucketArgs(
+        bucket_name=settings.dag_bucket_name,
+        kms_key_arn=encryption_key.arn,
+        force_destroy=account.force_destroy,
+        noncurrent_version_days=90,
+        source=Path("dags"),
+        upload=settings.airflow.dag_delivery == "pulumi",
+    ),
+    opts=in_aws,
+)
+
+airflow = AirflowEnvironment(
+    "airflow",
+    AirflowEnvironmentArgs(
+        environment_name=name,
+        airflow_version=settings.airflow.version,
+        environment_class=settings.airflow.environment_class,
+        min_workers=settings.airflow.min_workers,
+        max_workers=settings.airflow.max_workers,
+        schedulers=settings.airflow.schedulers,
+        min_webservers=settings.airflow.min_webservers,
+        max_webservers=settings.airflow.max_webservers,
+        webserver_access_mode=settings.airflow.webserver_access,
+        weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
+        log_level=settings.airflow.log_level,
+        log_retention_days=account.log_retention_days,
+        options=settings.airflow.options,
+        vpc_id=network.vpc_id,
+        subnet_ids=network.private_subnet_ids,
+        bucket_arn=dag_bucket.arn,
+        requirements_key=dag_bucket.requirements_key,
+        requirements_version=dag_bucket.requirements_version,
+        kms_key_arn=encryption_key.arn,
+        secrets_prefix=settings.secrets_prefix,
+        account_id=account.id,
+        region=account.region,
+        partition=settings.partition,
+    ),
+    opts=in_aws,
+)
+
+cluster = EksCluster(
+    "cluster",
+    EksClusterArgs(
+        cluster_name=name,
+        kubernetes_version=settings.cluster.kubernetes_version,
+        authentication_mode=settings.cluster.authentication_mode,
+        vpc_id=network.vpc_id,
+        subnet_ids=network.private_subnet_ids,
+        public_access_cidrs=settings.cluster.public_access_cidrs,
+        admin_principal_arns=settings.cluster.admin_principal_arns,
+        viewer_principal_arns=settings.cluster.viewer_principal_arns,
+        instance_types=settings.cluster.instance_types,
+        ami_type=settings.cluster.ami_type,
+        node_min=settings.cluster.node_min,
+        node_max=settings.cluster.node_max,
+        node_disk_gib=settings.cluster.node_disk_gib,
+        deletion_protection=settings.cluster.deletion_protection,
+        kms_key_arn=encryption_key.arn,
+        log_retention_days=account.log_retention_days,
+        tags=settings.tags,
+        account_id=account.id,
+        region=account.region,
+        partition=settings.partition,
+    ),
+    opts=in_aws,
+)
+in_cluster = pulumi.ResourceOptions(providers=[aws_provider, cluster.kubernetes_provider])
+
+addons = ClusterAddons(
+    "addons",
+    ClusterAddonsArgs(
+        cluster_name=cluster.name,
+        cluster_arn=cluster.arn,
+        account_id=account.id,
+        partition=settings.partition,
+    ),
+    opts=in_cluster,
+)
+# A namespace cannot end while metrics-server, an add-on, is gone and its API still announced
+# (kubernetes/kubernetes #83332).
+in_ready_cluster = pulumi.ResourceOptions(
+    providers=[aws_provider, cluster.kubernetes_provider], depends_on=[addons]
+)
+
+ClusterAutoscaler(
+    "autoscaler",
+    ClusterAutoscalerArgs(
+        cluster_name=name,
+        cluster=cluster.name,
+        kubernetes_version=settings.cluster.kubernetes_version,
+        account_id=account.id,
+        region=account.region,
+        partition=settings.partition,
+    ),
+    opts=in_cluster,
+)
+
+pod_namespace = JobNamespace(
+    "pods",
+    JobNamespaceArgs(
+        namespace=settings.airflow.pod_namespace,
+        pod_security="restricted",
+        group=settings.airflow_group,
+        rules=POD_OPERATOR_RULES,
+        quota=Quota(**settings.airflow.pod_quota.model_dump()),
+        allow_within_namespace=False,
+    ),
+    opts=in_ready_cluster,
+)
+
+job_bucket = PrivateBucket(
+    "jobs",
+    PrivateBucketArgs(
+        bucket_name=settings.job_bucket_name,
+        kms_key_arn=encryption_key.arn,
+        force_destroy=account.force_destroy,
+        noncurrent_version_days=30,
+    ),
+    opts=in_aws,
+)
+
+spark_namespaces = {
+    team.name: JobNamespace(
+        f"spark-{team.name}",
+        JobNamespaceArgs(
+            namespace=team.namespace,
+            pod_security="baseline",  # EMR's own pods do not meet "restricted"
+            group=settings.team_group(team.name),
+            rules=JOB_VIEWER_RULES,
+            quota=Quota(cpu=team.cpu, memory=team.memory, pods=team.pods),
+            allow_within_namespace=True,
+        ),
+        opts=in_ready_cluster,
+    )
+    for team in settings.spark.teams
+}
+
+virtual_clusters = {
+    team: VirtualCluster(
+        team,
+        VirtualClusterArgs(
+            virtual_cluster_name=settings.virtual_cluster_name(team),
+            team=team,
+            cluster_name=addons.ready,
+            cluster_arn=cluster.arn,
+            namespace=namespace.namespace,
+            bucket_name=job_bucket.name,
+            bucket_arn=job_bucket.arn,
+            kms_key_arn=encryption_key.arn,
+            log_retention_days=account.log_retention_days,
+            account_id=account.id,
+            region=account.region,
+            partition=settings.partition,
+        ),
+        opts=in_aws,
+    )
+    for team, namespace in spark_namespaces.items()
+}
+
+AirflowAccess(
+    "airflow",
+    AirflowAccessArgs(
+        execution_role_name=airflow.execution_role_name,
+        execution_role_arn=airflow.execution_role_arn,
+        execution_role_unique_id=airflow.execution_role_unique_id,
+        security_group_id=airflow.security_group_id,
+        cluster_name=cluster.name,
+        cluster_arn=cluster.arn,
+        cluster_security_group_id=cluster.cluster_security_group_id,
+        kubernetes_group=settings.airflow_group,
+        pod_namespace=pod_namespace.namespace,
+        teams=tuple(
+            TeamAccess(
+                team=team,
+                virtual_cluster_id=virtual_cluster.id,
+                virtual_cluster_arn=virtual_cluster.arn,
+                job_role_arn=virtual_cluster.job_role_arn,
+                log_group_name=virtual_cluster.log_group_name,
+                s3_uri=virtual_cluster.s3_uri,
+            )
+            for team, virtual_cluster in virtual_clusters.items()
+        ),
+        default_team=settings.default_team,
+        release_label=settings.spark.release_label,
+        secrets_prefix=settings.secrets_prefix,
+        kms_key_arn=encryption_key.arn,
+        region=account.region,
+    ),
+    opts=in_aws,
+)
+
+default_virtual_cluster = virtual_clusters[settings.default_team]
+
+pulumi.export(
+    "configure_kubectl",
+    pulumi.Output.concat("aws eks update-kubeconfig --region ", account.region, " --name ", name),
+)
+pulumi.export("emrcontainers_virtual_cluster_id", default_virtual_cluster.id)
+pulumi.export("emr_on_eks_role_arn", default_virtual_cluster.job_role_arn)
+pulumi.export("airflow_url", airflow.webserver_url)
+pulumi.export("dag_bucket", dag_bucket.name)
+pulumi.export("job_bucket", job_bucket.name)
+pulumi.export("virtual_cluster_ids", {t: v.id for t, v in virtual_clusters.items()})
+pulumi.export("job_role_arns", {t: v.job_role_arn for t, v in virtual_clusters.items()})

@@ -1,0 +1,203 @@
+"""What joins Airflow to the cluster and to EMR on EKS, once all of them exist."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeamAccess:
+    """One team's way to run Spark jobs."""
+
+    team: str
+    virtual_cluster_id: Input[str]
+    virtual_cluster_arn: Input[str]
+    job_role_arn: Input[str]
+    log_group_name: Input[str]
+    s3_uri: Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AirflowAccessArgs:
+    execution_role_name: Input[str]
+    execution_role_arn: Input[str]
+    execution_role_unique_id: Input[str]
+    security_group_id: Input[str]
+    """Of the Airflow environment."""
+    cluster_name: Input[str]
+    cluster_arn: Input[str]
+    cluster_security_group_id: Input[str]
+    kubernetes_group: str
+    """What the execution role is in Kubernetes; role bindings say what the group may do."""
+    pod_namespace: Input[str]
+    """Where Airflow runs pods of its own."""
+    teams: tuple[TeamAccess, ...]
+    default_team: str
+    """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
+    release_label: str
+    secrets_prefix: str
+    kms_key_arn: Input[str]
+    region: str
+
+
+class AirflowAccess(pulumi.ComponentResource):
+    """DAGs can run pods in one namespace and Spark jobs in every team's virtual cluster, and find
+    both as Airflow connections."""
+
+    connection_ids: Output[list[str]]
+
+    def __init__(
+        self, name: str, args: AirflowAccessArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:AirflowAccess", name, None, opts)
+        aws.eks.AccessEntry(
+            f"{name}-access",
+            cluster_name=args.cluster_name,
+            principal_arn=args.execution_role_arn,
+            kubernetes_groups=[args.kubernetes_group],
+            type="STANDARD",
+            opts=ResourceOptions(
+                parent=self,
+                # An entry is bound to the role's unique id. For a role made anew under the same
+                # ARN the entry looks right and is dead.
+                replacement_trigger=args.execution_role_unique_id,
+                delete_before_replace=True,  # a cluster has one entry for a principal
+            ),
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            f"{name}-to-cluster",
+            security_group_id=args.cluster_security_group_id,
+            description="Airflow to the Kubernetes API",
+            referenced_security_group_id=args.security_group_id,
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            opts=ResourceOptions(parent=self),
+        )
+        aws.iam.RolePolicy(
+            f"{name}-cluster",
+            role=args.execution_role_name,
+            policy=Output.json_dumps(_cluster_policy(args)),
+            opts=ResourceOptions(parent=self),
+        )
+        aws.iam.RolePolicy(
+            f"{name}-jobs",
+            role=args.execution_role_name,
+            policy=Output.json_dumps(_jobs_policy(args)),
+            opts=ResourceOptions(parent=self),
+        )
+        connections = _connections(args)
+        stored = [
+            self._connection(name, connection_id, extra, args)
+            for connection_id, extra in connections.items()
+        ]
+
+        # URNs, which a preview knows, so that the ids stay known while a value is new.
+        self.connection_ids = Output.all(*[version.urn for version in stored]).apply(
+            lambda _: list(connections)
+        )
+        self.register_outputs({"connection_ids": self.connection_ids})
+
+    def _connection(
+        self,
+        name: str,
+        connection_id: str,
+        extra: Mapping[str, Input[str]],
+        args: AirflowAccessArgs,
+    ) -> aws.secretsmanager.SecretVersion:
+        secret = aws.secretsmanager.Secret(
+            f"{name}-{connection_id}",
+            name=f"{args.secrets_prefix}/connections/{connection_id}",
+            description=f"Airflow connection {connection_id}",
+            kms_key_id=args.kms_key_arn,
+            # The content is derived. A secret that waits for its deletion keeps its name, and the
+            # next `up` could not make it.
+            recovery_window_in_days=0,
+            opts=ResourceOptions(parent=self),
+        )
+        return aws.secretsmanager.SecretVersion(
+            f"{name}-{connection_id}",
+            secret_id=secret.id,
+            secret_string=Output.json_dumps({"conn_type": "generic", "extra": extra}),
+            opts=ResourceOptions(parent=self),
+        )
+
+
+def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
+    """What DAGs need to know, by connection id."""
+    connections: dict[str, dict[str, Input[str]]] = {
+        "eks": {
+            "cluster_name": args.cluster_name,
+            "namespace": args.pod_namespace,
+            "region_name": args.region,
+        }
+    }
+    for team in args.teams:
+        default = team.team == args.default_team
+        connections["emr_eks" if default else f"emr_eks_{team.team}"] = {
+            "virtual_cluster_id": team.virtual_cluster_id,
+            "job_role_arn": team.job_role_arn,
+            "region_name": args.region,
+            "release_label": args.release_label,
+            "log_group_name": team.log_group_name,
+            "s3_uri": team.s3_uri,
+        }
+    return connections
+
+
+def _cluster_policy(args: AirflowAccessArgs) -> dict[str, object]:
+    """Finding the cluster's endpoint; what may be done there is Kubernetes's to say."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": args.cluster_arn}
+        ],
+    }
+
+
+def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
+    """Running jobs, each team's with its own role, and looking after them."""
+    virtual_clusters = [team.virtual_cluster_arn for team in args.teams]
+    start = [
+        {
+            "Effect": "Allow",
+            "Action": "emr-containers:StartJobRun",
+            "Resource": team.virtual_cluster_arn,
+            # Else a job could take any role that trusts the namespace.
+            "Condition": {"ArnEquals": {"emr-containers:ExecutionRoleArn": team.job_role_arn}},
+        }
+        for team in args.teams
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            *start,
+            {
+                "Effect": "Allow",
+                "Action": ["emr-containers:CancelJobRun", "emr-containers:DescribeJobRun"],
+                # Job runs get their ids as they start.
+                "Resource": [Output.concat(arn, "/jobruns/*") for arn in virtual_clusters],
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["emr-containers:DescribeVirtualCluster", "emr-containers:ListJobRuns"],
+                "Resource": virtual_clusters,
+            },
+            {
+                # StartJobRun demands it where job roles come by EKS Pod Identity (EMR on EKS,
+                # "Enable EKS Pod Identity on the EKS Cluster", user permission).
+                "Effect": "Allow",
+                "Action": "iam:PassRole",
+                "Resource": [team.job_role_arn for team in args.teams],
+                "Condition": {
+                    "StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"},
+                    "ArnLike": {"iam:AssociatedResourceARN": args.cluster_arn},
+                },
+            },
+        ],
+    }

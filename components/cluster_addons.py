@@ -1,0 +1,98 @@
+"""What every cluster needs beside its nodes: DNS, volumes and metrics."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as k8s
+from pulumi import Input, Output, ResourceOptions
+
+from components import pod_identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterAddonsArgs:
+    """What ClusterAddons are made from."""
+
+    cluster_name: Input[str]
+    """Known once nodes are ready: without one, these add-ons neither start nor end."""
+    cluster_arn: Input[str]
+    account_id: str
+    partition: str
+
+
+class ClusterAddons(pulumi.ComponentResource):
+    """DNS, encrypted volumes (the default storage class) and metrics in a cluster."""
+
+    ready: Output[str]
+    """The cluster's name, known once all of them work."""
+
+    def __init__(
+        self, name: str, args: ClusterAddonsArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:ClusterAddons", name, None, opts)
+        child = ResourceOptions(parent=self)
+
+        volume_role = aws.iam.Role(
+            f"{name}-ebs-csi",
+            assume_role_policy=pod_identity.trust_policy(
+                account_id=args.account_id,
+                cluster_arn=args.cluster_arn,
+                namespace="kube-system",
+                service_account="ebs-csi-controller-sa",
+            ),
+            opts=child,
+        )
+        volume_policy = aws.iam.RolePolicyAttachment(
+            f"{name}-ebs-csi-policy",
+            role=volume_role.name,
+            policy_arn=f"arn:{args.partition}:iam::aws:policy/AmazonEBSCSIDriverPolicyV2",
+            opts=child,
+        )
+        volumes = aws.eks.Addon(
+            f"{name}-aws-ebs-csi-driver",
+            cluster_name=args.cluster_name,
+            addon_name="aws-ebs-csi-driver",
+            pod_identity_associations=[
+                {"service_account": "ebs-csi-controller-sa", "role_arn": volume_role.arn}
+            ],
+            preserve=False,
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+            opts=ResourceOptions(parent=self, depends_on=[volume_policy]),
+        )
+        addons = [
+            volumes,
+            *(
+                aws.eks.Addon(
+                    f"{name}-{addon}",
+                    cluster_name=args.cluster_name,
+                    addon_name=addon,
+                    preserve=False,
+                    resolve_conflicts_on_create="OVERWRITE",
+                    resolve_conflicts_on_update="OVERWRITE",
+                    opts=child,
+                )
+                for addon in ("coredns", "metrics-server")
+            ),
+        ]
+        k8s.storage.v1.StorageClass(
+            f"{name}-gp3",
+            metadata={
+                "name": "gp3",
+                "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+            },
+            provisioner="ebs.csi.aws.com",
+            parameters={"type": "gp3", "encrypted": "true"},
+            # Not before the pod has a node: a volume and its pod must be in one zone.
+            volume_binding_mode="WaitForFirstConsumer",
+            allow_volume_expansion=True,
+            reclaim_policy="Delete",
+            opts=ResourceOptions(parent=self, depends_on=[volumes]),
+        )
+
+        # Names, unlike ids, are known to the preview of a new add-on.
+        self.ready = Output.all(*[addon.cluster_name for addon in addons]).apply(
+            lambda names: names[0]
+        )
+        self.register_outputs({"ready": self.ready})

@@ -1,0 +1,99 @@
+"""The bucket that Airflow reads its DAGs and requirements from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+from components.private_bucket import PrivateBucket, PrivateBucketArgs
+
+DAG_FOLDER = "dags"
+REQUIREMENTS = "requirements.txt"
+UPLOADED_SUFFIXES = {".py", ".sql", ".yaml", ".json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagBucketArgs:
+    bucket_name: str
+    kms_key_arn: Input[str]
+    force_destroy: bool
+    noncurrent_version_days: int
+    source: Path
+    """The folder of the DAGs, with a requirements.txt at its top."""
+    upload: bool
+    """False where a pipeline of its own delivers DAGs and requirements."""
+
+
+class DagBucket(pulumi.ComponentResource):
+    """A private bucket that holds the DAGs and requirements, unless a pipeline delivers them.
+
+    `arn` waits for every object, so that Airflow starts with its DAGs and requirements in place.
+    """
+
+    name: Output[str]
+    arn: Output[str]
+    requirements_key: Output[str] | None
+    requirements_version: Output[str] | None
+
+    def __init__(self, name: str, args: DagBucketArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("mwaa-on-eks:index:DagBucket", name, None, opts)
+        bucket = PrivateBucket(
+            name,
+            PrivateBucketArgs(
+                bucket_name=args.bucket_name,
+                kms_key_arn=args.kms_key_arn,
+                force_destroy=args.force_destroy,
+                noncurrent_version_days=args.noncurrent_version_days,
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        files = dict(_files_to_upload(args.source)) if args.upload else {}
+        objects = {
+            key: aws.s3.BucketObjectv2(
+                f"{name}-{key}",
+                bucket=bucket.name,
+                key=key,
+                source=pulumi.FileAsset(str(path)),
+                source_hash=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+                opts=ResourceOptions(parent=self),
+            )
+            for key, path in files.items()
+        }
+        requirements = objects.get(REQUIREMENTS)
+
+        self.name = bucket.name
+        uploaded = [stored.urn for stored in objects.values()]
+        self.arn = Output.all(bucket.arn, *uploaded).apply(lambda all_: all_[0])
+        self.requirements_key = requirements.key if requirements else None
+        self.requirements_version = requirements.version_id if requirements else None
+        self.register_outputs(
+            {
+                "name": self.name,
+                "arn": self.arn,
+                "requirements_key": self.requirements_key,
+                "requirements_version": self.requirements_version,
+            }
+        )
+
+
+def _files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
+    """The objects' keys and files: by allow-list, so that no cache or secret slips in."""
+    if not source.is_dir():
+        message = f"{source} is no folder: Airflow's DAGs are uploaded from there; create it"
+        raise ValueError(message)
+    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+        relative = path.relative_to(source)
+        if relative == Path(REQUIREMENTS):
+            yield REQUIREMENTS, path
+        elif any(part.startswith(".") or part == "__pycache__" for part in relative.parent.parts):
+            continue
+        elif path.name == ".airflowignore" or (
+            path.suffix in UPLOADED_SUFFIXES and not path.name.startswith(".")
+        ):
+            yield f"{DAG_FOLDER}/{relative.as_posix()}", path

@@ -1,0 +1,308 @@
+"""The Kubernetes cluster and the nodes that run the jobs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_eks as eks
+import pulumi_kubernetes as k8s
+from pulumi import Input, Output, ResourceOptions
+
+from components import pod_identity
+
+LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EksClusterArgs:
+    """What an EksCluster is made from."""
+
+    cluster_name: str
+    kubernetes_version: str
+    """Minor version, as "1.35"."""
+    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"]
+    vpc_id: Input[str]
+    subnet_ids: Input[Sequence[Input[str]]]
+    """Private subnets in two zones at least; for the control plane and for the nodes."""
+    kms_key_arn: Input[str]
+    """Encrypts Kubernetes secrets and the control plane's logs."""
+    public_access_cidrs: tuple[str, ...]
+    """Who reaches the API server from the internet; empty for nobody."""
+    admin_principal_arns: tuple[str, ...]
+    """Administrators beside the identity that creates the cluster, which must not be listed: EKS
+    makes its entry itself, and refuses a second one."""
+    viewer_principal_arns: tuple[str, ...]
+    instance_types: tuple[str, ...]
+    ami_type: str
+    node_min: int
+    node_max: int
+    node_disk_gib: int
+    log_retention_days: int
+    deletion_protection: bool
+    account_id: str
+    region: str
+    partition: str
+    tags: Mapping[str, str]
+    """For the instances and volumes: a provider's default tags do not reach what a launch
+    template makes."""
+
+
+class EksCluster(pulumi.ComponentResource):
+    """An EKS cluster with ready nodes, and the access of its administrators and viewers."""
+
+    name: Output[str]
+    """Known once nodes are ready and access is granted."""
+    arn: Output[str]
+    endpoint: Output[str]
+    cluster_security_group_id: Output[str]
+    kubernetes_provider: k8s.Provider
+    """Outlived by the nodes and the access that its resources need to be deleted."""
+
+    def __init__(
+        self, name: str, args: EksClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:EksCluster", name, None, opts)
+        child = ResourceOptions(parent=self)
+        self._args = args
+        self._cluster_arn = (
+            f"arn:{args.partition}:eks:{args.region}:{args.account_id}:cluster/{args.cluster_name}"
+        )
+
+        log_group = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            name=f"/aws/eks/{args.cluster_name}/cluster",
+            retention_in_days=args.log_retention_days,
+            kms_key_id=args.kms_key_arn,
+            opts=child,
+        )
+        cluster_role, cluster_policy = self._cluster_role(name)
+        cluster = eks.Cluster(
+            f"{name}-cluster",
+            name=args.cluster_name,
+            version=args.kubernetes_version,
+            authentication_mode=eks.AuthenticationMode(args.authentication_mode),
+            service_role=cluster_role,
+            vpc_id=args.vpc_id,  # without it, pulumi-eks looks for the account's default VPC
+            subnet_ids=args.subnet_ids,
+            endpoint_private_access=True,
+            endpoint_public_access=bool(args.public_access_cidrs),
+            public_access_cidrs=list(args.public_access_cidrs) or None,
+            encryption_config_key_arn=args.kms_key_arn,
+            enabled_cluster_log_types=list(LOG_TYPES),
+            upgrade_policy={"support_type": "STANDARD"},
+            deletion_protection=args.deletion_protection,
+            # Add-ons, nodes and access are resources of their own: only so can they have an order.
+            bootstrap_self_managed_addons=False,
+            use_default_vpc_cni=True,
+            coredns_addon_options={"enabled": False},
+            kube_proxy_addon_options={"enabled": False},
+            skip_default_node_group=True,
+            skip_default_security_groups=True,
+            create_oidc_provider=False,
+            # EKS makes the log group itself if there is none, without key or retention. Whatever a
+            # remote component depends on is deleted after its children; not so the other way round
+            # (see `nodes` below).
+            opts=ResourceOptions(parent=self, depends_on=[log_group, cluster_policy]),
+        )
+        self.arn = cluster.eks_cluster.arn
+        self.endpoint = cluster.eks_cluster.endpoint
+        self.cluster_security_group_id = cluster.cluster_security_group_id
+
+        # Taken from the cluster itself: `depends_on` the component would not keep the cluster
+        # alive until its dependents are deleted, since it says nothing of the component's children.
+        cluster_name = cluster.eks_cluster.name
+        access = self._access(name, cluster_name)
+        node_addons = self._node_addons(name, cluster_name)
+        node_role, node_policies = self._node_role(name)
+        launch_template = self._launch_template(name)
+        nodes = eks.ManagedNodeGroup(
+            f"{name}-nodes",
+            cluster=cluster.core,
+            version=args.kubernetes_version,
+            node_role_arn=node_role.arn,
+            subnet_ids=args.subnet_ids,
+            ami_type=args.ami_type,
+            instance_types=list(args.instance_types),
+            scaling_config={
+                "desired_size": args.node_min,
+                "min_size": args.node_min,
+                "max_size": args.node_max,
+            },
+            ignore_scaling_changes=True,  # of the desired size: it is the autoscaler's
+            launch_template={
+                "id": launch_template.id,
+                "version": launch_template.latest_version.apply(str),
+            },
+            # A node without CNI is never ready, and leaves network interfaces behind that block the
+            # deletion of its subnet when CNI or role go before it (amazon-vpc-cni-k8s #608).
+            opts=ResourceOptions(parent=self, depends_on=[*node_addons, *node_policies]),
+        )
+
+        self.kubernetes_provider = k8s.Provider(
+            f"{name}-kubernetes",
+            kubeconfig=cluster.kubeconfig_json,
+            # Else a kubeconfig that a preview does not know would replace every object.
+            cluster_identifier=args.cluster_name,
+            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
+        )
+        # Names, unlike ids, are known to the preview of a new node group or access entry: a name
+        # unknown there would preview as a replacement of all that is made in the cluster.
+        waiting = [nodes.node_group.cluster_name, *(grant.cluster_name for grant in access)]
+        self.name = Output.all(*waiting).apply(lambda names: names[0])
+        self.register_outputs(
+            {
+                "name": self.name,
+                "arn": self.arn,
+                "endpoint": self.endpoint,
+                "cluster_security_group_id": self.cluster_security_group_id,
+            }
+        )
+
+    def _cluster_role(self, name: str) -> tuple[aws.iam.Role, aws.iam.RolePolicyAttachment]:
+        role = aws.iam.Role(
+            f"{name}-cluster",
+            assume_role_policy=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "eks.amazonaws.com"},
+                            "Action": "sts:AssumeRole",
+                            "Condition": {
+                                "StringEquals": {"aws:SourceAccount": self._args.account_id},
+                                "ArnEquals": {"aws:SourceArn": self._cluster_arn},
+                            },
+                        }
+                    ],
+                }
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        return role, self._attach(f"{name}-cluster-policy", role, "AmazonEKSClusterPolicy")
+
+    def _node_role(self, name: str) -> tuple[aws.iam.Role, list[aws.iam.RolePolicyAttachment]]:
+        role = aws.iam.Role(
+            f"{name}-node",
+            # EC2 names no source when it assumes an instance's role: nothing to restrict it by.
+            assume_role_policy=json.dumps(
+                {
+                    "Version": "2012-10-17",
+                    "Statement": [
+                        {
+                            "Effect": "Allow",
+                            "Principal": {"Service": "ec2.amazonaws.com"},
+                            "Action": "sts:AssumeRole",
+                        }
+                    ],
+                }
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        return role, [
+            self._attach(f"{name}-node-worker", role, "AmazonEKSWorkerNodePolicy"),
+            self._attach(f"{name}-node-pull", role, "AmazonEC2ContainerRegistryPullOnly"),
+        ]
+
+    def _attach(self, name: str, role: aws.iam.Role, policy: str) -> aws.iam.RolePolicyAttachment:
+        return aws.iam.RolePolicyAttachment(
+            name,
+            role=role.name,
+            policy_arn=f"arn:{self._args.partition}:iam::aws:policy/{policy}",
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _launch_template(self, name: str) -> aws.ec2.LaunchTemplate:
+        tags = {"Name": f"{self._args.cluster_name}-node", **self._args.tags}
+        return aws.ec2.LaunchTemplate(
+            f"{name}-nodes",
+            block_device_mappings=[
+                {
+                    "device_name": "/dev/xvda",  # the root device of AL2023
+                    "ebs": {
+                        "volume_type": "gp3",
+                        "volume_size": self._args.node_disk_gib,
+                        "encrypted": "true",
+                        "delete_on_termination": "true",
+                    },
+                }
+            ],
+            metadata_options={
+                "http_endpoint": "enabled",
+                "http_tokens": "required",
+                "http_put_response_hop_limit": 1,  # keeps the node's role out of pods' reach
+            },
+            tag_specifications=[
+                {"resource_type": kind, "tags": tags}
+                for kind in ("instance", "volume", "network-interface")
+            ],
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _node_addons(self, name: str, cluster_name: Output[str]) -> list[aws.eks.Addon]:
+        """Make the add-ons that a node needs to become ready."""
+        role = aws.iam.Role(
+            f"{name}-cni",
+            assume_role_policy=pod_identity.trust_policy(
+                account_id=self._args.account_id,
+                cluster_arn=self._cluster_arn,
+                namespace="kube-system",
+                service_account="aws-node",
+            ),
+            opts=ResourceOptions(parent=self),
+        )
+        policy = self._attach(f"{name}-cni-policy", role, "AmazonEKS_CNI_Policy")
+        agent = self._addon(name, cluster_name, "eks-pod-identity-agent")
+        cni = aws.eks.Addon(
+            f"{name}-vpc-cni",
+            cluster_name=cluster_name,
+            addon_name="vpc-cni",
+            configuration_values=json.dumps({"enableNetworkPolicy": "true"}),
+            pod_identity_associations=[{"service_account": "aws-node", "role_arn": role.arn}],
+            preserve=False,
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+            opts=ResourceOptions(parent=self, depends_on=[policy]),
+        )
+        return [agent, self._addon(name, cluster_name, "kube-proxy"), cni]
+
+    def _addon(self, name: str, cluster_name: Output[str], addon: str) -> aws.eks.Addon:
+        return aws.eks.Addon(
+            f"{name}-{addon}",
+            cluster_name=cluster_name,
+            addon_name=addon,
+            preserve=False,
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _access(
+        self, name: str, cluster_name: Output[str]
+    ) -> list[aws.eks.AccessPolicyAssociation]:
+        # AmazonEKSAdminViewPolicy would show secrets.
+        policies = dict.fromkeys(self._args.viewer_principal_arns, "AmazonEKSViewPolicy")
+        policies |= dict.fromkeys(self._args.admin_principal_arns, "AmazonEKSClusterAdminPolicy")
+        grants = []
+        for arn, policy in policies.items():
+            key = f"{name}-{arn.split(':', 5)[-1]}"  # role/<path>/<name>
+            entry = aws.eks.AccessEntry(
+                key,
+                cluster_name=cluster_name,
+                principal_arn=arn,
+                opts=ResourceOptions(parent=self),
+            )
+            grants.append(
+                aws.eks.AccessPolicyAssociation(
+                    key,
+                    cluster_name=cluster_name,
+                    principal_arn=entry.principal_arn,
+                    policy_arn=f"arn:{self._args.partition}:eks::aws:cluster-access-policy/{policy}",
+                    access_scope={"type": "cluster"},
+                    opts=ResourceOptions(parent=self),
+                )
+            )
+        return grants

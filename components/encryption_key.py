@@ -1,0 +1,81 @@
+"""The one key that the platform's data is encrypted with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Output, ResourceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptionKeyArgs:
+    alias_name: str
+    """Without the `alias/` that AWS begins it with."""
+    deletion_window_days: int
+    """7 to 30: until then a deleted key, and so what it encrypted, can be had back."""
+    account_id: str
+    region: str
+    partition: str
+
+
+class EncryptionKey(pulumi.ComponentResource):
+    """A customer managed key, rotated each year, that the account's IAM policies give out."""
+
+    arn: Output[str]
+
+    def __init__(
+        self, name: str, args: EncryptionKeyArgs, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:EncryptionKey", name, None, opts)
+        # Single-Region, since MWAA accepts no multi-Region key.
+        key = aws.kms.Key(
+            f"{name}-key",
+            description=f"Everything that {args.alias_name} stores",
+            enable_key_rotation=True,
+            deletion_window_in_days=args.deletion_window_days,
+            policy=Output.json_dumps(_key_policy(args)),
+            opts=ResourceOptions(parent=self),
+        )
+        aws.kms.Alias(
+            f"{name}-alias",
+            name=f"alias/{args.alias_name}",
+            target_key_id=key.id,
+            opts=ResourceOptions(parent=self),
+        )
+
+        self.arn = key.arn
+        self.register_outputs({"arn": self.arn})
+
+
+def _key_policy(args: EncryptionKeyArgs) -> dict[str, object]:
+    log_groups = f"arn:{args.partition}:logs:{args.region}:{args.account_id}:log-group:*"
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "IamPoliciesOfTheAccountDecide",
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:{args.partition}:iam::{args.account_id}:root"},
+                "Action": "kms:*",
+                "Resource": "*",  # in a key policy: this key
+            },
+            {
+                # CloudWatch Logs acts under its own name, so IAM cannot let it in. Flow logs come
+                # this way too. The group names are many, and some are AWS's choice.
+                "Sid": "LogGroupsOfTheAccount",
+                "Effect": "Allow",
+                "Principal": {"Service": f"logs.{args.region}.amazonaws.com"},
+                "Action": [
+                    "kms:Encrypt*",
+                    "kms:Decrypt*",
+                    "kms:ReEncrypt*",
+                    "kms:GenerateDataKey*",
+                    "kms:Describe*",
+                ],
+                "Resource": "*",
+                "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
+            },
+        ],
+    }

@@ -1,0 +1,239 @@
+"""Where jobs run: a namespace that limits what they may use, reach and do."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_kubernetes as k8s
+from pulumi import Output, ResourceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """Verbs on resources of one API group; "" is the core group."""
+
+    api_group: str = ""
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+
+
+# Exactly what KubernetesPodOperator calls. `pods/exec` would be for XCom and is left out: it is
+# power over every pod of the namespace.
+POD_OPERATOR_RULES = (
+    Rule(resources=("pods",), verbs=("create", "get", "list", "patch", "delete")),
+    Rule(resources=("pods/log",), verbs=("get",)),
+    Rule(resources=("events",), verbs=("list", "watch")),
+)
+
+JOB_VIEWER_RULES = (
+    Rule(resources=("pods", "events"), verbs=("get", "list", "watch")),
+    Rule(resources=("pods/log",), verbs=("get",)),
+    Rule(api_group="batch", resources=("jobs",), verbs=("get", "list", "watch")),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """The most that all pods of a namespace ask for, as Kubernetes quantities."""
+
+    cpu: str
+    memory: str
+    pods: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobNamespaceArgs:
+    """What a JobNamespace is made from."""
+
+    namespace: str
+    pod_security: Literal["restricted", "baseline"]
+    group: str
+    """The Kubernetes group that may do what the rules say."""
+    rules: tuple[Rule, ...]
+    quota: Quota
+    allow_within_namespace: bool
+    """Whether its pods may talk to one another, as a Spark driver and its executors do."""
+
+
+class JobNamespace(pulumi.ComponentResource):
+    """A namespace in which one group may run or watch jobs, behind closed doors."""
+
+    namespace: Output[str]
+    """Its name, known once quota, policies and permissions are in force."""
+
+    def __init__(
+        self, name: str, args: JobNamespaceArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:JobNamespace", name, None, opts)
+        child = ResourceOptions(parent=self)
+
+        space = k8s.core.v1.Namespace(
+            f"{name}-namespace",
+            metadata={
+                "name": args.namespace,
+                "labels": {
+                    "pod-security.kubernetes.io/enforce": args.pod_security,
+                    "pod-security.kubernetes.io/audit": "restricted",
+                    "pod-security.kubernetes.io/warn": "restricted",
+                },
+            },
+            opts=child,
+        )
+        namespace = space.metadata.name
+        quota = k8s.core.v1.ResourceQuota(
+            f"{name}-quota",
+            metadata={"name": "jobs", "namespace": namespace},
+            spec={
+                "hard": {
+                    "requests.cpu": args.quota.cpu,
+                    "requests.memory": args.quota.memory,
+                    "pods": args.quota.pods,
+                    "services.loadbalancers": "0",
+                    "services.nodeports": "0",
+                }
+            },
+            opts=child,
+        )
+        limits = k8s.core.v1.LimitRange(
+            f"{name}-limits",
+            metadata={"name": "jobs", "namespace": namespace},
+            spec={
+                "limits": [
+                    {
+                        "type": "Container",
+                        # The quota refuses a pod that asks for nothing. No default limits: they
+                        # would refuse one that asks for more and, like Spark's, has no limit.
+                        "default_request": {"cpu": "100m", "memory": "256Mi"},
+                    }
+                ]
+            },
+            opts=child,
+        )
+        policies = [
+            self._policy(name, namespace, rule, spec)
+            for rule, spec in _network_policies(args.allow_within_namespace).items()
+        ]
+        binding = self._binding(name, args, namespace)
+        account = k8s.core.v1.ServiceAccountPatch(
+            f"{name}-default-account",
+            metadata={"name": "default", "namespace": namespace},
+            automount_service_account_token=False,
+            # Kubernetes makes the account a moment after its namespace.
+            opts=ResourceOptions(parent=self, depends_on=[binding]),
+        )
+
+        waiting = [
+            quota.metadata.namespace,
+            limits.metadata.namespace,
+            binding.metadata.namespace,
+            account.metadata.namespace,
+            *(policy.metadata.namespace for policy in policies),
+        ]
+        self.namespace = Output.all(*waiting).apply(lambda names: str(names[0]))
+        self.register_outputs({"namespace": self.namespace})
+
+    def _policy(
+        self,
+        name: str,
+        namespace: Output[str],
+        policy: str,
+        spec: k8s.networking.v1.NetworkPolicySpecArgsDict,
+    ) -> k8s.networking.v1.NetworkPolicy:
+        return k8s.networking.v1.NetworkPolicy(
+            f"{name}-{policy}",
+            metadata={"name": policy, "namespace": namespace},
+            spec=spec,
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _binding(
+        self, name: str, args: JobNamespaceArgs, namespace: Output[str]
+    ) -> k8s.rbac.v1.RoleBinding:
+        role = k8s.rbac.v1.Role(
+            f"{name}-role",
+            metadata={"name": "jobs", "namespace": namespace},
+            rules=[
+                {
+                    "api_groups": [rule.api_group],
+                    "resources": list(rule.resources),
+                    "verbs": list(rule.verbs),
+                }
+                for rule in args.rules
+            ],
+            opts=ResourceOptions(parent=self),
+        )
+        return k8s.rbac.v1.RoleBinding(
+            f"{name}-binding",
+            metadata={"name": "jobs", "namespace": namespace},
+            role_ref={
+                "api_group": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": role.metadata.name,
+            },
+            subjects=[
+                {
+                    "api_group": "rbac.authorization.k8s.io",
+                    "kind": "Group",
+                    "name": args.group,
+                }
+            ],
+            opts=ResourceOptions(parent=self),
+        )
+
+
+def _network_policies(
+    allow_within_namespace: bool,
+) -> dict[str, k8s.networking.v1.NetworkPolicySpecArgsDict]:
+    policies: dict[str, k8s.networking.v1.NetworkPolicySpecArgsDict] = {
+        "default-deny": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
+        "allow-dns": {
+            "pod_selector": {},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    "to": [
+                        {
+                            "namespace_selector": {
+                                "match_labels": {"kubernetes.io/metadata.name": "kube-system"}
+                            },
+                            "pod_selector": {"match_labels": {"k8s-app": "kube-dns"}},
+                        }
+                    ],
+                    "ports": [
+                        {"protocol": "UDP", "port": 53},
+                        {"protocol": "TCP", "port": 53},
+                    ],
+                }
+            ],
+        },
+        "allow-https": {  # AWS and the Kubernetes API
+            "pod_selector": {},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"ip_block": {"cidr": "0.0.0.0/0"}}],
+                    "ports": [{"protocol": "TCP", "port": 443}],
+                }
+            ],
+        },
+        "allow-pod-identity": {
+            "pod_selector": {},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    # The agent's fixed address on each node
+                    # (docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html).
+                    "to": [{"ip_block": {"cidr": "169.254.170.23/32"}}],
+                    "ports": [{"protocol": "TCP", "port": 80}],
+                }
+            ],
+        },
+    }
+    if allow_within_namespace:
+        policies["allow-within-namespace"] = {
+            "pod_selector": {},
+            "policy_types": ["Ingress", "Egress"],
+            "ingress": [{"from_": [{"pod_selector": {}}]}],
+            "egress": [{"to": [{"pod_selector": {}}]}],
+        }
+    return policies

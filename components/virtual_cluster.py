@@ -1,0 +1,178 @@
+"""What a Spark team needs to run jobs through EMR on EKS."""
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import Input, Output, ResourceOptions
+
+from components import pod_identity
+from components.job_run_drain import JobRunDrain
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def base36(text: str) -> str:
+    """Encode text as EMR on EKS encodes a role's name in the names of its service accounts."""
+    number, encoded = int.from_bytes(text.encode(), "big"), ""
+    while number:
+        number, digit = divmod(number, 36)
+        encoded = DIGITS[digit] + encoded
+    return encoded or "0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualClusterArgs:
+    """What a VirtualCluster is made from."""
+
+    virtual_cluster_name: str
+    team: str
+    """The prefix of what its jobs may read and write in the bucket."""
+    cluster_name: Input[str]
+    """Known once nodes and add-ons are ready: just after a cluster turns active, EMR finds it
+    unreachable."""
+    cluster_arn: Input[str]
+    namespace: Input[str]
+    bucket_name: Input[str]
+    bucket_arn: Input[str]
+    kms_key_arn: Input[str]
+    log_retention_days: int
+    account_id: str
+    region: str
+    partition: str
+
+
+class VirtualCluster(pulumi.ComponentResource):
+    """An EMR virtual cluster, the role of its jobs, and a place for their data and logs."""
+
+    id: Output[str]
+    arn: Output[str]
+    job_role_arn: Output[str]
+    log_group_name: Output[str]
+    s3_uri: Output[str]
+
+    def __init__(
+        self, name: str, args: VirtualClusterArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("mwaa-on-eks:index:VirtualCluster", name, None, opts)
+        child = ResourceOptions(parent=self)
+
+        log_group = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            name=f"/aws/emr-containers/{args.virtual_cluster_name}",
+            retention_in_days=args.log_retention_days,
+            kms_key_id=args.kms_key_arn,
+            opts=child,
+        )
+        role = aws.iam.Role(
+            f"{name}-job",
+            assume_role_policy=pod_identity.trust_policy(
+                account_id=args.account_id,
+                cluster_arn=args.cluster_arn,
+                namespace=args.namespace,
+            ),
+            opts=child,
+        )
+        policy = aws.iam.RolePolicy(
+            f"{name}-job-policy",
+            role=role.name,
+            policy=Output.json_dumps(_job_policy(args, log_group.arn)),
+            opts=child,
+        )
+        associations = [
+            aws.eks.PodIdentityAssociation(
+                f"{name}-{part}",
+                cluster_name=args.cluster_name,
+                namespace=args.namespace,
+                service_account=Output.concat(
+                    f"emr-containers-sa-spark-{part}-{args.account_id}-", role.name.apply(base36)
+                ),
+                role_arn=role.arn,
+                opts=child,
+            )
+            for part in ("client", "driver", "executor")
+        ]
+        virtual_cluster = aws.emrcontainers.VirtualCluster(
+            f"{name}-virtual-cluster",
+            name=args.virtual_cluster_name,
+            container_provider={
+                "id": args.cluster_name,
+                "type": "EKS",
+                "info": {"eks_info": {"namespace": args.namespace}},
+            },
+            # A namespace has one virtual cluster at most.
+            opts=ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        JobRunDrain(
+            f"{name}-drain",
+            virtual_cluster_id=virtual_cluster.id,
+            region=args.region,
+            # The first to be deleted: a run that is being cancelled still needs all of these.
+            opts=ResourceOptions(parent=self, depends_on=[policy, *associations]),
+        )
+
+        self.id = virtual_cluster.id
+        self.arn = virtual_cluster.arn
+        self.job_role_arn = role.arn
+        self.log_group_name = log_group.name
+        self.s3_uri = Output.concat("s3://", args.bucket_name, f"/{args.team}/")
+        self.register_outputs(
+            {
+                "id": self.id,
+                "arn": self.arn,
+                "job_role_arn": self.job_role_arn,
+                "log_group_name": self.log_group_name,
+                "s3_uri": self.s3_uri,
+            }
+        )
+
+
+def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[str, object]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:AbortMultipartUpload",
+                ],
+                "Resource": Output.concat(args.bucket_arn, f"/{args.team}/*"),
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": args.bucket_arn,
+                "Condition": {"StringLike": {"s3:prefix": [args.team, f"{args.team}/*"]}},
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetBucketLocation",
+                "Resource": args.bucket_arn,
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+                "Resource": args.kms_key_arn,
+                "Condition": {
+                    "StringEquals": {"kms:ViaService": f"s3.{args.region}.amazonaws.com"}
+                },
+            },
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "logs:CreateLogStream",
+                    "logs:DescribeLogStreams",
+                    "logs:PutLogEvents",
+                ],
+                "Resource": [log_group_arn, Output.concat(log_group_arn, ":*")],
+            },
+            {
+                "Effect": "Allow",
+                "Action": "logs:DescribeLogGroups",
+                "Resource": f"arn:{args.partition}:logs:{args.region}:{args.account_id}:*",
+            },
+        ],
+    }

@@ -1,0 +1,216 @@
+"""Tells the API server who presents a token of `aws eks get-token`, as EKS does.
+
+The token is a presigned request to STS: who holds it is whoever STS says that it is. What this
+principal may do is said by the access entries of the emulated EKS.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import http.client
+import json
+import os
+import re
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import boto3
+
+if TYPE_CHECKING:
+    from mypy_boto3_eks import EKSClient
+
+PREFIX = "k8s-aws-v1."
+CLUSTER_HEADER = "x-k8s-aws-id"
+# A token is good for 15 minutes after it was signed, whatever X-Amz-Expires says:
+# https://github.com/kubernetes-sigs/aws-iam-authenticator, pkg/token/token.go
+LIFETIME = timedelta(minutes=15)
+CLOCK_SKEW = timedelta(minutes=5)
+SESSION = "X-Amz-Security-Token"
+REQUIRED = {
+    "Action",
+    "Version",
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-Signature",
+    "X-Amz-SignedHeaders",
+}
+
+
+class RefusedError(Exception):
+    """Why a token is not accepted."""
+
+
+@dataclass(frozen=True)
+class User:
+    """What Kubernetes knows of an authenticated principal."""
+
+    username: str
+    groups: tuple[str, ...]
+
+
+def signed_by(token: str, sts_endpoint: str, now: datetime) -> dict[str, str]:
+    """Return the request to STS that a token stands for, if it is one to believe."""
+    if not token.startswith(PREFIX):
+        raise RefusedError(f"the token does not start with {PREFIX}")
+    encoded = token.removeprefix(PREFIX)
+    try:
+        padded = encoded + "=" * (-len(encoded) % 4)
+        url = base64.b64decode(padded, altchars=b"-_", validate=True).decode()
+        parts = urlsplit(url)
+        pairs = parse_qsl(parts.query, strict_parsing=True)
+    except (binascii.Error, ValueError) as error:
+        raise RefusedError(f"the token holds no address: {error}") from None
+    expected = urlsplit(sts_endpoint)
+    if (parts.scheme, parts.netloc, parts.path) != (expected.scheme, expected.netloc, "/"):
+        raise RefusedError(
+            f"the token is for {parts.scheme}://{parts.netloc}{parts.path}, not for STS"
+        )
+    request = dict(pairs)
+    if len(request) < len(pairs) or not REQUIRED <= request.keys() <= REQUIRED | {SESSION}:
+        raise RefusedError("the token asks STS for less or for more than who signed it")
+    if request["Action"] != "GetCallerIdentity":
+        raise RefusedError(f"the token asks STS for {request['Action']}")
+    if CLUSTER_HEADER not in request["X-Amz-SignedHeaders"].lower().split(";"):
+        raise RefusedError(f"the token's signature does not cover {CLUSTER_HEADER}")
+    _check_age(request, now)
+    return request
+
+
+def _check_age(request: dict[str, str], now: datetime) -> None:
+    try:
+        lifetime = timedelta(seconds=int(request["X-Amz-Expires"]))
+        signed = datetime.strptime(request["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise RefusedError("the token does not say until when it is good") from None
+    if not timedelta(0) <= lifetime <= LIFETIME:
+        raise RefusedError(f"the token is to be good for {lifetime}, more than {LIFETIME}")
+    if now > signed + LIFETIME:
+        raise RefusedError(f"the token expired at {signed + LIFETIME:%H:%M:%S}Z")
+    if signed > now + CLOCK_SKEW:
+        raise RefusedError(f"the token was signed in the future, at {signed:%H:%M:%S}Z")
+
+
+def caller(request: dict[str, str], sts_endpoint: str) -> str:
+    """Return the ARN of whoever signed the request, as STS tells it."""
+    # moto takes a request whose signature is in the address for an unsigned one to S3.
+    authorization = ", ".join(
+        f"{part}={request[f'X-Amz-{part}']}"
+        for part in ("Credential", "SignedHeaders", "Signature")
+    )
+    headers = {
+        "Authorization": f"{request['X-Amz-Algorithm']} {authorization}",
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Amz-Date": request["X-Amz-Date"],
+    }
+    if SESSION in request:
+        headers[SESSION] = request[SESSION]
+    body = urlencode({name: request[name] for name in ("Action", "Version")})
+    address = urlsplit(sts_endpoint)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+    try:
+        connection.request("POST", "/", body, headers)
+        response = connection.getresponse()
+        answer = response.read().decode()
+    finally:
+        connection.close()
+    found = re.search(r"<Arn>([^<]+)</Arn>", answer)
+    if response.status != http.client.OK or found is None:
+        raise RefusedError(
+            f"STS does not know who signed the token (it answered {response.status})"
+        )
+    return found[1]
+
+
+def principal(arn: str) -> tuple[str, str]:
+    """Return the IAM principal that an access entry would name, and the session's name if any."""
+    prefix, _, resource = arn.rpartition(":")
+    kind, _, rest = resource.partition("/")
+    if kind != "assumed-role":
+        return arn, ""
+    role, _, session = rest.partition("/")
+    return f"{prefix.replace(':sts:', ':iam:')}:role/{role}", session
+
+
+def user(eks: EKSClient, arn: str) -> User:
+    """Return what the access entries of the emulated clusters make of a caller.
+
+    All emulated clusters have the same API server, so an entry in any of them counts.
+    """
+    principal_arn, session = principal(arn)
+    username = ""
+    groups: set[str] = set()
+    for cluster in eks.list_clusters()["clusters"]:
+        try:
+            entry = eks.describe_access_entry(clusterName=cluster, principalArn=principal_arn)
+            policies = eks.list_associated_access_policies(
+                clusterName=cluster, principalArn=principal_arn
+            )
+        except eks.exceptions.ResourceNotFoundException:
+            continue
+        found = entry["accessEntry"]
+        username = username or found.get("username") or arn
+        groups.update(found.get("kubernetesGroups", []))
+        groups.update(
+            f"eks-access-policy:{policy['policyArn'].rpartition('/')[2]}"
+            for policy in policies["associatedAccessPolicies"]
+            if policy["accessScope"]["type"] == "cluster"
+        )
+    if not username:
+        raise RefusedError(f"no access entry for {principal_arn}")
+    return User(username.replace("{{SessionName}}", session), tuple(sorted(groups)))
+
+
+def review(token: str, sts_endpoint: str, eks: EKSClient) -> User:
+    """Return the user who presents the token."""
+    return user(eks, caller(signed_by(token, sts_endpoint, datetime.now(UTC)), sts_endpoint))
+
+
+class Webhook(BaseHTTPRequestHandler):
+    """Answers TokenReviews."""
+
+    sts_endpoint: str
+    eks: EKSClient
+
+    def do_POST(self) -> None:
+        """Answer one TokenReview."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status: dict[str, Any]
+        try:
+            token = json.loads(body)["spec"]["token"]
+            status = {
+                "authenticated": True,
+                "user": asdict(review(token, self.sts_endpoint, self.eks)),
+            }
+        except RefusedError as reason:
+            self.log_message("refused: %s", reason)
+            status = {"authenticated": False, "error": str(reason)}
+        answer = json.dumps(
+            {
+                "apiVersion": "authentication.k8s.io/v1",
+                "kind": "TokenReview",
+                "status": status,
+            }
+        ).encode()
+        self.send_response(http.client.OK)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+def main() -> None:
+    """Serve on the loopback port given as the only argument."""
+    Webhook.sts_endpoint = os.environ["AWS_ENDPOINT_URL_STS"]
+    Webhook.eks = boto3.client("eks")
+    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Webhook).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

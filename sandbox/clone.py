@@ -1,0 +1,135 @@
+"""A copy of this working tree with a sandbox of its own, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import boto3
+import kubernetes.client
+import kubernetes.config
+from kubernetes.dynamic import DynamicClient
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Clone:
+    """A working tree at `directory`, whose sandbox runs between `start` and `stop`."""
+
+    directory: Path
+    extra_environment: Mapping[str, str] = field(default_factory=dict)
+    """Added to what sandbox/env gives, for Pulumi and its plugins."""
+
+    @classmethod
+    def make(cls, directory: Path) -> Clone:
+        """Copy every file of this tree that git would see to `directory`."""
+        listed = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():  # a file may be deleted and not yet committed
+                (directory / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, directory / name)
+        (directory / ".venv").symlink_to(sys.prefix)
+        return cls(directory)
+
+    def start(self) -> None:
+        """Start the sandbox's processes."""
+        self._sandbox("start")
+
+    def stop(self) -> None:
+        """End the sandbox's processes and remove what they held."""
+        self._sandbox("stop")
+
+    def _sandbox(self, verb: str) -> None:
+        result = subprocess.run(
+            [sys.executable, "-m", "sandbox", verb],
+            cwd=self.directory,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if result.returncode != 0:
+            message = f"sandbox {verb} failed:\n{result.stdout}{result.stderr}"
+            raise RuntimeError(message)
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        """What `eval "$(sandbox/env)"` makes of this process's environment."""
+        script = subprocess.run(
+            [str(self.directory / "sandbox/env")], check=True, capture_output=True, text=True
+        ).stdout
+        dumped = subprocess.run(
+            ["bash", "-c", f"{script}\n{shlex.quote(sys.executable)} -c "
+             "'import json, os; print(json.dumps(dict(os.environ)))'"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout  # fmt: skip
+        environment: dict[str, str] = json.loads(dumped)
+        return {**environment, **self.extra_environment}
+
+    def pulumi(
+        self, *arguments: str, stack: str = "sandbox", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the Pulumi CLI on a stack; with `check`, a failure shows what it printed."""
+        result = subprocess.run(
+            ["pulumi", *arguments, "--stack", stack, "--non-interactive"],
+            cwd=self.directory,
+            env=self.environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if check and result.returncode != 0:
+            command = shlex.join(("pulumi", *arguments))
+            message = f"`{command}` ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+            raise RuntimeError(message)
+        return result
+
+    def resources(self, stack: str = "sandbox") -> list[dict[str, Any]]:
+        """The resources in the stack's state."""
+        exported = json.loads(self.pulumi("stack", "export", stack=stack).stdout)
+        resources: list[dict[str, Any]] = exported["deployment"].get("resources", [])
+        return resources
+
+    def outputs(self, stack: str = "sandbox") -> dict[str, Any]:
+        """The stack's outputs."""
+        outputs: dict[str, Any] = json.loads(
+            self.pulumi("stack", "output", "--json", stack=stack).stdout
+        )
+        return outputs
+
+    def aws(self, service: str) -> Any:  # noqa: ANN401  (boto3 makes its clients at run time)
+        """A boto3 client of an emulated service."""
+        # Its endpoint and credentials come from the variables that every AWS SDK reads.
+        with mock.patch.dict(os.environ, self.environment):
+            return boto3.client(service)  # type: ignore[call-overload]
+
+    @cached_property
+    def kubernetes(self) -> kubernetes.client.ApiClient:
+        """A client of the sandbox's API server, as its administrator."""
+        client: kubernetes.client.ApiClient = kubernetes.config.new_client_from_config(
+            self.environment["KUBECONFIG"]
+        )
+        return client
+
+    def get(self, api_version: str, kind: str, **selection: str) -> Any:  # noqa: ANN401
+        """What the API server holds of a kind: one object by name, or a list with `items`."""
+        client = DynamicClient(self.kubernetes)
+        return client.resources.get(api_version=api_version, kind=kind).get(**selection)

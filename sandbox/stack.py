@@ -1,0 +1,150 @@
+"""The sandbox's stack: brought up, previewed and taken down by the Pulumi CLI."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psutil
+
+from sandbox import cloud
+from sandbox.cloud import DIRECTORY, ROOT, Cloud, SandboxError
+from sandbox.environment import UNSET, environment, official_pulumi
+from tools import build
+
+PROJECT: Final = "mwaa-on-eks"
+STACK: Final = "sandbox"
+
+_BACKEND: Final = DIRECTORY / "state" / ".pulumi"
+_STATE: Final = _BACKEND / "stacks" / PROJECT / f"{STACK}.json"
+_LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
+
+
+def build_tools() -> None:
+    """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
+    official = official_pulumi(os.environ.get("PATH", os.defpath))
+    build.ensure(tuple(m.name for m in build.MODULES if official is None or m.name != "pulumi"))
+
+
+def up(report: Callable[[str], None]) -> int:
+    """Bring the platform up on a sandbox that serves, and show its exports."""
+    running = _with_stack(report)
+    status = _pulumi(
+        running, "up", "--stack", STACK, "--yes", "--skip-preview", "--suppress-outputs"
+    )
+    return status or _pulumi(running, "stack", "output", "--stack", STACK)
+
+
+def preview(report: Callable[[str], None]) -> int:
+    """Show what bringing the platform up would change."""
+    return _pulumi(_with_stack(report), "preview", "--stack", STACK)
+
+
+def down(report: Callable[[str], None]) -> int:
+    """Destroy the platform, then end every process of the sandbox and remove its files."""
+    recorded = Cloud.load()
+    if recorded is not None and _STATE.exists():
+        _refuse_while_locked()
+        build_tools()
+        if lost := recorded.lost():
+            report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost")
+        elif pending := _pending():
+            report(f"the last run was cut off while it worked on {', '.join(pending)}")
+        elif status := _destroy(cloud.start(report), report):
+            return status
+    report("the sandbox is gone" if cloud.stop() else "there is no sandbox")
+    return 0
+
+
+def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
+    if not _STATE.exists():
+        return 0  # the sandbox had to be started afresh
+    _unlock(running, report)
+    if status := _pulumi(running, "destroy", "--stack", STACK, "--yes", "--skip-preview"):
+        report("the sandbox still runs; `python -m sandbox stop` ends it as it is")
+        return status
+    _quietly(running, "stack", "rm", STACK, "--yes", "--preserve-config")
+    return 0
+
+
+def _with_stack(report: Callable[[str], None]) -> Cloud:
+    """Return a sandbox that serves, with a stack that Pulumi can work on."""
+    _refuse_while_locked()
+    build_tools()
+    running = cloud.start(report)
+    if pending := _pending():
+        report(f"the last run was cut off while it worked on {', '.join(pending)}: starting afresh")
+        cloud.stop()
+        running = cloud.start(report)
+    _unlock(running, report)
+    _quietly(running, "stack", "select", "--create", STACK)
+    return running
+
+
+def _pending() -> list[str]:
+    """Return the names of resources of which nobody knows whether they exist."""
+    try:
+        checkpoint = json.loads(_STATE.read_text())["checkpoint"]
+    except FileNotFoundError:
+        return []
+    operations = (checkpoint["latest"] or {}).get("pending_operations") or []
+    return [operation["resource"]["urn"].rpartition("::")[2] for operation in operations]
+
+
+def _refuse_while_locked() -> None:
+    for lock in _LOCKS.glob("*.json"):
+        pid = json.loads(lock.read_text())["pid"]
+        try:
+            holds = psutil.Process(pid).create_time() <= lock.stat().st_mtime
+        except psutil.NoSuchProcess:
+            holds = False
+        if holds:
+            raise SandboxError(f"process {pid} works on the stack: wait until it ends, or end it")
+
+
+def _unlock(running: Cloud, report: Callable[[str], None]) -> None:
+    if any(_LOCKS.glob("*.json")):
+        report("a run that has ended left the stack locked: unlocking it")
+        _quietly(running, "cancel", STACK, "--yes")
+
+
+def _pulumi(running: Cloud, *arguments: str) -> int:
+    """Run the Pulumi CLI in this terminal; return its exit status."""
+    with _interrupts_left_to_the_child():
+        return subprocess.run(
+            ["pulumi", *arguments], cwd=ROOT, env=_environment(running), check=False
+        ).returncode
+
+
+def _quietly(running: Cloud, *arguments: str) -> None:
+    done = subprocess.run(
+        ["pulumi", *arguments, "--non-interactive"],
+        cwd=ROOT,
+        env=_environment(running),
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SandboxError(f"`pulumi {' '.join(arguments)}` failed:\n{done.stdout}")
+
+
+def _environment(running: Cloud) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in UNSET}
+    return kept | environment(running, os.environ.get("PATH", os.defpath))
+
+
+@contextmanager
+def _interrupts_left_to_the_child() -> Iterator[None]:
+    # Ctrl-C reaches the Pulumi CLI by itself, and it has things to put in order before it ends.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

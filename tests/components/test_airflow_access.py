@@ -1,0 +1,195 @@
+"""Decisions of AirflowAccess."""
+
+import json
+from typing import Any
+
+from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
+from tests.components.conftest import Engine
+
+CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
+
+
+def team(name: str) -> TeamAccess:
+    return TeamAccess(
+        team=name,
+        virtual_cluster_id=f"id-{name}",
+        virtual_cluster_arn=f"arn:vc/{name}",
+        job_role_arn=f"arn:role/{name}",
+        log_group_name=f"/jobs/{name}",
+        s3_uri=f"s3://jobs/{name}/",
+    )
+
+
+ARGS = AirflowAccessArgs(
+    execution_role_name="execution-1a2b3c4",
+    execution_role_arn="arn:aws:iam::123456789012:role/execution-1a2b3c4",
+    execution_role_unique_id="AROAEXAMPLE",
+    security_group_id="sg-airflow",
+    cluster_name="mwaa-on-eks-test",
+    cluster_arn=CLUSTER_ARN,
+    cluster_security_group_id="sg-cluster",
+    kubernetes_group="mwaa-on-eks-test:airflow",
+    pod_namespace="mwaa",
+    teams=(team("mwaa"), team("risk")),
+    default_team="mwaa",
+    release_label="emr-7.14.0-latest",
+    secrets_prefix="airflow/mwaa-on-eks-test",
+    kms_key_arn=KEY,
+    region="us-west-2",
+)
+SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 (a resource type)
+VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
+
+
+def statements(engine: Engine) -> list[dict[str, Any]]:
+    return [
+        statement
+        for policy in engine.all("aws:iam/rolePolicy:RolePolicy")
+        for statement in json.loads(policy.inputs["policy"])["Statement"]
+    ]
+
+
+def test_a_job_starts_only_with_its_own_teams_role(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    start = [s for s in statements(engine) if s["Action"] == "emr-containers:StartJobRun"]
+    assert [(s["Resource"], s["Condition"]) for s in start] == [
+        (
+            f"arn:vc/{name}",
+            {"ArnEquals": {"emr-containers:ExecutionRoleArn": f"arn:role/{name}"}},
+        )
+        for name in ("mwaa", "risk")
+    ]
+
+
+def test_job_roles_are_passed_to_pod_identity_of_this_cluster_only(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    (passing,) = (s for s in statements(engine) if s["Action"] == "iam:PassRole")
+    assert passing["Resource"] == ["arn:role/mwaa", "arn:role/risk"]
+    assert passing["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"},
+        "ArnLike": {"iam:AssociatedResourceARN": CLUSTER_ARN},
+    }
+
+
+def test_dags_may_do_nothing_else(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    rest = {
+        json.dumps(s["Action"]): s["Resource"] for s in statements(engine) if "Condition" not in s
+    }
+    clusters = ["arn:vc/mwaa", "arn:vc/risk"]
+    assert rest == {
+        '"eks:DescribeCluster"': CLUSTER_ARN,
+        '["emr-containers:CancelJobRun", "emr-containers:DescribeJobRun"]': [
+            f"{arn}/jobruns/*" for arn in clusters
+        ],
+        '["emr-containers:DescribeVirtualCluster", "emr-containers:ListJobRuns"]': clusters,
+    }
+
+
+def test_policies_belong_to_the_execution_role(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    policies = engine.all("aws:iam/rolePolicy:RolePolicy")
+    assert {policy.inputs["role"] for policy in policies} == {"execution-1a2b3c4"}
+
+
+def test_in_kubernetes_the_role_is_a_group_and_nothing_more(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    entry = engine.one("aws:eks/accessEntry:AccessEntry").inputs
+    assert entry["type"] == "STANDARD"
+    assert entry["kubernetesGroups"] == ["mwaa-on-eks-test:airflow"]
+    assert not engine.all("aws:eks/accessPolicyAssociation:AccessPolicyAssociation")
+
+
+def test_the_access_entry_is_made_anew_with_the_role(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    request = engine.one("aws:eks/accessEntry:AccessEntry").request
+    assert request.replacement_trigger.string_value == "AROAEXAMPLE"
+    assert request.deleteBeforeReplace
+
+
+def test_airflow_reaches_the_kubernetes_api_and_nothing_else_of_the_cluster(
+    engine: Engine,
+) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    rule = engine.one("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule").inputs
+    assert (rule["securityGroupId"], rule["referencedSecurityGroupId"]) == (
+        "sg-cluster",
+        "sg-airflow",
+    )
+    assert (rule["ipProtocol"], rule["fromPort"], rule["toPort"]) == ("tcp", 443, 443)
+
+
+def connections(engine: Engine) -> dict[str, Any]:
+    """By secret name, as Airflow would read them."""
+    names = {f"{secret.name}-id": secret.inputs["name"] for secret in engine.all(SECRET)}
+    return {
+        names[version.inputs["secretId"]]: json.loads(version.inputs["secretString"])
+        for version in engine.all(VERSION)
+    }
+
+
+def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    found = connections(engine)
+    assert set(found) == {
+        f"airflow/mwaa-on-eks-test/connections/{name}"
+        for name in ("emr_eks", "emr_eks_risk", "eks")
+    }
+    for name, of_team in (("emr_eks", "mwaa"), ("emr_eks_risk", "risk")):
+        assert found[f"airflow/mwaa-on-eks-test/connections/{name}"] == {
+            "conn_type": "generic",
+            "extra": {
+                "virtual_cluster_id": f"id-{of_team}",
+                "job_role_arn": f"arn:role/{of_team}",
+                "region_name": "us-west-2",
+                "release_label": "emr-7.14.0-latest",
+                "log_group_name": f"/jobs/{of_team}",
+                "s3_uri": f"s3://jobs/{of_team}/",
+            },
+        }
+
+
+def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    assert connections(engine)["airflow/mwaa-on-eks-test/connections/eks"] == {
+        "conn_type": "generic",
+        "extra": {
+            "cluster_name": "mwaa-on-eks-test",
+            "namespace": "mwaa",
+            "region_name": "us-west-2",
+        },
+    }
+
+
+def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(
+    engine: Engine,
+) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    secrets = [secret.inputs for secret in engine.all(SECRET)]
+    assert {secret["kmsKeyId"] for secret in secrets} == {KEY}
+    assert {secret["recoveryWindowInDays"] for secret in secrets} == {0}
+
+
+def test_who_uses_the_connection_ids_waits_for_their_values(engine: Engine) -> None:
+    outputs = engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    assert outputs["connection_ids"].inputs["value"] == ["eks", "emr_eks", "emr_eks_risk"]
+    assert set(engine.all(VERSION)) <= engine.before(outputs["connection_ids"])
+
+
+def test_two_accesses_do_not_collide_and_own_their_children(engine: Engine) -> None:
+    engine.run(lambda: (AirflowAccess("one", ARGS), AirflowAccess("two", ARGS)))
+
+    assert engine.tops() == {"one", "two"}
+    assert len(engine.all("aws:eks/accessEntry:AccessEntry")) == 2

@@ -1,0 +1,303 @@
+"""Decisions of EksCluster. What pulumi-eks makes of them is seen on the sandbox only: its
+components run elsewhere, so that a test has to give their outputs."""
+
+import json
+import threading
+from dataclasses import replace
+
+import pulumi
+import pulumi_aws as aws
+import pytest
+from google.protobuf import struct_pb2
+from pulumi.runtime import rpc
+from pulumi.runtime.mocks import MockMonitor
+from pulumi.runtime.proto import resource_pb2 as messages
+
+from components.eks_cluster import EksCluster, EksClusterArgs
+from tests.components.conftest import Engine, Resource
+
+NAME = "mwaa-on-eks-test"
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
+ADMIN = "arn:aws:iam::123456789012:role/team/admin"
+VIEWER = "arn:aws:iam::123456789012:role/viewer"
+
+ARGS = EksClusterArgs(
+    cluster_name=NAME,
+    kubernetes_version="1.35",
+    authentication_mode="API",
+    vpc_id="vpc-1",
+    subnet_ids=["subnet-a", "subnet-b"],
+    kms_key_arn=KEY,
+    public_access_cidrs=("203.0.113.0/24",),
+    admin_principal_arns=(ADMIN,),
+    viewer_principal_arns=(VIEWER,),
+    instance_types=("m7i.xlarge", "m6i.xlarge"),
+    ami_type="AL2023_x86_64_STANDARD",
+    node_min=3,
+    node_max=9,
+    node_disk_gib=100,
+    log_retention_days=365,
+    deletion_protection=False,
+    account_id="123456789012",
+    region="us-west-2",
+    partition="aws",
+    tags={"team": "data"},
+)
+
+ENTRY = "aws:eks/accessEntry:AccessEntry"
+GRANT = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
+ADDON = "aws:eks/addon:Addon"
+ROLE = "aws:iam/role:Role"
+
+
+@pytest.fixture(autouse=True)
+def _references(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave references to resources in inputs alone: the mock monitor, in a thread of its own,
+    would look them up and wait for ever."""
+    look_up = rpc.deserialize_resource
+
+    def deserialize(
+        reference: struct_pb2.Struct, keep_unknowns: bool | None = None
+    ) -> pulumi.Resource | str:
+        if threading.current_thread() is threading.main_thread():
+            return look_up(reference, keep_unknowns)
+        return str(reference["urn"])
+
+    monkeypatch.setattr(rpc, "deserialize_resource", deserialize)
+
+
+def made(engine: Engine, typ: str, name: str, state: dict[str, str]) -> dict[str, str]:
+    """Let a remote component have made a resource; a reference to it."""
+    urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
+    engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
+    engine.recorded[urn] = Resource(typ, name, {}, messages.RegisterResourceRequest())
+    return {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": f"{name}-id"}
+
+
+def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:
+    engine.outputs["eks:index:Cluster"] = {
+        "eksCluster": made(engine, "aws:eks/cluster:Cluster", "control-plane", {"name": NAME}),
+        "clusterSecurityGroupId": "sg-cluster",
+        "kubeconfigJson": "{}",
+    }
+    engine.outputs["eks:index:ManagedNodeGroup"] = {
+        "nodeGroup": made(
+            engine, "aws:eks/nodeGroup:NodeGroup", "node-group", {"clusterName": NAME}
+        )
+    }
+
+    def program() -> EksCluster:
+        provider = aws.Provider("aws", region="us-west-2")
+        return EksCluster("platform", args, pulumi.ResourceOptions(providers=[provider]))
+
+    return engine.run(program)
+
+
+def test_the_control_plane_is_closed_encrypted_and_logged(engine: Engine) -> None:
+    run(engine)
+
+    inputs = engine.one("eks:index:Cluster").inputs
+    assert inputs["endpointPrivateAccess"] is True
+    assert inputs["publicAccessCidrs"] == ["203.0.113.0/24"]
+    assert inputs["encryptionConfigKeyArn"] == KEY
+    assert set(inputs["enabledClusterLogTypes"]) == {
+        "api",
+        "audit",
+        "authenticator",
+        "controllerManager",
+        "scheduler",
+    }
+    assert inputs["authenticationMode"] == "API"
+    assert inputs["upgradePolicy"] == {"supportType": "STANDARD"}
+
+
+def test_without_cidrs_nobody_comes_from_the_internet(engine: Engine) -> None:
+    run(engine, replace(ARGS, public_access_cidrs=()))
+
+    inputs = engine.one("eks:index:Cluster").inputs
+    assert inputs["endpointPrivateAccess"] is True
+    assert inputs["endpointPublicAccess"] is False
+    assert "publicAccessCidrs" not in inputs  # pulumi-eks refuses it when access is off
+
+
+def test_pulumi_eks_makes_the_control_plane_and_nothing_else(engine: Engine) -> None:
+    run(engine)
+
+    inputs = engine.one("eks:index:Cluster").inputs
+    assert inputs["bootstrapSelfManagedAddons"] is False
+    assert inputs["useDefaultVpcCni"] is True
+    assert inputs["corednsAddonOptions"] == {"enabled": False}
+    assert inputs["kubeProxyAddonOptions"] == {"enabled": False}
+    assert inputs["skipDefaultNodeGroup"] is True
+    assert inputs["skipDefaultSecurityGroups"] is True
+    assert inputs["createOidcProvider"] is False
+    assert inputs["vpcId"] == "vpc-1"  # it would look for a default VPC
+
+
+def test_the_log_group_is_there_before_eks_would_make_it(engine: Engine) -> None:
+    run(engine)
+
+    logs = engine.one("aws:cloudwatch/logGroup:LogGroup")
+    assert logs.inputs["name"] == f"/aws/eks/{NAME}/cluster"
+    assert logs.inputs["retentionInDays"] == 365
+    assert logs.inputs["kmsKeyId"] == KEY
+    assert logs.name in engine.waits_for(engine.one("eks:index:Cluster"))
+
+
+def test_the_control_plane_may_work_from_its_start_to_its_end(engine: Engine) -> None:
+    run(engine)
+
+    assert "platform-cluster-policy" in engine.waits_for(engine.one("eks:index:Cluster"))
+
+
+def test_remote_components_get_the_one_aws_provider(engine: Engine) -> None:
+    run(engine)
+
+    for typ in ("eks:index:Cluster", "eks:index:ManagedNodeGroup"):
+        provider = engine.one(typ).request.providers["aws"]
+        assert provider.endswith("pulumi:providers:aws::aws::aws-id")
+
+
+def test_nodes_wait_for_their_addons_and_policies_and_go_before_them(engine: Engine) -> None:
+    run(engine)
+
+    waits = engine.waits_for(engine.one("eks:index:ManagedNodeGroup"))
+    assert waits >= {addon.name for addon in engine.all(ADDON)}
+    assert waits >= {
+        attachment.name
+        for attachment in engine.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+        if attachment.name.startswith(("platform-node", "platform-cni"))
+    }
+    assert {addon.inputs["addonName"] for addon in engine.all(ADDON)} == {
+        "vpc-cni",
+        "kube-proxy",
+        "eks-pod-identity-agent",
+    }
+
+
+def test_no_addon_outlives_its_deletion(engine: Engine) -> None:
+    run(engine)
+
+    assert [addon.inputs["preserve"] for addon in engine.all(ADDON)] == [False] * 3
+
+
+def test_network_policies_are_enforced(engine: Engine) -> None:
+    run(engine)
+
+    cni = engine.one(ADDON, "vpc-cni").inputs
+    assert json.loads(cni["configurationValues"]) == {"enableNetworkPolicy": "true"}
+    (association,) = cni["podIdentityAssociations"]
+    assert association == {
+        "serviceAccount": "aws-node",
+        "roleArn": "arn:aws:mock:::platform-cni",
+    }
+
+
+def test_a_node_is_encrypted_and_hides_its_role_from_pods(engine: Engine) -> None:
+    run(engine)
+
+    template = engine.one("aws:ec2/launchTemplate:LaunchTemplate").inputs
+    (disk,) = template["blockDeviceMappings"]
+    assert (disk["ebs"]["volumeType"], disk["ebs"]["encrypted"]) == ("gp3", "true")
+    assert disk["ebs"]["volumeSize"] == 100
+    assert template["metadataOptions"]["httpTokens"] == "required"
+    assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
+    assert {s["resourceType"]: s["tags"]["team"] for s in template["tagSpecifications"]} == {
+        "instance": "data",
+        "volume": "data",
+        "network-interface": "data",
+    }
+    nodes = engine.one("eks:index:ManagedNodeGroup").inputs
+    assert nodes["launchTemplate"]["id"] == "platform-nodes-id"
+
+
+def test_the_autoscaler_owns_the_number_of_nodes(engine: Engine) -> None:
+    run(engine)
+
+    nodes = engine.one("eks:index:ManagedNodeGroup").inputs
+    assert nodes["ignoreScalingChanges"] is True
+    assert (nodes["scalingConfig"]["minSize"], nodes["scalingConfig"]["maxSize"]) == (3, 9)
+
+
+def test_a_node_may_join_and_pull_images_and_no_more(engine: Engine) -> None:
+    run(engine)
+
+    policies = {
+        (attachment.inputs["role"], attachment.inputs["policyArn"].rsplit("/", 1)[-1])
+        for attachment in engine.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    }
+    assert policies == {
+        ("platform-cluster-auto", "AmazonEKSClusterPolicy"),
+        ("platform-node-auto", "AmazonEKSWorkerNodePolicy"),
+        ("platform-node-auto", "AmazonEC2ContainerRegistryPullOnly"),
+        ("platform-cni-auto", "AmazonEKS_CNI_Policy"),
+    }
+
+
+def test_services_assume_roles_for_this_account_and_cluster_only(engine: Engine) -> None:
+    run(engine)
+
+    for role in engine.all(ROLE):
+        (statement,) = json.loads(role.inputs["assumeRolePolicy"])["Statement"]
+        if statement["Principal"] == {"Service": "ec2.amazonaws.com"}:
+            continue  # names no source
+        condition = statement["Condition"]
+        assert condition["StringEquals"]["aws:SourceAccount"] == "123456789012"
+        assert condition["ArnEquals"]["aws:SourceArn"] == (
+            f"arn:aws:eks:us-west-2:123456789012:cluster/{NAME}"
+        )
+
+
+def test_the_cni_role_is_for_the_cni_only(engine: Engine) -> None:
+    run(engine)
+
+    (statement,) = json.loads(engine.one(ROLE, "cni").inputs["assumeRolePolicy"])["Statement"]
+    assert statement["Principal"] == {"Service": "pods.eks.amazonaws.com"}
+    assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession"]
+    tags = statement["Condition"]["StringEquals"]
+    assert tags["aws:RequestTag/kubernetes-namespace"] == "kube-system"
+    assert tags["aws:RequestTag/kubernetes-service-account"] == "aws-node"
+
+
+def test_administrators_administer_and_viewers_see_no_secrets(engine: Engine) -> None:
+    run(engine)
+
+    policies = {
+        grant.inputs["principalArn"]: grant.inputs["policyArn"] for grant in engine.all(GRANT)
+    }
+    prefix = "arn:aws:eks::aws:cluster-access-policy"
+    assert policies == {
+        ADMIN: f"{prefix}/AmazonEKSClusterAdminPolicy",
+        VIEWER: f"{prefix}/AmazonEKSViewPolicy",
+    }
+    assert {entry.inputs["principalArn"] for entry in engine.all(ENTRY)} == {ADMIN, VIEWER}
+
+
+def test_who_is_listed_as_both_gets_one_entry_and_administers(engine: Engine) -> None:
+    run(engine, replace(ARGS, viewer_principal_arns=(ADMIN,)))
+
+    assert len(engine.all(ENTRY)) == 1
+    assert engine.one(GRANT).inputs["policyArn"].endswith("AmazonEKSClusterAdminPolicy")
+
+
+def test_kubernetes_objects_keep_nodes_and_access_until_they_are_gone(engine: Engine) -> None:
+    outputs = run(engine)
+
+    needed = {"node-group", *(grant.name for grant in engine.all(GRANT))}
+    provider = engine.one("pulumi:providers:kubernetes")
+    assert engine.waits_for(provider) >= needed
+    assert engine.waits_for(outputs["name"]) >= needed
+    assert outputs["name"].inputs["value"] == NAME
+
+
+def test_an_unknown_kubeconfig_replaces_no_object(engine: Engine) -> None:
+    run(engine)
+
+    assert engine.one("pulumi:providers:kubernetes").inputs["clusterIdentifier"] == NAME
+
+
+@pytest.mark.parametrize("typ", [ENTRY, ADDON])
+def test_what_belongs_to_the_cluster_is_deleted_before_it(engine: Engine, typ: str) -> None:
+    run(engine)
+
+    assert all("control-plane" in engine.waits_for(resource) for resource in engine.all(typ))

@@ -1,0 +1,42 @@
+"""Decisions of EncryptionKey."""
+
+import json
+
+from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from tests.components.conftest import Engine
+
+ARGS = EncryptionKeyArgs(
+    alias_name="mwaa-on-eks-test",
+    deletion_window_days=7,
+    account_id="123456789012",
+    region="us-west-2",
+    partition="aws",
+)
+
+
+def test_the_key_is_rotated(engine: Engine) -> None:
+    engine.run(lambda: EncryptionKey("platform", ARGS))
+
+    assert engine.one("aws:kms/key:Key").inputs["enableKeyRotation"] is True
+
+
+def test_the_key_opens_to_the_account_and_to_its_own_log_groups_only(engine: Engine) -> None:
+    engine.run(lambda: EncryptionKey("platform", ARGS))
+
+    policy = json.loads(engine.one("aws:kms/key:Key").inputs["policy"])
+    account, logs = policy["Statement"]
+    assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
+    assert logs["Principal"] == {"Service": "logs.us-west-2.amazonaws.com"}
+    assert "kms:*" not in logs["Action"]
+    assert logs["Condition"] == {
+        "ArnLike": {
+            "kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-west-2:123456789012:log-group:*"
+        }
+    }
+
+
+def test_two_keys_do_not_collide_and_own_their_children(engine: Engine) -> None:
+    engine.run(lambda: (EncryptionKey("one", ARGS), EncryptionKey("two", ARGS)))
+
+    assert engine.tops() == {"one", "two"}
+    assert len(engine.all("aws:kms/key:Key")) == 2

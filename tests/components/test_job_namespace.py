@@ -1,0 +1,172 @@
+"""Decisions of JobNamespace."""
+
+from dataclasses import replace
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components.job_namespace import (
+    JOB_VIEWER_RULES,
+    POD_OPERATOR_RULES,
+    JobNamespace,
+    JobNamespaceArgs,
+    Quota,
+)
+from tests.components.conftest import Engine, Resource
+
+ARGS = JobNamespaceArgs(
+    namespace="mwaa",
+    pod_security="restricted",
+    group="mwaa-on-eks-test:airflow",
+    rules=POD_OPERATOR_RULES,
+    quota=Quota(cpu="8", memory="32Gi", pods="20"),
+    allow_within_namespace=False,
+)
+NAMESPACE = "kubernetes:core/v1:Namespace"
+ROLE = "kubernetes:rbac.authorization.k8s.io/v1:Role"
+BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
+POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
+ANYWHERE = "0.0.0.0/0"
+
+
+def run(engine: Engine, args: JobNamespaceArgs = ARGS) -> dict[str, Resource]:
+    return engine.run(
+        lambda: JobNamespace(
+            "mwaa",
+            args,
+            pulumi.ResourceOptions(providers=[k8s.Provider("cluster", kubeconfig="{}")]),
+        )
+    )
+
+
+def granted(engine: Engine) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = {}
+    for rule in engine.one(ROLE).inputs["rules"]:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                found.setdefault((group, resource), set()).update(rule["verbs"])
+    return found
+
+
+def policies(engine: Engine) -> dict[str, dict[str, Any]]:
+    return {
+        policy.inputs["metadata"]["name"]: policy.inputs["spec"] for policy in engine.all(POLICY)
+    }
+
+
+def test_airflow_may_do_what_the_pod_operator_does_and_nothing_else(engine: Engine) -> None:
+    run(engine)
+
+    assert granted(engine) == {
+        ("", "pods"): {"create", "get", "list", "patch", "delete"},
+        ("", "pods/log"): {"get"},
+        ("", "events"): {"list", "watch"},
+    }
+
+
+def test_a_team_may_only_look(engine: Engine) -> None:
+    run(engine, replace(ARGS, rules=JOB_VIEWER_RULES))
+
+    found = granted(engine)
+    assert set(found) == {("", "pods"), ("", "pods/log"), ("", "events"), ("batch", "jobs")}
+    assert set().union(*found.values()) == {"get", "list", "watch"}
+
+
+def test_the_binding_joins_the_group_and_the_role_that_is_there(engine: Engine) -> None:
+    run(engine)
+
+    binding, role = engine.one(BINDING), engine.one(ROLE)
+    assert binding.inputs["roleRef"]["kind"] == "Role"
+    assert binding.inputs["roleRef"]["name"] == role.inputs["metadata"]["name"]
+    assert role.name in engine.waits_for(binding)
+    assert [(s["kind"], s["name"]) for s in binding.inputs["subjects"]] == [
+        ("Group", "mwaa-on-eks-test:airflow")
+    ]
+
+
+def test_pod_security_is_enforced_as_told_and_watched_at_the_strictest(engine: Engine) -> None:
+    run(engine, replace(ARGS, pod_security="baseline"))
+
+    assert engine.one(NAMESPACE).inputs["metadata"]["labels"] == {
+        "pod-security.kubernetes.io/enforce": "baseline",
+        "pod-security.kubernetes.io/audit": "restricted",
+        "pod-security.kubernetes.io/warn": "restricted",
+    }
+
+
+def test_the_quota_counts_every_pod_and_no_pod_fails_for_asking_nothing(engine: Engine) -> None:
+    run(engine)
+
+    hard = engine.one("kubernetes:core/v1:ResourceQuota").inputs["spec"]["hard"]
+    assert (hard["requests.cpu"], hard["requests.memory"], hard["pods"]) == ("8", "32Gi", "20")
+    assert hard["services.loadbalancers"] == "0"  # they would outlive the stack
+    (limit,) = engine.one("kubernetes:core/v1:LimitRange").inputs["spec"]["limits"]
+    assert set(limit["defaultRequest"]) == {"cpu", "memory"}
+    assert "default" not in limit  # it would refuse a pod that asks for more and has no limit
+
+
+def test_all_is_denied_both_ways_but_names_https_and_pod_identity(engine: Engine) -> None:
+    run(engine)
+
+    found = policies(engine)
+    assert found.pop("default-deny") == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    assert not any("ingress" in spec for spec in found.values())
+    allowed = {
+        (
+            target.get("ipBlock", {}).get("cidr")
+            or target["podSelector"]["matchLabels"]["k8s-app"],
+            port["protocol"],
+            port["port"],
+        )
+        for spec in found.values()
+        for rule in spec["egress"]
+        for target in rule["to"]
+        for port in rule["ports"]
+    }
+    assert allowed == {
+        ("kube-dns", "UDP", 53),
+        ("kube-dns", "TCP", 53),
+        (ANYWHERE, "TCP", 443),
+        ("169.254.170.23/32", "TCP", 80),
+    }
+    assert all(spec["podSelector"] == {} for spec in found.values())
+
+
+def test_pods_meet_within_the_namespace_where_that_is_allowed_and_no_farther(
+    engine: Engine,
+) -> None:
+    run(engine, replace(ARGS, allow_within_namespace=True))
+
+    within = policies(engine)["allow-within-namespace"]
+    assert within["ingress"] == [{"from": [{"podSelector": {}}]}]
+    assert within["egress"] == [{"to": [{"podSelector": {}}]}]
+
+
+def test_pods_get_no_kubernetes_token_unless_they_name_an_account(engine: Engine) -> None:
+    run(engine)
+
+    account = engine.one("kubernetes:core/v1:ServiceAccountPatch").inputs
+    assert account["metadata"] == {"name": "default", "namespace": "mwaa"}
+    assert account["automountServiceAccountToken"] is False
+
+
+def test_nobody_works_in_it_before_its_rules_are_in_force(engine: Engine) -> None:
+    namespace = run(engine)["namespace"]
+
+    assert namespace.inputs["value"] == "mwaa"
+    within = {
+        resource.name
+        for resource in engine.recorded.values()
+        if resource.typ.startswith("kubernetes:") and resource.typ != NAMESPACE
+    }
+    assert len(within) == 9
+    assert engine.waits_for(namespace) == within | {"mwaa-namespace"}
+
+
+def test_everything_in_it_is_deleted_before_it(engine: Engine) -> None:
+    run(engine)
+
+    for resource in engine.recorded.values():
+        if resource.typ.startswith("kubernetes:") and resource.typ != NAMESPACE:
+            assert "mwaa-namespace" in engine.waits_for(resource)

@@ -1,0 +1,192 @@
+"""The platform's life on the sandbox, in the order of this file: up, change, drift, destroy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, V1ConfigMap, V1ObjectMeta
+
+from sandbox.clone import Clone
+from tests.platform.listing import everything
+
+NAME = "mwaa-on-eks-sandbox"
+
+KEPT = {
+    "aws:eks/cluster:Cluster",
+    "aws:mwaa/environment:Environment",
+    "aws:emrcontainers/virtualCluster:VirtualCluster",
+}
+"""What no change of settings here may replace: each holds work that would be lost."""
+
+
+def _steps(clone: Clone) -> set[tuple[str, str, str]]:
+    """What an `up` would do: (operation, type, name) of all that does not stay as it is."""
+    preview = json.loads(clone.pulumi("preview", "--json").stdout)
+    return {
+        (step["op"], step["urn"].split("::")[2].split("$")[-1], step["urn"].split("::")[3])
+        for step in preview["steps"]
+        if step["op"] not in {"same", "read"}
+    }
+
+
+def test_a_second_up_and_a_preview_change_nothing(platform: Clone) -> None:
+    platform.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+    platform.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_refresh_finds_no_drift(platform: Clone) -> None:
+    platform.pulumi("refresh", "--yes", "--expect-no-changes")
+
+
+def test_the_state_holds_no_secret_in_plain_text(platform: Clone) -> None:
+    state = platform.pulumi("stack", "export").stdout
+    assert platform.environment["AWS_SECRET_ACCESS_KEY"] not in state
+    connections = [r for r in platform.resources() if r["type"].endswith(":SecretVersion")]
+    assert connections
+    for connection in connections:
+        assert "ciphertext" in connection["inputs"]["secretString"], connection["urn"]
+
+
+def _set(clone: Clone, key: str, value: str) -> None:
+    clone.pulumi("config", "set", "--path", key, value)
+
+
+NODE_MAXIMUM = ({("update", "aws:eks/nodeGroup:NodeGroup")}, "cluster.nodeMax", "12")
+AIRFLOW_CLASS = (
+    {("update", "aws:mwaa/environment:Environment")},
+    "airflow.environmentClass",
+    "mw1.large",
+)
+
+
+@pytest.mark.parametrize(
+    ("expected", "key", "value"), [NODE_MAXIMUM, AIRFLOW_CLASS], ids=["node maximum", "class"]
+)
+def test_a_changed_setting_updates_one_resource(
+    platform: Clone, expected: set[tuple[str, str]], key: str, value: str
+) -> None:
+    _set(platform, key, value)
+    assert {(operation, kind) for operation, kind, _ in _steps(platform)} == expected
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _steps(platform) == set()
+
+
+def test_the_changes_arrived_in_aws(platform: Clone) -> None:
+    eks = platform.aws("eks")
+    (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
+    found = eks.describe_nodegroup(clusterName=NAME, nodegroupName=group)["nodegroup"]
+    assert found["scalingConfig"]["maxSize"] == 12
+    environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
+    assert environment["EnvironmentClass"] == "mw1.large"
+
+
+def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
+    before = platform.outputs()
+    _set(platform, "spark.teams[0].name", "mwaa")
+    _set(platform, "spark.teams[1].name", "risk")
+    steps = _steps(platform)
+    assert not [step for step in steps if step[1] in KEPT and step[0] != "create"]
+    assert ("create", "aws:emrcontainers/virtualCluster:VirtualCluster") in {
+        (operation, kind) for operation, kind, _ in steps
+    }
+    # Besides what is new, only what lists the teams changes.
+    assert {operation for operation, _, _ in steps} <= {"create", "update"}
+    platform.pulumi("up", "--yes", "--skip-preview")
+    after = platform.outputs()
+    assert after["virtual_cluster_ids"]["mwaa"] == before["virtual_cluster_ids"]["mwaa"]
+    virtual_clusters = platform.aws("emr-containers").list_virtual_clusters()["virtualClusters"]
+    assert {c["containerProvider"]["info"]["eksInfo"]["namespace"] for c in virtual_clusters} == {
+        "emr-mwaa",
+        "emr-risk",
+    }
+
+
+def _open_a_security_group(clone: Clone) -> str:
+    ec2 = clone.aws("ec2")
+    (rule,) = (
+        rule
+        for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]
+        if not rule["IsEgress"] and rule.get("FromPort") == 443 and "ReferencedGroupInfo" in rule
+    )
+    ec2.revoke_security_group_ingress(
+        GroupId=rule["GroupId"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+    )
+    return "SecurityGroupIngressRule"
+
+
+def _shorten_log_retention(clone: Clone) -> str:
+    clone.aws("logs").put_retention_policy(
+        logGroupName=f"/aws/eks/{NAME}/cluster", retentionInDays=1
+    )
+    return "LogGroup"
+
+
+def _grant_more(clone: Clone) -> str:
+    group = "rbac.authorization.k8s.io/v1"
+    (role,) = clone.get(group, "Role", namespace="mwaa").items
+    role.rules[0].verbs.append("deletecollection")
+    RbacAuthorizationV1Api(clone.kubernetes).replace_namespaced_role(
+        role.metadata.name, "mwaa", role.to_dict()
+    )
+    return "Role"
+
+
+def _let_the_bucket_be_public(clone: Clone) -> str:
+    clone.aws("s3").put_public_access_block(
+        Bucket=f"{NAME}-dags-123456789012",
+        PublicAccessBlockConfiguration={
+            "BlockPublicAcls": False,
+            "IgnorePublicAcls": True,
+            "BlockPublicPolicy": True,
+            "RestrictPublicBuckets": True,
+        },
+    )
+    return "BucketPublicAccessBlock"
+
+
+@pytest.mark.parametrize(
+    "drift",
+    [_open_a_security_group, _shorten_log_retention, _grant_more, _let_the_bucket_be_public],
+)
+def test_drift_made_by_hand_is_seen_by_refresh_and_mended(
+    platform: Clone, drift: Callable[[Clone], str]
+) -> None:
+    kind = drift(platform)
+    refreshed = platform.pulumi("refresh", "--yes", "--expect-no-changes", check=False)
+    assert refreshed.returncode != 0, "the refresh saw nothing"
+    changed = {step[1].rsplit(":", 1)[-1] for step in _steps(platform)}
+    assert changed == {kind}
+    platform.pulumi("up", "--yes", "--skip-preview")
+    platform.pulumi("refresh", "--yes", "--expect-no-changes")
+
+
+def _start_job_run(clone: Clone) -> tuple[str, str]:
+    outputs = clone.outputs()
+    virtual_cluster: str = outputs["emrcontainers_virtual_cluster_id"]
+    run: dict[str, Any] = clone.aws("emr-containers").start_job_run(
+        virtualClusterId=virtual_cluster,
+        name="still-running",
+        executionRoleArn=outputs["emr_on_eks_role_arn"],
+        releaseLabel="emr-7.14.0-latest",
+        jobDriver={"sparkSubmitJobDriver": {"entryPoint": "local:///never/ends.py"}},
+    )
+    return virtual_cluster, run["id"]
+
+
+def test_destroy_leaves_nothing_even_while_a_job_run_is_active(
+    platform: Clone, empty: set[str]
+) -> None:
+    virtual_cluster, run = _start_job_run(platform)
+    CoreV1Api(platform.kubernetes).create_namespaced_config_map(
+        "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
+    )
+    platform.pulumi("destroy", "--yes", "--skip-preview")
+    assert everything(platform) - empty == set()
+    assert empty - everything(platform) == set()
+    state = platform.aws("emr-containers").describe_job_run(
+        virtualClusterId=virtual_cluster, id=run
+    )["jobRun"]["state"]
+    assert state == "CANCELLED"
