@@ -146,6 +146,8 @@ class EksCluster(pulumi.ComponentResource):
             kubeconfig=cluster.kubeconfig_json,
             # Else a kubeconfig that a preview does not know would replace every object.
             cluster_identifier=args.cluster_name,
+            # What was edited by hand is put right by `up`, which would else end in a conflict.
+            enable_patch_force=True,
             opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
         )
         # Names, unlike ids, are known to the preview of a new node group or access entry: a name

@@ -98,7 +98,9 @@ class Clone:
         )
         if check and result.returncode != 0:
             command = shlex.join(("pulumi", *arguments))
-            message = f"`{command}` ended with {result.returncode}:\n{result.stdout}{result.stderr}"
+            # What went wrong comes last; a preview as JSON has thousands of lines before.
+            told = f"{result.stdout}{result.stderr}"[-4000:]
+            message = f"`{command}` ended with {result.returncode}:\n{told}"
             raise RuntimeError(message)
         return result
 

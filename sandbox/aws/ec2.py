@@ -236,8 +236,9 @@ class InternetGateway(Ec2Type):
         self.api.detach_internet_gateway(InternetGatewayId=resource_id, VpcId=vpc_id)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
-        if old.get("vpcId") != new.get("vpcId"):
-            self._detach(resource_id, old.get("vpcId"))
+        attached = (self.read(resource_id, old) or {}).get("vpcId")
+        if attached != new.get("vpcId"):
+            self._detach(resource_id, attached)
             self._attach(resource_id, new.get("vpcId"))
         self.retag(resource_id, old, new)
 
@@ -360,6 +361,10 @@ class NatGateway(Ec2Type):
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_nat_gateway(NatGatewayId=resource_id)
         wait_until(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
+        # moto leaves behind what goes with a gateway in AWS.
+        own = [{"Name": "network-interface-id", "Values": [state.get("networkInterfaceId", "")]}]
+        for left in self.api.describe_network_interfaces(Filters=own)["NetworkInterfaces"]:
+            self.api.delete_network_interface(NetworkInterfaceId=left["NetworkInterfaceId"])
 
 
 class RouteTable(Ec2Type):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -167,20 +168,18 @@ class Cluster(EksType):
 
     def _create_security_group(self, name: str, vpc_id: str) -> str:
         ec2 = self.aws.client("ec2")
+        # EKS also sets aws:eks:cluster-name, which only AWS itself may.
         tags = {
             "Name": f"eks-cluster-sg-{name}",
-            "aws:eks:cluster-name": name,
             f"kubernetes.io/cluster/{name}": "owned",
         }
         group_id: str = ec2.create_security_group(
-            GroupName=f"eks-cluster-sg-{name}-{abs(hash(name)) % 10**9}",
+            GroupName=f"eks-cluster-sg-{name}-{zlib.crc32(name.encode())}",
             Description="EKS created security group applied to ENI that is attached to EKS "
             "Control Plane master nodes, as well as any managed workloads.",
             VpcId=vpc_id,
         )["GroupId"]
-        # AWS alone may set tags that begin with aws:, so that one is left out.
-        own = {key: value for key, value in tags.items() if not key.startswith("aws:")}
-        ec2.create_tags(Resources=[group_id], Tags=tag_list(own))
+        ec2.create_tags(Resources=[group_id], Tags=tag_list(tags))
         itself = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}
         ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[itself])
         return group_id
@@ -346,6 +345,17 @@ def require_active(eks: ResourceType, operation: str, name: str) -> Answer:
     return answer["cluster"]
 
 
+def _require_ready(kind: str, resource_id: str, found: Answer) -> None:
+    """Fail as the provider does when it has waited in vain."""
+    if found["status"] == "ACTIVE":
+        return
+    issues = "; ".join(f"{one['code']}: {one['message']}" for one in found["health"]["issues"])
+    raise PluginError(
+        f"waiting for EKS {kind} ({resource_id}): unexpected state '{found['status']}', wanted "
+        f"target 'ACTIVE'. last error: {issues}"
+    )
+
+
 class NodeGroup(EksType):
     pulumi_type = "aws:eks/nodeGroup:NodeGroup"
     auto_name = AutoName("nodeGroupName", longest=63, by_prefix="nodeGroupNamePrefix")
@@ -452,14 +462,7 @@ class NodeGroup(EksType):
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
         group = self._describe(resource_id)
-        if group["status"] != "ACTIVE":
-            issues = "; ".join(
-                f"{one['code']}: {one['message']}" for one in group["health"]["issues"]
-            )
-            raise PluginError(
-                f"waiting for EKS Node Group ({resource_id}) create: unexpected state "
-                f"'{group['status']}', wanted target 'ACTIVE'. last error: {issues}"
-            )
+        _require_ready("Node Group", resource_id, group)
         self._let_nodes_in(inputs)
         self._nodes(group).scale(group["scalingConfig"]["desiredSize"])
 
@@ -532,6 +535,7 @@ class NodeGroup(EksType):
         return super()._replaces(key, old, new)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        _require_ready("Node Group", resource_id, self._describe(resource_id))
         cluster_name, name = resource_id.split(":", 1)
         here = {"clusterName": cluster_name, "nodegroupName": name}
         changes: dict[str, Value] = {
@@ -616,15 +620,7 @@ class Addon(EksType):
             require_role(self.aws, operation, one["roleArn"], "pods.eks.amazonaws.com")
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
-        addon = self._describe(resource_id)
-        if addon["status"] != "ACTIVE":
-            issues = "; ".join(
-                f"{one['code']}: {one['message']}" for one in addon["health"]["issues"]
-            )
-            raise PluginError(
-                f"waiting for EKS Add-On ({resource_id}) create: unexpected state "
-                f"'{addon['status']}', wanted target 'ACTIVE'. last error: {issues}"
-            )
+        _require_ready("Add-On", resource_id, self._describe(resource_id))
 
     def _describe(self, resource_id: str) -> Answer:
         cluster_name, name = resource_id.split(":", 1)
@@ -655,6 +651,7 @@ class Addon(EksType):
         }
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        _require_ready("Add-On", resource_id, self._describe(resource_id))
         cluster_name, name = resource_id.split(":", 1)
         changes = {
             key: new.get(key, [] if key == "podIdentityAssociations" else "")

@@ -128,10 +128,9 @@ class ResourceType:
         """Fill in the name and all tags, and name every mistake."""
         inputs = {key: value for key, value in given.items() if value is not None}
         defaults = self._fill_in_name(name, old, inputs, seed)
-        if self.tagged() and inputs.get("tags") is not UNKNOWN:
-            all_tags = {**default_tags, **inputs.get("tags", {})}
-            if all_tags:
-                inputs["tagsAll"] = all_tags
+        tags = inputs.get("tags", {})
+        if self.tagged() and (tags is UNKNOWN or tags or default_tags):
+            inputs["tagsAll"] = UNKNOWN if tags is UNKNOWN else {**default_tags, **tags}
         if defaults:
             inputs["__defaults"] = defaults
         failures = list(self._declared(inputs))

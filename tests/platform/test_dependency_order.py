@@ -26,6 +26,9 @@ def graph(resources: list[dict[str, Any]]) -> Graph:
             before |= set(urns or ())
         if "provider" in resource:
             before.add(resource["provider"].rpartition("::")[0])
+        # A child is made after what its parent waits for, and goes before its parent.
+        if "parent" in resource:
+            before.add(resource["parent"])
         direct[resource["urn"]] = before
 
     closed: Graph = {}
@@ -71,7 +74,7 @@ def _of(resources: list[dict[str, Any]], what: str) -> list[str]:
         ("eks/nodeGroup:NodeGroup", "rbac.authorization.k8s.io/v1:RoleBinding"),
         # EMR on EKS: the virtual cluster is deleted while cluster and namespace are there, after
         # its job runs, which need their role and log group to end.
-        ("core/v1:Namespace emr", "emrcontainers/virtualCluster:VirtualCluster"),
+        ("core/v1:Namespace spark", "emrcontainers/virtualCluster:VirtualCluster"),
         ("eks/nodeGroup:NodeGroup", "emrcontainers/virtualCluster:VirtualCluster"),
         ("eks/addon:Addon coredns", "emrcontainers/virtualCluster:VirtualCluster"),
         # Instances and MWAA have a way out as long as they live.

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.aws import nodes
 from sandbox.aws.provider import AwsPlugin
-from sandbox.plugin import Plugin, PluginError
+from sandbox.plugin import InitializationError, Plugin, PluginError
 from tests.sandbox.aws_account import Account, Made, trust
 
 
@@ -407,8 +407,11 @@ def test_nodes_need_the_worker_policy(account: Account, platform: tuple[Made, li
 def test_nodes_need_a_container_network(account: Account) -> None:
     subnets = account.subnets(account.vpc())
     cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
-    with refuses("CREATE_FAILED.*container network not ready"):
+    with pytest.raises(InitializationError, match="container network not ready") as failed:
         account.node_group(cluster, subnets, nodeGroupName="early")
+    # The engine keeps what was made, so that it can be deleted.
+    assert failed.value.resource_id == f"{cluster.id}:early"
+    assert failed.value.state["nodeGroupName"] == "early"
     account.api("eks").delete_nodegroup(clusterName=cluster.id, nodegroupName="early")
     account.make("eks/addon:Addon", clusterName=cluster.id, addonName="vpc-cni")
     assert account.node_group(cluster, subnets).state["status"] == "ACTIVE"

@@ -134,6 +134,7 @@ def test_all_tags_are_the_providers_and_the_resources(plugin: AwsPlugin) -> None
     inputs = check(plugin, {}, b"", tags={"project": "other", "own": "1"})
     assert inputs["tagsAll"] == {"project": "other", "own": "1"}
     assert check(plugin, {}, b"")["tagsAll"] == DEFAULT_TAGS
+    assert check(plugin, {}, b"", tags=UNKNOWN)["tagsAll"] is UNKNOWN
 
 
 # Every type: it is there, it is quiet, it goes.
@@ -382,6 +383,21 @@ def test_a_preview_of_creation_knows_what_is_given_and_nothing_else(everything: 
         assert declared <= state.keys(), one.resource.type
 
 
+def test_a_preview_of_creation_knows_that_more_comes_below_what_is_given(
+    everything: Account,
+) -> None:
+    made = {one.resource.type.rpartition(":")[2]: one for one in everything.made}
+    _, cluster = made["Cluster"].plugin.create(
+        made["Cluster"].resource, made["Cluster"].inputs, preview=True
+    )
+    assert cluster["vpcConfig"]["clusterSecurityGroupId"] is UNKNOWN
+    assert cluster["vpcConfig"]["endpointPrivateAccess"] is True
+    _, environment = made["Environment"].plugin.create(
+        made["Environment"].resource, made["Environment"].inputs, preview=True
+    )
+    assert environment["loggingConfiguration"]["taskLogs"]["cloudWatchLogGroupArn"] is UNKNOWN
+
+
 def test_a_preview_of_new_tags_keeps_every_output(everything: Account) -> None:
     for one in everything.made:
         if "tags" not in resource_types()[one.resource.type].inputs:
@@ -588,7 +604,6 @@ def test_a_node_group_has_nodes_in_every_zone(
 def test_a_node_group_scales_its_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:
     cluster, subnets = platform
     group = account.node_group(cluster, subnets)
-    oldest = nodes_of(group)[0].metadata.name
     for size in (4, 1):
         scaling = {"desiredSize": size, "maxSize": 5, "minSize": 1}
         new = given(group, scalingConfig=scaling)
@@ -601,7 +616,6 @@ def test_a_node_group_scales_its_nodes(account: Account, platform: tuple[Made, l
         assert described["nodegroup"]["scalingConfig"] == scaling
     group.delete()
     assert nodes_of(group) == []
-    assert oldest
 
 
 def test_a_node_goes_with_the_pods_on_it(

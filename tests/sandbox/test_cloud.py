@@ -227,7 +227,7 @@ def test_the_environment_reaches_the_sandbox_from_anywhere(clone: Clone, tmp_pat
     shell = (
         f'eval "$({clone.directory}/sandbox/env)" && eval "$({clone.directory}/sandbox/env)" && '
         "aws sts get-caller-identity --query Arn --output text && pulumi whoami -v && "
-        'echo "$PATH"'
+        'echo "${AWS_SESSION_TOKEN-none}" && echo "$PATH"'
     )
     done = subprocess.run(
         ["sh", "-c", shell],
@@ -239,8 +239,9 @@ def test_the_environment_reaches_the_sandbox_from_anywhere(clone: Clone, tmp_pat
     )
     assert done.stdout.startswith("arn:aws:iam::123456789012:user/sandbox\n")
     assert f"file://{clone.directory}/.sandbox/state" in done.stdout
-    path = done.stdout.splitlines()[-1].split(os.pathsep)
-    assert path.count(f"{clone.directory}/sandbox/plugins") == 1
+    session, path = done.stdout.splitlines()[-2:]
+    assert session == "none"
+    assert path.split(os.pathsep).count(f"{clone.directory}/sandbox/plugins") == 1
 
 
 def test_without_a_sandbox_the_environment_says_what_to_do(tmp_path: Path) -> None:
