@@ -5,16 +5,18 @@ PYTHON ?= python3
 VENV := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help up preview down test lint
+.PHONY: help up preview airflow dags down test lint
 
 help:
 	@echo "make up        bring the platform up on this machine"
 	@echo "make preview   show what 'make up' would change"
+	@echo "make airflow   run its Airflow here, with its web page, until Ctrl-C"
+	@echo "make dags      run both DAGs and show what came of them"
 	@echo "make down      destroy it and leave nothing"
 	@echo "make test      run the tests"
 	@echo "make lint      check format, style and types"
 
-up preview down: $(INSTALLED)
+up preview airflow dags down: $(INSTALLED)
 	@$(VENV)/python -m sandbox $@
 
 test: $(INSTALLED)

@@ -53,7 +53,7 @@ class DagBucket(pulumi.ComponentResource):
             ),
             opts=ResourceOptions(parent=self),
         )
-        files = dict(_files_to_upload(args.source)) if args.upload else {}
+        files = dict(files_to_upload(args.source)) if args.upload else {}
         objects = {
             key: aws.s3.BucketObjectv2(
                 f"{name}-{key}",
@@ -82,7 +82,7 @@ class DagBucket(pulumi.ComponentResource):
         )
 
 
-def _files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
+def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
     """The objects' keys and files: by allow-list, so that no cache or secret slips in."""
     if not source.is_dir():
         message = f"{source} is no folder: Airflow's DAGs are uploaded from there; create it"

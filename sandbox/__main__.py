@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from sandbox import cloud, stack
+from sandbox import airflow, cloud, stack
 from sandbox.cloud import Cloud, SandboxError
 
 
@@ -16,6 +17,7 @@ def main() -> int:
     for name, text in {
         "up": "bring the platform up on this machine, mending what is broken",
         "preview": "show what `up` would change",
+        "airflow": "run the Airflow of the platform on this machine until Ctrl-C",
         "down": "destroy the platform and leave nothing",
         "build": "build the tools that the sandbox needs, where that has not been done",
         "start": "start the emulated AWS and the Kubernetes control plane only",
@@ -23,9 +25,13 @@ def main() -> int:
         "status": "tell what runs",
     }.items():
         commands.add_parser(name, help=text, description=text)
-    command = parser.parse_args().command
+    text = "run DAGs to their end and show what came of them"
+    dags = commands.add_parser("dags", help=text, description=text)
+    dags.add_argument("ids", nargs="*", default=airflow.EXAMPLES, help="by default the examples")
+    dags.add_argument("--conf", help="the parameters of each run, as JSON")
+    arguments = parser.parse_args()
     try:
-        return _run(command)
+        return _run(arguments)
     except SandboxError as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 1
@@ -33,23 +39,27 @@ def main() -> int:
         return 130
 
 
-def _run(command: str) -> int:
-    match command:
-        case "up":
-            return stack.up(_report)
-        case "preview":
-            return stack.preview(_report)
-        case "down":
-            return stack.down(_report)
-        case "build":
-            stack.build_tools()
-        case "start":
-            cloud.start(_report)
-        case "stop":
-            _report("the sandbox is gone" if cloud.stop() else "there is no sandbox")
-        case "status":
-            return _status()
-    return 0
+def _run(arguments: argparse.Namespace) -> int:
+    commands: dict[str, Callable[[], int | None]] = {
+        "up": lambda: stack.up(_report),
+        "preview": lambda: stack.preview(_report),
+        "airflow": lambda: airflow.serve(_report),
+        "dags": lambda: airflow.run_dags(_report, arguments.ids, arguments.conf),
+        "down": lambda: stack.down(_report),
+        "build": lambda: stack.build_tools(_report),
+        "start": _start,
+        "stop": _stop,
+        "status": _status,
+    }
+    return commands[arguments.command]() or 0
+
+
+def _start() -> None:
+    cloud.start(_report)
+
+
+def _stop() -> None:
+    _report("the sandbox is gone" if cloud.stop() else "there is no sandbox")
 
 
 def _status() -> int:

@@ -61,8 +61,18 @@ PROCESSES: Final = (
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
+    "kubelet",
 )
-LISTENING: Final = (MOTO, MINISTACK, "authenticator", "etcd", "etcd-peer", "kube-apiserver", "kwok")
+LISTENING: Final = (
+    MOTO,
+    MINISTACK,
+    "authenticator",
+    "etcd",
+    "etcd-peer",
+    "kube-apiserver",
+    "kwok",
+    "kubelet",
+)
 # Below the ranges from which Linux (32768) and macOS (49152) take ports for outgoing connections,
 # so that a process that is started again finds its port free.
 PORT_RANGE: Final = range(20000, 30000)
@@ -224,7 +234,7 @@ def _start_afresh(report: Callable[[str], None]) -> Cloud:
         tell("AWS answers")
         _await_serving(cloud, ("kube-apiserver",))
         control_plane.bind_access_policies()
-        for name in ("kube-controller-manager", "kube-scheduler", "kwok"):
+        for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
             cloud = _launch(cloud, name)
         _await_serving(cloud, PROCESSES)
         tell(f"Kubernetes {control_plane.version()} answers")
@@ -262,6 +272,7 @@ def _command(cloud: Cloud, name: str) -> list[str]:
         MOTO: [sys.executable, "-m", "sandbox.moto_server", "-H", "127.0.0.1", "-p", port],
         MINISTACK: [sys.executable, "-m", "sandbox.ministack_server"],
         "authenticator": [sys.executable, "-m", "sandbox.authenticator", port],
+        "kubelet": [sys.executable, "-m", "sandbox.kubelet", port],
     }
     return emulated[name] if name in emulated else cloud.control_plane.commands()[name]
 
@@ -270,7 +281,12 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
     # Nothing of the user's: credentials and proxies must not reach an emulator.
     common = {"PATH": os.environ["PATH"], "HOME": str(DIRECTORY), "TMPDIR": str(DIRECTORY / "tmp")}
     particular = {
-        MOTO: {"MOTO_ACCOUNT_ID": ACCOUNT, "MOTO_IAM_LOAD_MANAGED_POLICIES": "true"},
+        MOTO: {
+            **cloud.aws_environment(),
+            "MOTO_ACCOUNT_ID": ACCOUNT,
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+            "XDG_CACHE_HOME": str(build.cache_directory().parent),  # it starts Spark from there
+        },
         MINISTACK: {
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(cloud.ports[MINISTACK]),

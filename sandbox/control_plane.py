@@ -17,6 +17,9 @@ from tools import build
 
 STAGES: Final = Path(__file__).parent / "kwok" / "stages.yaml"
 
+API_SERVER: Final = "kube-apiserver-kubelet-client"
+"""Who asks a kubelet for logs."""
+
 # Cluster roles for the groups that the authenticator gives for cluster-wide access policies:
 # https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
 ACCESS_POLICIES: Final = {
@@ -59,12 +62,14 @@ class ControlPlane:
         authority.create()
         authority.server("kube-apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc"))
         authority.server("kwok", ("127.0.0.1", "localhost"))
-        authority.client("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")
+        authority.server("kubelet", ("127.0.0.1", "localhost"))
+        authority.client("kubelet-client", API_SERVER, "system:masters")
         pki.create_signing_key(self._keys / "tokens.key", self._keys / "tokens.pub")
         cluster = {"server": self.address, "certificate-authority": str(self.authority)}
         for file, user, group in (
             (self.kubeconfig, "admin", "system:masters"),
             (self._kubeconfig("kwok"), "kwok-client", "system:masters"),
+            (self._kubeconfig("kubelet"), "kubelet-runner", "system:masters"),
             (
                 self._kubeconfig("kube-controller-manager"),
                 "system:kube-controller-manager",
@@ -160,7 +165,7 @@ class ControlPlane:
             f"--config={STAGES}",
             "--manage-all-nodes",
             "--node-ip=127.0.0.1",
-            f"--node-port={port}",
+            f"--node-port={self.ports['kubelet']}",
             f"--server-address=127.0.0.1:{port}",
             f"--tls-cert-file={self._keys / 'kwok.crt'}",
             f"--tls-private-key-file={self._keys / 'kwok.key'}",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 from moto import server
 
 from sandbox.aws.emulators import complete_moto
+from sandbox.aws.job_runs import complete_job_runs
 
 
 def main() -> None:
     """Serve until the process is ended."""
     complete_moto()
+    if "AWS_ENDPOINT_URL_EKS" in os.environ:  # a job's role depends on what EKS knows
+        complete_job_runs()
     server.main()
 
 

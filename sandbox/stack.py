@@ -12,7 +12,7 @@ from typing import Final
 
 import psutil
 
-from sandbox import cloud
+from sandbox import cloud, job_runner, python_environments
 from sandbox.cloud import DIRECTORY, ROOT, Cloud, SandboxError
 from sandbox.environment import UNSET, environment, official_pulumi
 from tools import build
@@ -25,10 +25,11 @@ _STATE: Final = _BACKEND / "stacks" / PROJECT / f"{STACK}.json"
 _LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
 
 
-def build_tools() -> None:
+def build_tools(report: Callable[[str], None]) -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
     build.ensure(tuple(m.name for m in build.MODULES if official is None or m.name != "pulumi"))
+    python_environments.ensure("spark", job_runner.LOCK, report)
 
 
 def up(report: Callable[[str], None]) -> int:
@@ -50,7 +51,7 @@ def down(report: Callable[[str], None]) -> int:
     recorded = Cloud.load()
     if recorded is not None and _STATE.exists():
         _refuse_while_locked()
-        build_tools()
+        build_tools(report)
         if lost := recorded.lost():
             report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost")
         elif pending := _pending():
@@ -75,7 +76,7 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
 def _with_stack(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox that serves, with a stack that Pulumi can work on."""
     _refuse_while_locked()
-    build_tools()
+    build_tools(report)
     running = cloud.start(report)
     if pending := _pending():
         report(f"the last run was cut off while it worked on {', '.join(pending)}: starting afresh")

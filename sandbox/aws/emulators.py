@@ -312,7 +312,12 @@ def _tag_environment(mwaa: Module, method: str, path: str, body: bytes, query: J
 
 
 def complete_moto() -> None:
-    """Let a namespace be used again, tags change, and a bucket's policy have conditions."""
+    """Let a namespace be used again, tags change, and a bucket's policy have conditions.
+
+    And let a key go that was deleted in a bucket whose versioning was suspended since: moto closes
+    the content of every version, also of a delete marker, which has none.
+    """
+    import_module("moto.s3.models").FakeDeleteMarker.dispose = lambda _: None
     backend: Module = import_module("moto.emrcontainers.models").EMRContainersBackend
     delete = backend.delete_virtual_cluster
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -104,6 +106,25 @@ def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
     }
 
 
+def test_the_new_team_runs_a_job(platform: Clone) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "sandbox", "dags", "emr_eks_pi_job"),
+            *("--conf", json.dumps({"connection": "emr_eks_risk"})),
+        ],
+        cwd=platform.directory,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+    (run,) = platform.aws("emr-containers").list_job_runs(
+        virtualClusterId=platform.outputs()["virtual_cluster_ids"]["risk"]
+    )["jobRuns"]
+    assert run["state"] == "COMPLETED"
+    assert run["executionRoleArn"] == platform.outputs()["job_role_arns"]["risk"]
+
+
 def _open_a_security_group(clone: Clone) -> str:
     ec2 = clone.aws("ec2")
     (rule,) = (
@@ -171,7 +192,12 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
         name="still-running",
         executionRoleArn=outputs["emr_on_eks_role_arn"],
         releaseLabel="emr-7.14.0-latest",
-        jobDriver={"sparkSubmitJobDriver": {"entryPoint": "local:///never/ends.py"}},
+        jobDriver={
+            "sparkSubmitJobDriver": {
+                "entryPoint": "local:///usr/lib/spark/examples/src/main/python/pi.py",
+                "entryPointArguments": ["100000"],  # partitions: hours
+            }
+        },
     )
     return virtual_cluster, run["id"]
 

@@ -49,7 +49,16 @@ def answers(port: int) -> bool:
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """moto, ministack and an API server, found through the environment of this process."""
     directory = tmp_path_factory.mktemp("emulators")
-    names = ("moto", "ministack", "etcd", "etcd-peer", "kube-apiserver", "authenticator", "kwok")
+    names = (
+        "moto",
+        "ministack",
+        "etcd",
+        "etcd-peer",
+        "kube-apiserver",
+        "authenticator",
+        "kwok",
+        "kubelet",
+    )
     ports = {name: free_port() for name in names}
     plane = ControlPlane(directory, ports)
     plane.write_files()

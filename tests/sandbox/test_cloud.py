@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -109,6 +110,7 @@ def test_it_listens_on_loopback_only(clone: Clone) -> None:
         "kube-apiserver",
         "authenticator",
         "kwok",
+        "kubelet",
     }
     assert set().union(*listening.values()) == {"127.0.0.1"}
 
@@ -223,6 +225,49 @@ def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
     core.delete_node("node")
 
 
+def test_a_pod_that_is_to_end_runs_its_command_and_tells_how_it_ended(clone: Clone) -> None:
+    core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
+    core.create_node({"metadata": {"name": "node"}})
+    core.create_namespace({"metadata": {"name": "ending"}})
+    _wait(lambda: bool(core.list_namespaced_service_account("ending").items))
+    scripts = {
+        "succeeds": "echo $GREETING; echo there >&2",
+        "fails": "echo bad; exit 3",
+        "stays": "echo begun; sleep 600",
+    }
+    for name, script in scripts.items():
+        container = {
+            "name": "main",
+            "image": "example.com/image",
+            "command": ["sh", "-c", script],
+            "env": [{"name": "GREETING", "value": "hello"}],
+        }
+        spec = {"restartPolicy": "Never", "containers": [container]}
+        core.create_namespaced_pod("ending", {"metadata": {"name": name}, "spec": spec})
+
+    def phase(name: str) -> Any:  # noqa: ANN401
+        return core.read_namespaced_pod(name, "ending").status.phase
+
+    _wait(lambda: phase("succeeds") == "Succeeded")
+    assert core.read_namespaced_pod_log("succeeds", "ending") == "hello\nthere\n"
+    stamped = core.read_namespaced_pod_log("succeeds", "ending", timestamps=True, tail_lines=1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z there\n", stamped)
+    _wait(lambda: phase("fails") == "Failed")
+    (status,) = core.read_namespaced_pod("fails", "ending").status.container_statuses
+    assert status.state.terminated.exit_code == 3
+    _wait(lambda: phase("stays") == "Running")
+    _wait(lambda: core.read_namespaced_pod_log("stays", "ending") == "begun\n")
+    (shell,) = (
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if (one.info["cmdline"] or [])[-1:] == [scripts["stays"]]
+    )
+    core.delete_namespaced_pod("stays", "ending")
+    _wait(lambda: not _runs(shell.pid))
+    core.delete_namespace("ending")
+    core.delete_node("node")
+
+
 def test_the_environment_reaches_the_sandbox_from_anywhere(clone: Clone, tmp_path: Path) -> None:
     shell = (
         f'eval "$({clone.directory}/sandbox/env)" && eval "$({clone.directory}/sandbox/env)" && '
@@ -261,7 +306,7 @@ def test_before_anything_is_installed_the_environment_says_what_to_do(tmp_path: 
     assert "make up" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["kwok", "kube-apiserver", "etcd", "authenticator"])
+@pytest.mark.parametrize("name", ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator"])
 def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     before, ports = _pids(clone), _recorded(clone)["ports"]
     core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)

@@ -1,0 +1,273 @@
+"""Both ways of running work, end to end: the DAG files that MWAA got, in a real Airflow."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client import CoreV1Api
+
+from sandbox.clone import Clone
+
+NAME = "mwaa-on-eks-sandbox"
+DAG_BUCKET = f"{NAME}-dags-123456789012"
+JOB_BUCKET = f"{NAME}-jobs-123456789012"
+LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
+POD, SPARK = "kubernetes_pod_example", "emr_eks_pi_job"
+FINAL = {"CANCELLED", "COMPLETED", "FAILED"}
+PYTHON = sys.executable
+
+
+def _dags(clone: Clone, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PYTHON, "-m", "sandbox", "dags", *arguments],
+        cwd=clone.directory,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@contextmanager
+def _variant(clone: Clone, dag: str, changes: Mapping[str, str]) -> Iterator[str]:
+    """A DAG that differs from an example in some of its text, delivered as MWAA would get it."""
+    variant = f"{dag}_changed"
+    text = (clone.directory / "dags" / f"{dag}.py").read_text()
+    for old, new in {**changes, f'dag_id="{dag}"': f'dag_id="{variant}"'}.items():
+        assert old in text
+        text = text.replace(old, new)
+    text = re.sub(r'"retries": \d+', '"retries": 0', text)
+    s3, place = clone.aws("s3"), {"Bucket": DAG_BUCKET, "Key": f"dags/{variant}.py"}
+    s3.put_object(**place, Body=text.encode())
+    try:
+        yield variant
+    finally:
+        s3.delete_object(**place)
+
+
+def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:
+    """Run a changed example, which must fail, and return what Airflow printed."""
+    with _variant(clone, dag, changes) as variant:
+        done = _dags(clone, variant)
+    assert done.returncode == 1, done.stdout[-4000:]
+    return done.stdout
+
+
+def _pods(clone: Clone, namespace: str = "mwaa") -> list[str]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    return [pod.metadata.name for pod in core.list_namespaced_pod(namespace).items]
+
+
+def _runs(clone: Clone) -> list[dict[str, Any]]:
+    """The job runs of the default team."""
+    virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]
+    runs: list[dict[str, Any]] = clone.aws("emr-containers").list_job_runs(
+        virtualClusterId=virtual_cluster
+    )["jobRuns"]
+    return runs
+
+
+def _wait(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not in time: {what}"
+        time.sleep(0.5)
+
+
+def test_both_examples_are_successful(platform: Clone) -> None:
+    done = _dags(platform)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert re.search(r"\[base\] .*step 3 of 3", done.stdout), "the pod's log"
+    assert _pods(platform) == []
+    (run,) = _runs(platform)
+    assert run["state"] == "COMPLETED"
+    pi = re.search(r"Pi is roughly (3\.1\d+)", done.stdout)
+    assert pi
+
+    streams = platform.aws("logs").describe_log_streams(logGroupName=LOG_GROUP)["logStreams"]
+    path = (
+        f"{run['virtualClusterId']}/jobs/{run['id']}/containers/spark-{run['id']}/"
+        f"spark-{run['id']}-driver"
+    )
+    assert {one["logStreamName"] for one in streams} == {
+        f"{SPARK}/{path}/stdout",
+        f"{SPARK}/{path}/stderr",
+    }
+    kept = platform.aws("s3").get_object(Bucket=JOB_BUCKET, Key=f"mwaa/logs/{path}/stdout.gz")
+    assert pi[0] in gzip.decompress(kept["Body"].read()).decode()
+    errors = platform.aws("s3").get_object(Bucket=JOB_BUCKET, Key=f"mwaa/logs/{path}/stderr.gz")
+    told = gzip.decompress(errors["Body"].read()).decode()
+    assert "Granted executor ID" in told, "the executors were real ones"
+    assert "with 2 core" not in told, "each with the one core that was asked for"
+
+
+def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
+    told = _fails(platform, SPARK, {"main/python/pi.py": "main/python/nothing.py"})
+    assert "Final state is FAILED" in told
+    assert re.search(r"can't open file .*nothing\.py", told)
+    failed = _runs(platform)[-1]
+    assert failed["state"] == "FAILED"
+    assert failed["failureReason"] == "USER_ERROR"
+    assert "nothing.py" in failed["stateDetails"]
+
+
+def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(platform: Clone) -> None:
+    script = "import boto3\nprint(boto3.client('sts').get_caller_identity()['Arn'])\n"
+    s3, place = platform.aws("s3"), {"Bucket": JOB_BUCKET, "Key": "mwaa/code/who.py"}
+    s3.put_object(**place, Body=script.encode())
+    pi = "local:///usr/lib/spark/examples/src/main/python/pi.py"
+    with _variant(platform, SPARK, {pi: f"s3://{place['Bucket']}/{place['Key']}"}) as variant:
+        done = _dags(platform, variant)
+    s3.delete_object(**place)
+    role = platform.outputs()["emr_on_eks_role_arn"].rpartition("/")[2]
+    assert f"Spark printed: arn:aws:sts::123456789012:assumed-role/{role}/eks-" in done.stdout
+
+
+def test_a_pod_in_another_namespace_is_forbidden(platform: Clone) -> None:
+    told = _fails(platform, POD, {'"{{ conn.eks.extra_dejson.namespace }}"': '"default"'})
+    assert re.search(r'403|"code":\s*403', told)
+    assert re.search(r"cannot \w+ resource \S*pods\S* in API group \S* in the namespace", told)
+    assert _pods(platform, "default") == []
+
+
+def test_a_pod_below_the_pod_security_standard_is_forbidden(platform: Clone) -> None:
+    told = _fails(platform, POD, {"allow_privilege_escalation=False": "privileged=True"})
+    assert "violates PodSecurity" in told
+    assert "restricted" in told
+    assert _pods(platform) == []
+
+
+def test_without_its_group_airflow_may_run_no_pod(platform: Clone) -> None:
+    eks = platform.aws("eks")
+    environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
+    entry = {"clusterName": NAME, "principalArn": environment["ExecutionRoleArn"]}
+    groups = eks.describe_access_entry(**entry)["accessEntry"]["kubernetesGroups"]
+    assert groups
+    eks.update_access_entry(**entry, kubernetesGroups=[])
+    try:
+        told = _fails(platform, POD, {})
+    finally:
+        eks.update_access_entry(**entry, kubernetesGroups=groups)
+    assert "is forbidden" in told
+
+
+def test_a_job_with_another_role_is_refused(platform: Clone) -> None:
+    before = len(_runs(platform))
+    role = "arn:aws:iam::123456789012:role/another"
+    told = _fails(platform, SPARK, {'setting("job_role_arn")': f'"{role}"'})
+    assert "AccessDeniedException" in told
+    assert "is not authorized to perform: emr-containers:StartJobRun" in told
+    assert len(_runs(platform)) == before
+
+
+def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:
+    before = len(_runs(platform))
+    iam = platform.aws("iam")
+    environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
+    role = environment["ExecutionRoleArn"].rpartition("/")[2]
+    policies = {
+        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    }
+    (jobs,) = (name for name, document in policies.items() if "StartJobRun" in json.dumps(document))
+    iam.delete_role_policy(RoleName=role, PolicyName=jobs)
+    try:
+        told = _fails(platform, SPARK, {})
+    finally:
+        iam.put_role_policy(
+            RoleName=role, PolicyName=jobs, PolicyDocument=json.dumps(policies[jobs])
+        )
+    assert "is not authorized to perform: emr-containers:StartJobRun" in told
+    assert len(_runs(platform)) == before
+
+
+@dataclass(frozen=True)
+class Served:
+    """An Airflow with its page, and the ids of two DAGs that take long."""
+
+    url: str
+    pod_dag: str
+    spark_dag: str
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Ask Airflow's API."""
+        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=30) as response:  # noqa: S310
+            token = json.load(response)["access_token"]
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/api/v2/{path}",
+            None if body is None else json.dumps(body).encode(),
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+            return json.load(response)
+
+    def start(self, dag: str) -> str:
+        """Start a run and return the path of its only task."""
+        self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
+        run = self.ask("POST", f"dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
+        path = f"dags/{dag}/dagRuns/{run}/taskInstances"
+        _wait(lambda: self.ask("GET", path)["total_entries"] == 1, "a task", 60)
+        (task,) = self.ask("GET", path)["task_instances"]
+        return f"{path}/{task['task_id']}"
+
+
+@pytest.fixture(scope="module")
+def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with (
+        _variant(platform, POD, {"for step in 1 2 3": "for step in $(seq 600)"}) as pod_dag,
+        _variant(platform, SPARK, {'["10"]': '["100000"]'}) as spark_dag,
+        (tmp_path_factory.mktemp("airflow") / "log").open("w+") as log,
+        subprocess.Popen(
+            [PYTHON, "-m", "sandbox", "airflow"], cwd=platform.directory, stdout=log, stderr=log
+        ) as process,
+    ):
+
+        def told() -> str:
+            return Path(log.name).read_text()
+
+        try:
+            _wait(lambda: "Ctrl-C" in told() or process.poll() is not None, "Airflow", 120)
+            url = re.search(r"http://127\.0\.0\.1:\d+", told())
+            assert url, told()
+            served = Served(url[0], pod_dag, spark_dag)
+            _wait(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
+            yield served
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:
+    shown = {dag["dag_id"] for dag in served.ask("GET", "dags")["dags"]}
+    assert {POD, SPARK} <= shown
+    assert served.ask("GET", "importErrors")["total_entries"] == 0
+
+
+def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:
+    task = served.start(served.pod_dag)
+    _wait(lambda: _pods(platform) != [], "a pod")
+    (pod,) = _pods(platform)
+    core = CoreV1Api(platform.kubernetes)
+    _wait(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
+    served.ask("PATCH", task, {"new_state": "failed"})
+    _wait(lambda: _pods(platform) == [], "the pod's end")
+
+
+def test_a_killed_spark_task_leaves_no_running_job(platform: Clone, served: Served) -> None:
+    task = served.start(served.spark_dag)
+    _wait(lambda: _runs(platform)[-1]["state"] == "RUNNING", "a job run")
+    served.ask("PATCH", task, {"new_state": "failed"})
+    _wait(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
+    assert _runs(platform)[-1]["state"] == "CANCELLED"
