@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help up preview airflow dags down test lint
+.PHONY: help up preview airflow dags down test test-dags lint
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -14,6 +14,7 @@ help:
 	@echo "make dags      run both DAGs and show what came of them"
 	@echo "make down      destroy it and leave nothing"
 	@echo "make test      run the tests"
+	@echo "make test-dags test the DAGs in the other versions of Airflow that MWAA offers"
 	@echo "make lint      check format, style and types"
 
 up preview airflow dags down: $(INSTALLED)
@@ -22,6 +23,9 @@ up preview airflow dags down: $(INSTALLED)
 test: $(INSTALLED)
 	@$(VENV)/python -m sandbox build
 	@$(VENV)/pytest
+
+test-dags: $(INSTALLED)
+	@$(VENV)/pytest tests/dags -m other_airflow
 
 lint: $(INSTALLED)
 	@$(VENV)/ruff format --check .

@@ -121,7 +121,8 @@ class Clone:
         """A boto3 client of an emulated service."""
         # Its endpoint and credentials come from the variables that every AWS SDK reads.
         with mock.patch.dict(os.environ, self.environment):
-            return boto3.client(service)  # type: ignore[call-overload]
+            # A session of its own: the default one would keep another clone's credentials.
+            return boto3.Session().client(service)  # type: ignore[call-overload]
 
     @cached_property
     def kubernetes(self) -> kubernetes.client.ApiClient:

@@ -937,6 +937,17 @@ def test_pulumi_yaml_has_the_defaults_of_the_program(section: str) -> None:
         assert project()["config"][section]["default"] == default
 
 
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_readme_has_each_setting_with_its_default(section: str) -> None:
+    readme = (ROOT / "README.md").read_text()
+    for line in lines(SECTIONS[section]):
+        told = re.fullmatch(r"- (\S+) \(.*?(?:(required)|default (.*))\): (.*)", line)
+        assert told is not None, line
+        key, required, default, text = told.groups()
+        shown = "**required**" if required else f"`{default}`"
+        assert f"| `{section}.{key}` | {shown} | {text} |" in readme
+
+
 def test_no_provider_is_taken_by_default() -> None:
     declared = project()["config"]["pulumi:disable-default-providers"]
     assert declared == {"value": ["aws", "kubernetes"]}

@@ -361,7 +361,8 @@ def normal(value: Value, declared: Input) -> Value:
 
 def _normal(value: Value) -> Value:
     if isinstance(value, Mapping):
-        return {key: _normal(item) for key, item in value.items() if item is not None}
+        # In the order of their names: two messages may tell the same properties in two orders.
+        return {key: _normal(item) for key, item in sorted(value.items()) if item is not None}
     if _is_list(value):
         return sorted((_normal(item) for item in value), key=repr)
     # Where a file lies is no difference, and the engine tells it in several ways.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,33 @@ def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     created = {step["urn"].split("::")[2].split("$")[-1] for step in preview["steps"]}
     assert {"aws:mwaa/environment:Environment", "aws:eks/nodeGroup:NodeGroup"} <= created
     assert set(preview["changeSummary"]) == {"create"}
+
+
+def _fixed_names(steps: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """What AWS keeps one of in an account or region, as a preview names it."""
+    unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # how the engine writes it
+    named = set()
+    for step in steps:
+        inputs = step["newState"].get("inputs", {})
+        for key in ("name", "bucket"):
+            if step["newState"]["type"].startswith("aws:") and (
+                inputs.get(key, unknown) != unknown
+            ):
+                named.add((step["newState"]["type"], inputs[key]))
+    return named
+
+
+def test_two_stacks_of_one_account_share_no_name(clone: Clone) -> None:
+    names = []
+    for stack in ("one", "two"):
+        shutil.copy(
+            clone.directory / "Pulumi.sandbox.yaml", clone.directory / f"Pulumi.{stack}.yaml"
+        )
+        clone.pulumi("stack", "init", stack=stack)
+        preview = json.loads(clone.pulumi("preview", "--json", stack=stack).stdout)
+        names.append(_fixed_names(preview["steps"]))
+    one, two = names
+    assert ("aws:eks/cluster:Cluster", "mwaa-on-eks-one") in one
+    assert ("aws:s3/bucket:Bucket", "mwaa-on-eks-one-dags-123456789012") in one
+    assert len(one) == len(two) > 20
+    assert one & two == set()

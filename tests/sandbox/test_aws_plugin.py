@@ -19,6 +19,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from sandbox.aws.provider import resource_types
+from sandbox.aws.resource import UPDATES, same
 from sandbox.plugin import UNKNOWN, Asset, Properties, decode, encode
 from tests.sandbox.conftest import ROOT
 
@@ -172,3 +173,10 @@ def test_every_property_is_one_of_the_sdk() -> None:
         known = {camel or snake for camel, snake in getters}
         declared = {*one.inputs, *one.outputs, *(["tagsAll"] if one.tagged() else [])}
         assert declared <= known, token
+
+
+def test_lists_of_objects_are_the_same_in_whatever_order_their_properties_come() -> None:
+    told = [{"a": "1", "z": "2"}, {"a": "2", "z": "1"}]
+    retold = [{"z": "2", "a": "1"}, {"z": "1", "a": "2"}]
+    assert same(told, retold, UPDATES)
+    assert not same(told, told[:1], UPDATES)
