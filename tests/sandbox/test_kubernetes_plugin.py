@@ -37,7 +37,7 @@ NUMBERS = count()
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     directory = tmp_path_factory.mktemp("control-plane")
-    names = ("etcd", "etcd-peer", "kube-apiserver", "authenticator", "kwok")
+    names = ("etcd", "etcd-peer", "kube-apiserver", "authenticator", "kwok", "kubelet")
     plane = ControlPlane(directory, dict(zip(names, free_ports(len(names)), strict=True)))
     plane.write_files()
     started: list[processes.Process] = []
