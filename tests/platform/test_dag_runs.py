@@ -20,6 +20,8 @@ from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
 
+pytestmark = pytest.mark.dag_runs
+
 NAME = "mwaa-on-eks-sandbox"
 DAG_BUCKET = f"{NAME}-dags-123456789012"
 JOB_BUCKET = f"{NAME}-jobs-123456789012"
