@@ -62,7 +62,8 @@ def _find(process: Process) -> psutil.Process | None:
                 found.status() != psutil.STATUS_ZOMBIE
                 # The clock that start times are counted from may be set right by a second or so.
                 and abs(found.create_time() - process.started) < 2
-                and tuple(found.cmdline()) == process.command
+                # Linux shows none while the process is still being loaded.
+                and tuple(found.cmdline()) in (process.command, ())
             )
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return None

@@ -320,7 +320,7 @@ def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     assert refused.returncode == 1
     assert name in refused.stderr
     mended = _sandbox(clone, "start")
-    assert f"{name}: ended since; starting it again" in mended.stdout
+    assert mended.stdout == f"{name}: ended since; starting it again\n"
     changed = {key for key, pid in _pids(clone).items() if pid != before[key]}
     assert changed == {name}
     assert _recorded(clone)["ports"] == ports
@@ -454,6 +454,21 @@ def test_a_deaf_process_is_killed(tmp_path: Path) -> None:
     assert processes.is_running(deaf)
     processes.end([deaf], patience=0.5)
     assert not processes.is_running(deaf)
+
+
+def test_a_process_that_is_still_being_loaded_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    log = tmp_path / "log"
+    loading = processes.start("loading", command, environment=os.environ, cwd=tmp_path, log=log)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(psutil.Process, "cmdline", lambda _: [])
+            assert processes.is_running(loading)
+        assert not processes.is_running(replace(loading, command=("another",)))
+    finally:
+        processes.end([loading])
 
 
 def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
