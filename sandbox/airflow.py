@@ -205,8 +205,9 @@ def serve(report: Callable[[str], None]) -> int:
         # Where MWAA asks IAM; only this machine reaches the page.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
     }
-    # Ctrl-C and an ordinary kill end this in the same way.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     started: dict[str, subprocess.Popen[bytes]] = {}
     lock = (HOME / "serving.lock").open("w")
     try:

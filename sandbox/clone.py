@@ -50,23 +50,15 @@ class Clone:
 
     def start(self) -> None:
         """Start the sandbox's processes."""
-        self._sandbox("start")
+        self.sandbox("start")
 
     def stop(self) -> None:
         """End the sandbox's processes and remove what they held."""
-        self._sandbox("stop")
+        self.sandbox("stop")
 
-    def _sandbox(self, verb: str) -> None:
-        result = subprocess.run(
-            [sys.executable, "-m", "sandbox", verb],
-            cwd=self.directory,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        if result.returncode != 0:
-            message = f"sandbox {verb} failed:\n{result.stdout}{result.stderr}"
-            raise RuntimeError(message)
+    def sandbox(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of the sandbox; with `check`, a failure shows what it printed."""
+        return self._run([sys.executable, "-m", "sandbox", *arguments], os.environ, check=check)
 
     @cached_property
     def environment(self) -> dict[str, str]:
@@ -88,19 +80,24 @@ class Clone:
         self, *arguments: str, stack: str = "sandbox", check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the Pulumi CLI on a stack; with `check`, a failure shows what it printed."""
+        command = ["pulumi", *arguments, "--stack", stack, "--non-interactive"]
+        return self._run(command, self.environment, check=check)
+
+    def _run(
+        self, command: list[str], environment: Mapping[str, str], *, check: bool
+    ) -> subprocess.CompletedProcess[str]:
         result = subprocess.run(
-            ["pulumi", *arguments, "--stack", stack, "--non-interactive"],
+            command,
             cwd=self.directory,
-            env=self.environment,
+            env=environment,
             check=False,
             capture_output=True,
             text=True,
         )
         if check and result.returncode != 0:
-            command = shlex.join(("pulumi", *arguments))
             # What went wrong comes last; a preview as JSON has thousands of lines before.
             told = f"{result.stdout}{result.stderr}"[-4000:]
-            message = f"`{command}` ended with {result.returncode}:\n{told}"
+            message = f"`{shlex.join(command)}` ended with {result.returncode}:\n{told}"
             raise RuntimeError(message)
         return result
 

@@ -222,7 +222,7 @@ def _start_afresh(report: Callable[[str], None]) -> Cloud:
     _discard(None)
     for part in ("logs", "state", "tmp"):
         (DIRECTORY / part).mkdir(parents=True, mode=0o700)
-    cloud = Cloud(ports=_free_ports(), processes={}, access_key_id="", secret_access_key="")
+    cloud = Cloud(ports=free_ports(), processes={}, access_key_id="", secret_access_key="")
     try:
         _install_plugins()
         control_plane = cloud.control_plane
@@ -360,7 +360,8 @@ def _install_plugins() -> None:
             target.symlink_to(source)
 
 
-def _free_ports() -> dict[str, int]:
+def free_ports() -> dict[str, int]:
+    """Return a free port for each of LISTENING."""
     ports: dict[str, int] = {}
     for port in random.sample(PORT_RANGE, len(PORT_RANGE)):
         with socket.socket() as probe:

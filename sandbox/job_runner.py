@@ -52,7 +52,7 @@ class JobRun:
 
     def log_path(self, log: str) -> str:
         """Return where EMR keeps a driver's log, below the prefix that the job run names."""
-        # "Configure a job run to use Amazon S3 logs", Amazon EMR on EKS Development Guide.
+        # "Spark Driver and Executor Logs", EMR Containers Best Practices Guides.
         application = f"spark-{self.id}"
         return (
             f"{self.virtual_cluster_id}/jobs/{self.id}/containers/{application}/"

@@ -25,9 +25,8 @@ TAGS = {"eks", "emr", "example", "spark"}
 # ---- Locks ----
 
 
-def test_every_version_that_the_settings_take_is_tested_but_for_one() -> None:
-    # The providers of 2.10.3 do not know region_name and automount_service_account_token.
-    assert set(VERSIONS) == set(AIRFLOW) - {"2.10.3"}
+def test_every_version_that_the_settings_take_is_tested() -> None:
+    assert set(VERSIONS) == set(AIRFLOW)
     assert DEFAULT in VERSIONS
 
 

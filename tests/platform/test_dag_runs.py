@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from kubernetes.client import CoreV1Api
 
@@ -28,17 +31,6 @@ JOB_BUCKET = f"{NAME}-jobs-123456789012"
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
 POD, SPARK = "kubernetes_pod_example", "emr_eks_pi_job"
 FINAL = {"CANCELLED", "COMPLETED", "FAILED"}
-PYTHON = sys.executable
-
-
-def _dags(clone: Clone, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [PYTHON, "-m", "sandbox", "dags", *arguments],
-        cwd=clone.directory,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
 
 
 @contextmanager
@@ -61,7 +53,7 @@ def _variant(clone: Clone, dag: str, changes: Mapping[str, str]) -> Iterator[str
 def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:
     """Run a changed example, which must fail, and return what Airflow printed."""
     with _variant(clone, dag, changes) as variant:
-        done = _dags(clone, variant)
+        done = clone.sandbox("dags", variant, check=False)
     assert done.returncode == 1, done.stdout[-4000:]
     return done.stdout
 
@@ -88,8 +80,7 @@ def _wait(condition: Callable[[], bool], what: str, seconds: float = 90) -> None
 
 
 def test_both_examples_are_successful(platform: Clone) -> None:
-    done = _dags(platform)
-    assert done.returncode == 0, done.stdout[-4000:]
+    done = platform.sandbox("dags")
     assert re.search(r"\[base\] .*step 3 of 3", done.stdout), "the pod's log"
     assert _pods(platform) == []
     (run,) = _runs(platform)
@@ -130,7 +121,7 @@ def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(platform: Clone) ->
     s3.put_object(**place, Body=script.encode())
     pi = "local:///usr/lib/spark/examples/src/main/python/pi.py"
     with _variant(platform, SPARK, {pi: f"s3://{place['Bucket']}/{place['Key']}"}) as variant:
-        done = _dags(platform, variant)
+        done = platform.sandbox("dags", variant)
     s3.delete_object(**place)
     role = platform.outputs()["emr_on_eks_role_arn"].rpartition("/")[2]
     assert f"Spark printed: arn:aws:sts::123456789012:assumed-role/{role}/eks-" in done.stdout
@@ -232,7 +223,10 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         _variant(platform, SPARK, {'["10"]': '["100000"]'}) as spark_dag,
         (tmp_path_factory.mktemp("airflow") / "log").open("w+") as log,
         subprocess.Popen(
-            [PYTHON, "-m", "sandbox", "airflow"], cwd=platform.directory, stdout=log, stderr=log
+            [sys.executable, "-m", "sandbox", "airflow"],
+            cwd=platform.directory,
+            stdout=log,
+            stderr=log,
         ) as process,
     ):
 
@@ -247,14 +241,35 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             _wait(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
             yield served
         finally:
-            process.terminate()
+            parts = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGHUP)
             assert process.wait(60) == 0
+            assert not any(part.is_running() for part in parts)
 
 
 def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:
     shown = {dag["dag_id"] for dag in served.ask("GET", "dags")["dags"]}
     assert {POD, SPARK} <= shown
     assert served.ask("GET", "importErrors")["total_entries"] == 0
+
+
+def test_a_browser_shows_both_examples_without_a_login(served: Served, tmp_path: Path) -> None:
+    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
+    browser = next(found, None)
+    if browser is None:
+        pytest.skip("there is no Chromium or Chrome on PATH to look at Airflow's page with")
+    page = subprocess.run(
+        [
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
+            *("--virtual-time-budget=30000", "--dump-dom", f"{served.url}/dags"),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+    assert set(re.findall(r'href="/dags/(\w+)"', page)) >= {POD, SPARK}
 
 
 def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -106,17 +104,7 @@ def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
 
 
 def test_the_new_team_runs_a_job(platform: Clone) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "sandbox", "dags", "emr_eks_pi_job"),
-            *("--conf", json.dumps({"connection": "emr_eks_risk"})),
-        ],
-        cwd=platform.directory,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+    platform.sandbox("dags", "emr_eks_pi_job", "--conf", '{"connection": "emr_eks_risk"}')
     (run,) = platform.aws("emr-containers").list_job_runs(
         virtualClusterId=platform.outputs()["virtual_cluster_ids"]["risk"]
     )["jobRuns"]

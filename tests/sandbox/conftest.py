@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +13,12 @@ from pathlib import Path
 import pytest
 
 from sandbox import processes
+from sandbox.cloud import free_ports
 from sandbox.control_plane import ControlPlane
 
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
@@ -49,17 +42,7 @@ def answers(port: int) -> bool:
 def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """moto, ministack and an API server, found through the environment of this process."""
     directory = tmp_path_factory.mktemp("emulators")
-    names = (
-        "moto",
-        "ministack",
-        "etcd",
-        "etcd-peer",
-        "kube-apiserver",
-        "authenticator",
-        "kwok",
-        "kubelet",
-    )
-    ports = {name: free_port() for name in names}
+    ports = free_ports()
     plane = ControlPlane(directory, ports)
     plane.write_files()
     commands = {

@@ -84,16 +84,6 @@ def _wait(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.1)
 
 
-def _sandbox(clone: Clone, command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "sandbox", command],
-        cwd=clone.directory,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-
-
 def test_it_listens_on_loopback_only(clone: Clone) -> None:
     listening = {
         name: {
@@ -319,7 +309,7 @@ def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     )
     assert refused.returncode == 1
     assert name in refused.stderr
-    mended = _sandbox(clone, "start")
+    mended = clone.sandbox("start")
     assert mended.stdout == f"{name}: ended since; starting it again\n"
     changed = {key for key, pid in _pids(clone).items() if pid != before[key]}
     assert changed == {name}
@@ -328,24 +318,22 @@ def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
 
 
 def test_up_and_preview_and_what_is_up(clone: Clone) -> None:
-    done = _sandbox(clone, "up")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = clone.sandbox("up")
     assert "warning" not in done.stdout
     assert "answer  made" in done.stdout
-    assert "2 unchanged" in _sandbox(clone, "preview").stdout
+    assert "2 unchanged" in clone.sandbox("preview").stdout
 
 
 def test_a_stack_that_somebody_works_on_is_left_alone(clone: Clone) -> None:
     _lock(clone, os.getpid())
-    done = _sandbox(clone, "up")
+    done = clone.sandbox("up", check=False)
     assert done.returncode == 1
     assert f"process {os.getpid()} works on the stack" in done.stderr
 
 
 def test_a_lock_of_a_dead_process_is_opened(clone: Clone) -> None:
     _lock(clone, _unused_pid())
-    done = _sandbox(clone, "up")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = clone.sandbox("up")
     assert "unlocking it" in done.stdout
     assert "2 unchanged" in done.stdout
 
@@ -373,8 +361,7 @@ def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
     latest = content["checkpoint"]["latest"]
     latest["pending_operations"] = [{"resource": latest["resources"][-1], "type": "creating"}]
     state.write_text(json.dumps(content))
-    done = _sandbox(clone, "up")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = clone.sandbox("up")
     assert "cut off while it worked on thing: starting afresh" in done.stdout
     assert "2 created" in done.stdout
     assert not set(before.values()) & set(_pids(clone).values())
@@ -384,8 +371,7 @@ def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
 def test_with_an_emulator_everything_is_lost(clone: Clone) -> None:
     before = _pids(clone)
     _kill(clone, "moto")
-    done = _sandbox(clone, "up")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = clone.sandbox("up")
     assert "moto: ended since, and the emulated AWS is lost; starting afresh" in done.stdout
     assert "2 created" in done.stdout
     assert not any(map(_runs, before.values()))
@@ -397,8 +383,7 @@ def test_a_start_that_was_cut_off_is_made_again(clone: Clone) -> None:
     record = _recorded(clone)
     del record["processes"]["kwok"]
     (clone.directory / ".sandbox/cloud.json").write_text(json.dumps(record))
-    done = _sandbox(clone, "up")
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = clone.sandbox("up")
     assert "kwok: ended since" in done.stdout
     assert "2 created" in done.stdout
     assert not any(map(_runs, before.values()))
@@ -414,8 +399,7 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     record["processes"]["kwok"]["pid"] = bystander.pid
     (clone.directory / ".sandbox/cloud.json").write_text(json.dumps(record))
     try:
-        done = _sandbox(clone, "down")
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = clone.sandbox("down")
         assert "2 deleted" in done.stdout
         assert bystander.poll() is None
     finally:
@@ -424,7 +408,7 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     assert not any(map(_runs, pids.values()))
     assert not (clone.directory / ".sandbox").exists()
     assert (clone.directory / "Pulumi.sandbox.yaml").read_text() == settings
-    assert "there is no sandbox" in _sandbox(clone, "down").stdout
+    assert "there is no sandbox" in clone.sandbox("down").stdout
 
 
 @pytest.mark.parametrize("official", [True, False])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 
 from sandbox import processes
+from sandbox.cloud import free_ports
 from sandbox.control_plane import ControlPlane
 from sandbox.kubernetes import ApiError, Kubernetes, UnreachableError
 from sandbox.plugin import (
@@ -37,8 +37,7 @@ NUMBERS = count()
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     directory = tmp_path_factory.mktemp("control-plane")
-    names = ("etcd", "etcd-peer", "kube-apiserver", "authenticator", "kwok", "kubelet")
-    plane = ControlPlane(directory, dict(zip(names, free_ports(len(names)), strict=True)))
+    plane = ControlPlane(directory, free_ports())
     plane.write_files()
     started: list[processes.Process] = []
     try:
@@ -58,16 +57,6 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
         yield plane
     finally:
         processes.end(started)
-
-
-def free_ports(number: int) -> list[int]:
-    probes = [socket.socket() for _ in range(number)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def wait_for(condition: Any, seconds: float = 60) -> None:  # noqa: ANN401 (any truth value)
@@ -140,8 +129,7 @@ def kubeconfig(server: str, **user: object) -> str:
 @pytest.fixture
 def nowhere() -> str:
     """The kubeconfig of a cluster that does not answer."""
-    (port,) = free_ports(1)
-    return kubeconfig(f"https://127.0.0.1:{port}")
+    return kubeconfig(f"https://127.0.0.1:{free_ports()['kube-apiserver']}")
 
 
 def deploy(plugin: Kubernetes, token: str, properties: Mapping[str, Any]) -> Deployed:
