@@ -6,6 +6,7 @@ import os
 
 from moto import server
 
+from sandbox.aws.callers import authorize_callers
 from sandbox.aws.emulators import complete_moto
 from sandbox.aws.job_runs import complete_job_runs
 
@@ -13,6 +14,7 @@ from sandbox.aws.job_runs import complete_job_runs
 def main() -> None:
     """Serve until the process is ended."""
     complete_moto()
+    authorize_callers()
     if "AWS_ENDPOINT_URL_EKS" in os.environ:  # a job's role depends on what EKS knows
         complete_job_runs()
     server.main()

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import boto3
 from botocore.config import Config
 
-from sandbox.aws import authorization
+from sandbox.aws import authorization, callers
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
@@ -32,8 +32,7 @@ class _RefusedError(Exception):
 
 
 def complete_job_runs() -> None:
-    """Let moto decide by policy who may do what with job runs, and really run them."""
-    _authorize_callers()
+    """Let moto really run what job runs are told to run."""
     models: Module = import_module("moto.emrcontainers.models")
     backend, utcnow = models.EMRContainersBackend, models.utcnow
     start, cancel = backend.start_job_run, backend.cancel_job_run
@@ -107,7 +106,7 @@ def _follow(run: Json, credentials: dict[str, str]) -> None:
 def _credentials(backend: Json, run: Json) -> dict[str, str]:
     """Assume the job execution role as EKS Pod Identity does for the driver's pod."""
     role_name = run.execution_role_arn.rpartition("/")[2]
-    account, region = backend.account_id, backend.region_name
+    account, region, partition = backend.account_id, backend.region_name, backend.partition
     info = backend.virtual_clusters[run.virtual_cluster_id].container_provider
     cluster, namespace = info["id"], info["info"]["eksInfo"]["namespace"]
     service_account = f"emr-containers-sa-spark-driver-{account}-{_base36(role_name)}"
@@ -132,10 +131,10 @@ def _credentials(backend: Json, run: Json) -> dict[str, str]:
             f"The service account {service_account} of namespace {namespace} has no EKS Pod "
             f"Identity association with {run.execution_role_arn} in cluster {cluster}."
         )
-    role = _iam(account, backend.partition).get_role(role_name)
+    role = callers.role_of(run.execution_role_arn, partition, account)
     context = {
         "aws:SourceAccount": account,
-        "aws:SourceArn": _cluster_arn(backend, cluster),
+        "aws:SourceArn": f"arn:{partition}:eks:{region}:{account}:cluster/{cluster}",
         "aws:RequestTag/kubernetes-namespace": namespace,
         "aws:RequestTag/kubernetes-service-account": service_account,
     }
@@ -146,7 +145,7 @@ def _credentials(backend: Json, run: Json) -> dict[str, str]:
                 f"pods.eks.amazonaws.com is not authorized to perform: {action} on resource: "
                 f"{run.execution_role_arn}"
             )
-    session = _sts(account, backend.partition).assume_role(
+    session = callers.sessions(partition, account).assume_role(
         region_name=region,
         role_session_name=f"eks-{cluster}-spark-{run.id}-driver"[:64],
         role_arn=run.execution_role_arn,
@@ -168,102 +167,3 @@ def _base36(text: str) -> str:
         number, digit = divmod(number, 36)
         digits = _DIGITS[digit] + digits
     return digits
-
-
-def _iam(account: str, partition: str) -> Json:
-    return import_module("moto.iam.models").iam_backends[account][partition]
-
-
-def _sts(account: str, partition: str) -> Json:
-    return import_module("moto.sts.models").sts_backends[account][partition]
-
-
-def _cluster_arn(backend: Json, cluster: str) -> str:
-    return (
-        f"arn:{backend.partition}:eks:{backend.region_name}:{backend.account_id}:cluster/{cluster}"
-    )
-
-
-def _authorize_callers() -> None:
-    """Ask the policies of whoever has assumed a role; the sandbox's own user may do anything."""
-    handler: Module = import_module("moto.emrcontainers.responses").EMRContainersResponse
-    for name, action in _ACTIONS.items():
-        setattr(handler, name, _authorized(getattr(handler, name), action))
-
-
-_ACTIONS: Final = {
-    "cancel_job_run": "CancelJobRun",
-    "create_virtual_cluster": "CreateVirtualCluster",
-    "delete_virtual_cluster": "DeleteVirtualCluster",
-    "describe_job_run": "DescribeJobRun",
-    "describe_virtual_cluster": "DescribeVirtualCluster",
-    "list_job_runs": "ListJobRuns",
-    "list_virtual_clusters": "ListVirtualClusters",
-    "start_job_run": "StartJobRun",
-}
-
-
-def _authorized(serve: Callable[[Json], Json], action: str) -> Callable[[Json], Json]:
-    def authorize_and_serve(self: Json) -> Json:
-        backend = self.emrcontainers_backend
-        session = _sts(backend.account_id, backend.partition).get_assumed_role_from_access_key(
-            self.access_key
-        )
-        if session is not None:
-            _require(self, backend, session, action)
-        return serve(self)
-
-    return authorize_and_serve
-
-
-def _require(request: Json, backend: Json, session: Json, action: str) -> None:
-    role_name = session.role_arn.rpartition("/")[2]
-    iam = _iam(backend.account_id, backend.partition)
-    documents = [
-        json.loads(iam.get_role_policy(role_name, name)[1])
-        for name in iam.list_role_policies(role_name)
-    ]
-    documents += [
-        json.loads(policy.document) for policy in iam.list_attached_role_policies(role_name)[0]
-    ]
-    for wanted, resource, context in _demands(request, backend, action):
-        if not authorization.is_allowed(documents, wanted, resource, context):
-            exceptions: Module = import_module("moto.emrcontainers.exceptions")
-            raise exceptions.EMRContainersException(
-                "AccessDeniedException",
-                f"User: {session.arn} is not authorized to perform: {wanted} on resource: "
-                f"{resource}",
-            )
-
-
-def _demands(request: Json, backend: Json, action: str) -> list[tuple[str, str, dict[str, str]]]:
-    """Return the (action, resource, context) that a request needs, all of them."""
-    told = request._get_param
-    cluster_id, run_id = told("virtualClusterId"), None
-    if action in {"CancelJobRun", "DescribeJobRun"}:
-        run_id = told("id")
-    elif action in {"DescribeVirtualCluster", "DeleteVirtualCluster"}:
-        cluster_id = told("id")
-    resource = "*"
-    if cluster_id:
-        resource = (
-            f"arn:{backend.partition}:emr-containers:{backend.region_name}:{backend.account_id}:"
-            f"/virtualclusters/{cluster_id}"
-        )
-    if run_id:
-        resource += f"/jobruns/{run_id}"
-    name = f"emr-containers:{action}"
-    if action != "StartJobRun":
-        return [(name, resource, {})]
-    role = told("executionRoleArn")
-    demands = [(name, resource, {"emr-containers:ExecutionRoleArn": role})]
-    if virtual_cluster := backend.virtual_clusters.get(cluster_id):
-        # As the job gets its role by EKS Pod Identity.
-        context = {
-            "iam:PassedToService": "pods.eks.amazonaws.com",
-            "iam:AssociatedResourceARN": _cluster_arn(
-                backend, virtual_cluster.container_provider["id"]
-            ),
-        }
-        demands.append(("iam:PassRole", role, context))
-    return demands

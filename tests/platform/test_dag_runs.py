@@ -116,15 +116,27 @@ def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
 
 
 def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(platform: Clone) -> None:
-    script = "import boto3\nprint(boto3.client('sts').get_caller_identity()['Arn'])\n"
+    script = f"""
+import boto3
+print(boto3.client("sts").get_caller_identity()["Arn"])
+s3 = boto3.client("s3")
+s3.put_object(Bucket="{JOB_BUCKET}", Key="mwaa/data/result")
+try:
+    s3.put_object(Bucket="{JOB_BUCKET}", Key="risk/data/result")
+except s3.exceptions.ClientError as error:
+    print(error)
+"""
     s3, place = platform.aws("s3"), {"Bucket": JOB_BUCKET, "Key": "mwaa/code/who.py"}
     s3.put_object(**place, Body=script.encode())
     pi = "local:///usr/lib/spark/examples/src/main/python/pi.py"
     with _variant(platform, SPARK, {pi: f"s3://{place['Bucket']}/{place['Key']}"}) as variant:
         done = platform.sandbox("dags", variant)
     s3.delete_object(**place)
+    s3.delete_object(Bucket=JOB_BUCKET, Key="mwaa/data/result")
     role = platform.outputs()["emr_on_eks_role_arn"].rpartition("/")[2]
     assert f"Spark printed: arn:aws:sts::123456789012:assumed-role/{role}/eks-" in done.stdout
+    another = f"s3:PutObject on resource: arn:aws:s3:::{JOB_BUCKET}/risk/data/result"
+    assert f"is not authorized to perform: {another}" in done.stdout
 
 
 def test_a_pod_in_another_namespace_is_forbidden(platform: Clone) -> None:

@@ -1,0 +1,140 @@
+"""moto asks the policies of the role that a caller has assumed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+Clients = Callable[[str], Any]
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:*"}
+    ],
+}
+LOGS = "arn:aws:logs:us-west-2:123456789012:log-group"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": "arn:aws:s3:::callers/ours/*",
+            "Condition": {"StringEquals": {"aws:ResourceAccount": "123456789012"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": "arn:aws:s3:::callers",
+            "Condition": {"StringLike": {"s3:prefix": ["ours/*"]}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": [f"{LOGS}:/ours", f"{LOGS}:/ours:*"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": "arn:aws:secretsmanager:us-west-2:123456789012:secret:ours/*",
+        },
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def role(emulators: dict[str, str]) -> Iterator[str]:
+    """A role with that policy, in an account that holds what it may use and what it may not."""
+    s3, logs = boto3.client("s3"), boto3.client("logs")
+    secrets = boto3.client("secretsmanager")
+    s3.create_bucket(
+        Bucket="callers", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+    )
+    for owner in ("ours", "theirs"):
+        s3.put_object(Bucket="callers", Key=f"{owner}/there", Body=b"")
+        logs.create_log_group(logGroupName=f"/{owner}")
+        logs.create_log_stream(logGroupName=f"/{owner}", logStreamName="there")
+        secrets.create_secret(Name=f"{owner}/one", SecretString="x")
+    iam = boto3.client("iam")
+    arn: str = iam.create_role(RoleName="callers", AssumeRolePolicyDocument=json.dumps(TRUST))[
+        "Role"
+    ]["Arn"]
+    iam.put_role_policy(RoleName="callers", PolicyName="one", PolicyDocument=json.dumps(POLICY))
+    yield arn
+    iam.delete_role_policy(RoleName="callers", PolicyName="one")
+    iam.delete_role(RoleName="callers")
+    for owner in ("ours", "theirs"):
+        for made in s3.list_objects_v2(Bucket="callers", Prefix=owner)["Contents"]:
+            s3.delete_object(Bucket="callers", Key=made["Key"])
+        logs.delete_log_group(logGroupName=f"/{owner}")
+        secrets.delete_secret(SecretId=f"{owner}/one", ForceDeleteWithoutRecovery=True)
+    s3.delete_bucket(Bucket="callers")
+
+
+@pytest.fixture(scope="module")
+def clients(role: str) -> Clients:
+    """Clients of whoever has assumed the role."""
+    found = boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="someone")["Credentials"]
+    session = boto3.Session(
+        aws_access_key_id=found["AccessKeyId"],
+        aws_secret_access_key=found["SecretAccessKey"],
+        aws_session_token=found["SessionToken"],
+    )
+    return session.client  # type: ignore[return-value]
+
+
+def _events(owner: str) -> dict[str, Any]:
+    events = [{"timestamp": 1, "message": "x"}]
+    return {"logGroupName": f"/{owner}", "logStreamName": "there", "logEvents": events}
+
+
+CALLS: dict[str, Callable[[Clients, str], Any]] = {
+    "s3:GetObject": lambda of, owner: of("s3").get_object(Bucket="callers", Key=f"{owner}/there"),
+    "s3:PutObject": lambda of, owner: of("s3").put_object(Bucket="callers", Key=f"{owner}/new"),
+    "s3:ListBucket": lambda of, owner: of("s3").list_objects_v2(
+        Bucket="callers", Prefix=f"{owner}/"
+    ),
+    "logs:CreateLogStream": lambda of, owner: of("logs").create_log_stream(
+        logGroupName=f"/{owner}", logStreamName="new"
+    ),
+    "logs:PutLogEvents": lambda of, owner: of("logs").put_log_events(**_events(owner)),
+    "secretsmanager:GetSecretValue": lambda of, owner: of("secretsmanager").get_secret_value(
+        SecretId=f"{owner}/one"
+    ),
+}
+
+
+@pytest.mark.parametrize("action", CALLS)
+def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
+    clients: Clients, action: str
+) -> None:
+    CALLS[action](clients, "ours")
+    with pytest.raises(ClientError, match=f"not authorized to perform: {action} ") as refused:
+        CALLS[action](clients, "theirs")
+    assert refused.value.response["Error"]["Code"].startswith("AccessDenied")
+
+
+def test_an_action_that_no_policy_names_is_refused(clients: Clients) -> None:
+    with pytest.raises(ClientError, match="not authorized to perform: s3:DeleteObject "):
+        clients("s3").delete_object(Bucket="callers", Key="ours/there")
+    with pytest.raises(ClientError, match="403"):  # the answer to a HEAD has no message
+        clients("s3").head_object(Bucket="callers", Key="theirs/there")
+
+
+def test_a_missing_secret_is_missing_only_to_who_may_read_it(clients: Clients) -> None:
+    secrets = clients("secretsmanager")
+    with pytest.raises(secrets.exceptions.ResourceNotFoundException):
+        secrets.get_secret_value(SecretId="ours/none")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        secrets.get_secret_value(SecretId="theirs/none")
+
+
+def test_the_sandboxs_own_user_is_not_asked(role: str) -> None:
+    assert role
+    boto3.client("s3").head_object(Bucket="callers", Key="theirs/there")
