@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, TypeAlias
+from xml.etree import ElementTree
 
 from sandbox.aws import authorization
 
@@ -100,9 +101,12 @@ def _logs(request: Json, _: str) -> list[Demand]:
 
 
 def _s3(request: Json, resource: str) -> list[Demand]:
+    action = f"s3:{request.data['Action']}"
+    if action == "s3:DeleteObject" and request.is_delete_keys():
+        keys = ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")  # noqa: S314 (of this machine)
+        return [(action, f"{resource}/{key.text}", {}) for key in keys]
     prefix = request.querystring.get("prefix", [None])[0]
-    context = {} if prefix is None else {"s3:prefix": prefix}
-    return [(f"s3:{request.data['Action']}", resource, context)]
+    return [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
 
 
 def _secrets_manager(request: Json, _: str) -> list[Demand]:

@@ -24,7 +24,7 @@ POLICY = {
     "Statement": [
         {
             "Effect": "Allow",
-            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Action": ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"],
             "Resource": "arn:aws:s3:::callers/ours/*",
             "Condition": {"StringEquals": {"aws:ResourceAccount": "123456789012"}},
         },
@@ -100,6 +100,9 @@ CALLS: dict[str, Callable[[Clients, str], Any]] = {
     "s3:ListBucket": lambda of, owner: of("s3").list_objects_v2(
         Bucket="callers", Prefix=f"{owner}/"
     ),
+    "s3:DeleteObject": lambda of, owner: of("s3").delete_objects(
+        Bucket="callers", Delete={"Objects": [{"Key": f"{owner}/old"}, {"Key": f"{owner}/a&b"}]}
+    ),
     "logs:CreateLogStream": lambda of, owner: of("logs").create_log_stream(
         logGroupName=f"/{owner}", logStreamName="new"
     ),
@@ -121,8 +124,8 @@ def test_a_role_may_do_what_its_policies_allow_and_nothing_else(
 
 
 def test_an_action_that_no_policy_names_is_refused(clients: Clients) -> None:
-    with pytest.raises(ClientError, match="not authorized to perform: s3:DeleteObject "):
-        clients("s3").delete_object(Bucket="callers", Key="ours/there")
+    with pytest.raises(ClientError, match="not authorized to perform: s3:GetObjectAcl "):
+        clients("s3").get_object_acl(Bucket="callers", Key="ours/there")
     with pytest.raises(ClientError, match="403"):  # the answer to a HEAD has no message
         clients("s3").head_object(Bucket="callers", Key="theirs/there")
 
