@@ -28,7 +28,7 @@ from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings import Settings
 
 settings = Settings.load(pulumi.Config())
-name, account = settings.name, settings.account
+name, account = settings.name, settings.aws_account
 
 aws_provider = aws.Provider(
     "aws",
@@ -42,9 +42,7 @@ encryption_key = EncryptionKey(
     "platform",
     EncryptionKeyArgs(
         alias_name=name,
-        account_id=account.id,
-        region=account.region,
-        partition=settings.partition,
+        account=account,
         deletion_window_days=settings.key_deletion_window_days,
     ),
     opts=in_aws,
@@ -59,10 +57,8 @@ network = Network(
         nat=settings.network.nat,
         interface_endpoints=settings.network.interface_endpoints,
         kms_key_arn=encryption_key.arn,
-        log_retention_days=account.log_retention_days,
-        account_id=account.id,
-        region=account.region,
-        partition=settings.partition,
+        log_retention_days=settings.account.log_retention_days,
+        account=account,
     ),
     opts=in_aws,
 )
@@ -72,7 +68,7 @@ dag_bucket = DagBucket(
     DagBucketArgs(
         bucket_name=settings.dag_bucket_name,
         kms_key_arn=encryption_key.arn,
-        force_destroy=account.force_destroy,
+        force_destroy=settings.account.force_destroy,
         noncurrent_version_days=90,
         source=Path("dags"),
         upload=settings.airflow.dag_delivery == "pulumi",
@@ -94,7 +90,7 @@ airflow = AirflowEnvironment(
         webserver_access_mode=settings.airflow.webserver_access,
         weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
         log_level=settings.airflow.log_level,
-        log_retention_days=account.log_retention_days,
+        log_retention_days=settings.account.log_retention_days,
         options=settings.airflow.options,
         vpc_id=network.vpc_id,
         subnet_ids=network.private_subnet_ids,
@@ -103,9 +99,7 @@ airflow = AirflowEnvironment(
         requirements_version=dag_bucket.requirements_version,
         kms_key_arn=encryption_key.arn,
         secrets_prefix=settings.secrets_prefix,
-        account_id=account.id,
-        region=account.region,
-        partition=settings.partition,
+        account=account,
     ),
     opts=in_aws,
 )
@@ -128,11 +122,9 @@ cluster = EksCluster(
         node_disk_gib=settings.cluster.node_disk_gib,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
-        log_retention_days=account.log_retention_days,
+        log_retention_days=settings.account.log_retention_days,
         tags=settings.tags,
-        account_id=account.id,
-        region=account.region,
-        partition=settings.partition,
+        account=account,
     ),
     opts=in_aws,
 )
@@ -143,8 +135,7 @@ addons = ClusterAddons(
     ClusterAddonsArgs(
         cluster_name=cluster.name,
         cluster_arn=cluster.arn,
-        account_id=account.id,
-        partition=settings.partition,
+        account=account,
     ),
     opts=in_cluster,
 )
@@ -160,9 +151,7 @@ ClusterAutoscaler(
         cluster_name=name,
         cluster=cluster.name,
         kubernetes_version=settings.cluster.kubernetes_version,
-        account_id=account.id,
-        region=account.region,
-        partition=settings.partition,
+        account=account,
     ),
     opts=in_cluster,
 )
@@ -185,7 +174,7 @@ job_bucket = PrivateBucket(
     PrivateBucketArgs(
         bucket_name=settings.job_bucket_name,
         kms_key_arn=encryption_key.arn,
-        force_destroy=account.force_destroy,
+        force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
     ),
     opts=in_aws,
@@ -219,10 +208,8 @@ virtual_clusters = {
             bucket_name=job_bucket.name,
             bucket_arn=job_bucket.arn,
             kms_key_arn=encryption_key.arn,
-            log_retention_days=account.log_retention_days,
-            account_id=account.id,
-            region=account.region,
-            partition=settings.partition,
+            log_retention_days=settings.account.log_retention_days,
+            account=account,
         ),
         opts=in_aws,
     )

@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from components.aws_account import AwsAccount
 from components.network import plan_subnets
 from settings_rules import RULES, Finding, aws_regions
 from versions import AIRFLOW, EMR, KUBERNETES
@@ -412,9 +413,11 @@ class Settings:
         return f"{self.project}-{self.stack}"
 
     @property
-    def partition(self) -> str:
-        """The AWS partition of the region."""
-        return str(aws_regions().get_partition_for_region(self.account.region))
+    def aws_account(self) -> AwsAccount:
+        """The account, the region, and the AWS partition of the region."""
+        region = self.account.region
+        partition = str(aws_regions().get_partition_for_region(region))
+        return AwsAccount(self.account.id, region, partition)
 
     @property
     def tags(self) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.aws_account import AwsAccount
 from components.dag_bucket import DAG_FOLDER
 
 # AWS names an environment's log groups airflow-<environment>-<kind>.
@@ -46,9 +47,7 @@ class AirflowEnvironmentArgs:
     requirements_version: Input[str] | None
     secrets_prefix: str
     """Secrets under it hold Airflow's connections and variables."""
-    account_id: str
-    region: str
-    partition: str
+    account: AwsAccount
 
 
 class AirflowEnvironment(pulumi.ComponentResource):
@@ -200,8 +199,7 @@ def _configuration(args: AirflowEnvironmentArgs) -> dict[str, str]:
 
 def _environment_arn(args: AirflowEnvironmentArgs) -> str:
     """Known before the environment is, whose role and trust must exist first."""
-    where = f"{args.region}:{args.account_id}"
-    return f"arn:{args.partition}:airflow:{where}:environment/{args.environment_name}"
+    return args.account.arn("airflow", f"environment/{args.environment_name}")
 
 
 def _trust(args: AirflowEnvironmentArgs) -> dict[str, object]:
@@ -213,7 +211,7 @@ def _trust(args: AirflowEnvironmentArgs) -> dict[str, object]:
                 "Principal": {"Service": ["airflow.amazonaws.com", "airflow-env.amazonaws.com"]},
                 "Action": "sts:AssumeRole",
                 "Condition": {
-                    "StringEquals": {"aws:SourceAccount": args.account_id},
+                    "StringEquals": {"aws:SourceAccount": args.account.id},
                     "ArnLike": {"aws:SourceArn": _environment_arn(args)},
                 },
             }
@@ -226,11 +224,11 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
 
     It cannot write to the DAG bucket: a DAG must not be able to rewrite DAGs.
     """
-    where = f"{args.region}:{args.account_id}"
-    in_own_account = {"StringEquals": {"aws:ResourceAccount": args.account_id}}
+    account = args.account
+    in_own_account = {"StringEquals": {"aws:ResourceAccount": account.id}}
 
     def through(*services: str) -> dict[str, object]:
-        hosts = [f"{service}.{args.region}.amazonaws.com" for service in services]
+        hosts = [f"{service}.{account.region}.amazonaws.com" for service in services]
         return {"StringEquals": {"kms:ViaService": hosts}}
 
     statements: list[dict[str, object]] = [
@@ -275,8 +273,7 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
                 "logs:PutLogEvents",
             ],
             # The environment's five groups and their streams.
-            "Resource": f"arn:{args.partition}:logs:{where}:log-group:"
-            f"airflow-{args.environment_name}-*",
+            "Resource": account.arn("logs", f"log-group:airflow-{args.environment_name}-*"),
         },
         {
             "Sid": "Queue",
@@ -289,7 +286,7 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
                 "sqs:SendMessage",
             ],
             # The queue belongs to an account of MWAA's that is not known beforehand.
-            "Resource": f"arn:{args.partition}:sqs:{args.region}:*:airflow-celery-*",
+            "Resource": f"arn:{account.partition}:sqs:{account.region}:*:airflow-celery-*",
         },
         {
             "Sid": "Key",
@@ -308,8 +305,7 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
             # with six random characters.
             "Sid": "Secrets",
             "Action": "secretsmanager:GetSecretValue",
-            "Resource": f"arn:{args.partition}:secretsmanager:{where}:secret:"
-            f"{args.secrets_prefix}/*",
+            "Resource": account.arn("secretsmanager", f"secret:{args.secrets_prefix}/*"),
         },
     ]
     return {

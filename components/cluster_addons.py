@@ -8,6 +8,7 @@ import pulumi_kubernetes as k8s
 from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
+from components.aws_account import AwsAccount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,7 @@ class ClusterAddonsArgs:
     cluster_name: Input[str]
     """Known once nodes are ready: without one, these add-ons neither start nor end."""
     cluster_arn: Input[str]
-    account_id: str
-    partition: str
+    account: AwsAccount
 
 
 class ClusterAddons(pulumi.ComponentResource):
@@ -36,7 +36,7 @@ class ClusterAddons(pulumi.ComponentResource):
         volume_role = aws.iam.Role(
             f"{name}-ebs-csi",
             assume_role_policy=pod_identity.trust_policy(
-                account_id=args.account_id,
+                account_id=args.account.id,
                 cluster_arn=args.cluster_arn,
                 namespace="kube-system",
                 service_account="ebs-csi-controller-sa",
@@ -46,7 +46,7 @@ class ClusterAddons(pulumi.ComponentResource):
         volume_policy = aws.iam.RolePolicyAttachment(
             f"{name}-ebs-csi-policy",
             role=volume_role.name,
-            policy_arn=f"arn:{args.partition}:iam::aws:policy/AmazonEBSCSIDriverPolicyV2",
+            policy_arn=f"arn:{args.account.partition}:iam::aws:policy/AmazonEBSCSIDriverPolicyV2",
             opts=child,
         )
         volumes = aws.eks.Addon(

@@ -9,6 +9,7 @@ import pulumi_kubernetes as k8s
 from pulumi import Input, ResourceOptions
 
 from components import pod_identity
+from components.aws_account import AwsAccount
 
 NAMESPACE = "kube-system"
 NAME = "cluster-autoscaler"
@@ -92,9 +93,7 @@ class ClusterAutoscalerArgs:
     cluster: Input[str]
     """The same name, known once nodes and add-ons are ready."""
     kubernetes_version: str
-    region: str
-    account_id: str
-    partition: str
+    account: AwsAccount
 
 
 class ClusterAutoscaler(pulumi.ComponentResource):
@@ -141,18 +140,17 @@ class ClusterAutoscaler(pulumi.ComponentResource):
     def _role(
         self, name: str, args: ClusterAutoscalerArgs
     ) -> tuple[aws.iam.Role, aws.iam.RolePolicy]:
-        scope = f"{args.region}:{args.account_id}"
         role = aws.iam.Role(
             f"{name}-role",
             assume_role_policy=pod_identity.trust_policy(
-                account_id=args.account_id,
-                cluster_arn=f"arn:{args.partition}:eks:{scope}:cluster/{args.cluster_name}",
+                account_id=args.account.id,
+                cluster_arn=args.account.arn("eks", f"cluster/{args.cluster_name}"),
                 namespace=NAMESPACE,
                 service_account=NAME,
             ),
             opts=ResourceOptions(parent=self),
         )
-        groups = f"arn:{args.partition}:autoscaling:{scope}:autoScalingGroup"
+        groups = args.account.arn("autoscaling", "autoScalingGroup")
         tag = f"aws:ResourceTag/k8s.io/cluster-autoscaler/{args.cluster_name}"
         policy = {
             "Version": "2012-10-17",
@@ -176,9 +174,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                 {
                     "Effect": "Allow",
                     "Action": "eks:DescribeNodegroup",
-                    "Resource": (
-                        f"arn:{args.partition}:eks:{scope}:nodegroup/{args.cluster_name}/*/*"
-                    ),
+                    "Resource": args.account.arn("eks", f"nodegroup/{args.cluster_name}/*/*"),
                 },
                 {
                     "Effect": "Allow",
@@ -283,7 +279,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                                     "--skip-nodes-with-system-pods=false",
                                     "--skip-nodes-with-local-storage=false",
                                 ],
-                                "env": [{"name": "AWS_REGION", "value": args.region}],
+                                "env": [{"name": "AWS_REGION", "value": args.account.region}],
                                 "resources": {
                                     "requests": {"cpu": "100m", "memory": "600Mi"},
                                     "limits": {"memory": "600Mi"},

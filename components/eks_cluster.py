@@ -12,6 +12,7 @@ import pulumi_kubernetes as k8s
 from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
+from components.aws_account import AwsAccount
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -42,9 +43,7 @@ class EksClusterArgs:
     node_disk_gib: int
     log_retention_days: int
     deletion_protection: bool
-    account_id: str
-    region: str
-    partition: str
+    account: AwsAccount
     tags: Mapping[str, str]
     """For the instances and volumes: a provider's default tags do not reach what a launch
     template makes."""
@@ -67,9 +66,7 @@ class EksCluster(pulumi.ComponentResource):
         super().__init__("mwaa-on-eks:index:EksCluster", name, None, opts)
         child = ResourceOptions(parent=self)
         self._args = args
-        self._cluster_arn = (
-            f"arn:{args.partition}:eks:{args.region}:{args.account_id}:cluster/{args.cluster_name}"
-        )
+        self._cluster_arn = args.account.arn("eks", f"cluster/{args.cluster_name}")
 
         log_group = aws.cloudwatch.LogGroup(
             f"{name}-logs",
@@ -175,7 +172,7 @@ class EksCluster(pulumi.ComponentResource):
                             "Principal": {"Service": "eks.amazonaws.com"},
                             "Action": "sts:AssumeRole",
                             "Condition": {
-                                "StringEquals": {"aws:SourceAccount": self._args.account_id},
+                                "StringEquals": {"aws:SourceAccount": self._args.account.id},
                                 "ArnEquals": {"aws:SourceArn": self._cluster_arn},
                             },
                         }
@@ -213,7 +210,7 @@ class EksCluster(pulumi.ComponentResource):
         return aws.iam.RolePolicyAttachment(
             name,
             role=role.name,
-            policy_arn=f"arn:{self._args.partition}:iam::aws:policy/{policy}",
+            policy_arn=f"arn:{self._args.account.partition}:iam::aws:policy/{policy}",
             opts=ResourceOptions(parent=self),
         )
 
@@ -249,7 +246,7 @@ class EksCluster(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-cni",
             assume_role_policy=pod_identity.trust_policy(
-                account_id=self._args.account_id,
+                account_id=self._args.account.id,
                 cluster_arn=self._cluster_arn,
                 namespace="kube-system",
                 service_account="aws-node",
@@ -302,7 +299,7 @@ class EksCluster(pulumi.ComponentResource):
                     key,
                     cluster_name=cluster_name,
                     principal_arn=entry.principal_arn,
-                    policy_arn=f"arn:{self._args.partition}:eks::aws:cluster-access-policy/{policy}",
+                    policy_arn=f"arn:{self._args.account.partition}:eks::aws:cluster-access-policy/{policy}",
                     access_scope={"type": "cluster"},
                     opts=ResourceOptions(parent=self),
                 )

@@ -8,6 +8,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
+from components.aws_account import AwsAccount
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncryptionKeyArgs:
@@ -15,9 +17,7 @@ class EncryptionKeyArgs:
     """Without the `alias/` that AWS begins it with."""
     deletion_window_days: int
     """7 to 30: until then a deleted key, and so what it encrypted, can be had back."""
-    account_id: str
-    region: str
-    partition: str
+    account: AwsAccount
 
 
 class EncryptionKey(pulumi.ComponentResource):
@@ -50,14 +50,14 @@ class EncryptionKey(pulumi.ComponentResource):
 
 
 def _key_policy(args: EncryptionKeyArgs) -> dict[str, object]:
-    log_groups = f"arn:{args.partition}:logs:{args.region}:{args.account_id}:log-group:*"
+    log_groups = args.account.arn("logs", "log-group:*")
     return {
         "Version": "2012-10-17",
         "Statement": [
             {
                 "Sid": "IamPoliciesOfTheAccountDecide",
                 "Effect": "Allow",
-                "Principal": {"AWS": f"arn:{args.partition}:iam::{args.account_id}:root"},
+                "Principal": {"AWS": f"arn:{args.account.partition}:iam::{args.account.id}:root"},
                 "Action": "kms:*",
                 "Resource": "*",  # in a key policy: this key
             },
@@ -66,7 +66,7 @@ def _key_policy(args: EncryptionKeyArgs) -> dict[str, object]:
                 # this way too. The group names are many, and some are AWS's choice.
                 "Sid": "LogGroupsOfTheAccount",
                 "Effect": "Allow",
-                "Principal": {"Service": f"logs.{args.region}.amazonaws.com"},
+                "Principal": {"Service": f"logs.{args.account.region}.amazonaws.com"},
                 "Action": [
                     "kms:Encrypt*",
                     "kms:Decrypt*",

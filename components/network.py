@@ -11,6 +11,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.aws_account import AwsAccount
+
 ANYWHERE = "0.0.0.0/0"
 
 T = TypeVar("T")
@@ -57,9 +59,7 @@ class NetworkArgs:
     """AWS services reached without the internet, by short name, such as `ecr.api`."""
     kms_key_arn: Input[str]
     log_retention_days: int
-    account_id: str
-    region: str
-    partition: str
+    account: AwsAccount
 
 
 class Network(pulumi.ComponentResource):
@@ -151,7 +151,7 @@ class Network(pulumi.ComponentResource):
         s3 = aws.ec2.VpcEndpoint(
             f"{name}-s3",
             vpc_id=vpc.id,
-            service_name=f"com.amazonaws.{args.region}.s3",
+            service_name=f"com.amazonaws.{args.account.region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=[table.id for table in private_tables],
             tags={"Name": f"{name}-s3"},
@@ -242,7 +242,7 @@ class Network(pulumi.ComponentResource):
             aws.ec2.VpcEndpoint(
                 f"{name}-{service}",
                 vpc_id=vpc.id,
-                service_name=f"com.amazonaws.{args.region}.{service}",
+                service_name=f"com.amazonaws.{args.account.region}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
                 subnet_ids=[subnet.id for subnet in subnets],
@@ -294,7 +294,7 @@ def _after(resources: Sequence[pulumi.Resource], value: Output[T]) -> Output[T]:
 
 
 def _flow_logs_trust(args: NetworkArgs) -> dict[str, object]:
-    flow_logs = f"arn:{args.partition}:ec2:{args.region}:{args.account_id}:vpc-flow-log/*"
+    flow_logs = args.account.arn("ec2", "vpc-flow-log/*")
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -303,7 +303,7 @@ def _flow_logs_trust(args: NetworkArgs) -> dict[str, object]:
                 "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
                 "Action": "sts:AssumeRole",
                 "Condition": {
-                    "StringEquals": {"aws:SourceAccount": args.account_id},
+                    "StringEquals": {"aws:SourceAccount": args.account.id},
                     "ArnLike": {"aws:SourceArn": flow_logs},  # its id is not known beforehand
                 },
             }

@@ -7,6 +7,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
+from components.aws_account import AwsAccount
 from components.job_run_drain import JobRunDrain
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -37,9 +38,7 @@ class VirtualClusterArgs:
     bucket_arn: Input[str]
     kms_key_arn: Input[str]
     log_retention_days: int
-    account_id: str
-    region: str
-    partition: str
+    account: AwsAccount
 
 
 class VirtualCluster(pulumi.ComponentResource):
@@ -67,7 +66,7 @@ class VirtualCluster(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-job",
             assume_role_policy=pod_identity.trust_policy(
-                account_id=args.account_id,
+                account_id=args.account.id,
                 cluster_arn=args.cluster_arn,
                 namespace=args.namespace,
             ),
@@ -85,7 +84,7 @@ class VirtualCluster(pulumi.ComponentResource):
                 cluster_name=args.cluster_name,
                 namespace=args.namespace,
                 service_account=Output.concat(
-                    f"emr-containers-sa-spark-{part}-{args.account_id}-", role.name.apply(base36)
+                    f"emr-containers-sa-spark-{part}-{args.account.id}-", role.name.apply(base36)
                 ),
                 role_arn=role.arn,
                 opts=child,
@@ -106,7 +105,7 @@ class VirtualCluster(pulumi.ComponentResource):
         JobRunDrain(
             f"{name}-drain",
             virtual_cluster_id=virtual_cluster.id,
-            region=args.region,
+            region=args.account.region,
             # The first to be deleted: a run that is being cancelled still needs all of these.
             opts=ResourceOptions(parent=self, depends_on=[policy, *associations]),
         )
@@ -157,7 +156,7 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
                 "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
                 "Resource": args.kms_key_arn,
                 "Condition": {
-                    "StringEquals": {"kms:ViaService": f"s3.{args.region}.amazonaws.com"}
+                    "StringEquals": {"kms:ViaService": f"s3.{args.account.region}.amazonaws.com"}
                 },
             },
             {
@@ -172,7 +171,7 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
             {
                 "Effect": "Allow",
                 "Action": "logs:DescribeLogGroups",
-                "Resource": f"arn:{args.partition}:logs:{args.region}:{args.account_id}:*",
+                "Resource": args.account.arn("logs", "*"),
             },
         ],
     }

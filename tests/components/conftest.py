@@ -10,6 +10,10 @@ from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.proto import resource_pb2 as messages
 
+from components.aws_account import AwsAccount
+
+ACCOUNT = AwsAccount("123456789012", "us-west-2", "aws")
+
 
 @dataclass(frozen=True, eq=False)
 class Resource:

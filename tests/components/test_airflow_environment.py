@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 BUCKET = "arn:aws:s3:::mwaa-on-eks-test-dags-123456789012"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -32,9 +32,7 @@ ARGS = AirflowEnvironmentArgs(
     requirements_key="requirements.txt",
     requirements_version="version-7",
     secrets_prefix="airflow/mwaa-on-eks-test",
-    account_id="123456789012",
-    region="us-west-2",
-    partition="aws",
+    account=ACCOUNT,
 )
 ENVIRONMENT = "aws:mwaa/environment:Environment"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"

@@ -6,7 +6,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
-from tests.components.conftest import Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
 ADDON = "aws:eks/addon:Addon"
@@ -20,8 +20,7 @@ def run(engine: Engine) -> dict[str, Resource]:
             ClusterAddonsArgs(
                 cluster_name=ready.id.apply(lambda _: "mwaa-on-eks-test"),
                 cluster_arn=CLUSTER_ARN,
-                account_id="123456789012",
-                partition="aws",
+                account=ACCOUNT,
             ),
             pulumi.ResourceOptions(providers=[k8s.Provider("cluster", kubeconfig="{}")]),
         )

@@ -9,16 +9,14 @@ import pulumi_kubernetes as k8s
 import pytest
 
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 NAME = "mwaa-on-eks-test"
 ARGS = ClusterAutoscalerArgs(
     cluster_name=NAME,
     cluster=NAME,
     kubernetes_version="1.35",
-    region="us-west-2",
-    account_id="123456789012",
-    partition="aws",
+    account=ACCOUNT,
 )
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 CLUSTER_ROLE = "kubernetes:rbac.authorization.k8s.io/v1:ClusterRole"

@@ -14,7 +14,7 @@ from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import resource_pb2 as messages
 
 from components.eks_cluster import EksCluster, EksClusterArgs
-from tests.components.conftest import Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 NAME = "mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -38,9 +38,7 @@ ARGS = EksClusterArgs(
     node_disk_gib=100,
     log_retention_days=365,
     deletion_protection=False,
-    account_id="123456789012",
-    region="us-west-2",
-    partition="aws",
+    account=ACCOUNT,
     tags={"team": "data"},
 )
 

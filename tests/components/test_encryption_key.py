@@ -3,14 +3,12 @@
 import json
 
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 ARGS = EncryptionKeyArgs(
     alias_name="mwaa-on-eks-test",
     deletion_window_days=7,
-    account_id="123456789012",
-    region="us-west-2",
-    partition="aws",
+    account=ACCOUNT,
 )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 
 from components.network import Network, NetworkArgs, plan_subnets
-from tests.components.conftest import Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 ZONES = ("us-west-2a", "us-west-2b", "us-west-2c")
 ARGS = NetworkArgs(
@@ -19,9 +19,7 @@ ARGS = NetworkArgs(
     interface_endpoints=("ecr.api", "sts"),
     kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
     log_retention_days=365,
-    account_id="123456789012",
-    region="us-west-2",
-    partition="aws",
+    account=ACCOUNT,
 )
 SUBNET = "aws:ec2/subnet:Subnet"
 ROUTE = "aws:ec2/route:Route"

@@ -8,7 +8,7 @@ import pytest
 from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
 
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs, base36
-from tests.components.conftest import Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -35,9 +35,7 @@ def run(engine: Engine) -> dict[str, Resource]:
                 bucket_arn=BUCKET,
                 kms_key_arn=KEY,
                 log_retention_days=365,
-                account_id="123456789012",
-                region="us-west-2",
-                partition="aws",
+                account=ACCOUNT,
             ),
         )
 
