@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import signal
@@ -276,6 +277,7 @@ def test_a_browser_shows_both_examples_without_a_login(served: Served, tmp_path:
             *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
             *("--virtual-time-budget=30000", "--dump-dom", f"{served.url}/dags"),
         ],
+        env={**os.environ, "HOME": str(tmp_path)},
         check=True,
         capture_output=True,
         text=True,
