@@ -202,6 +202,7 @@ def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:
 class Served:
     """An Airflow with its page, and the ids of two DAGs that take long."""
 
+    process: subprocess.Popen[bytes]
     url: str
     pod_dag: str
     spark_dag: str
@@ -250,14 +251,12 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             _wait(lambda: "Ctrl-C" in told() or process.poll() is not None, "Airflow", 120)
             url = re.search(r"http://127\.0\.0\.1:\d+", told())
             assert url, told()
-            served = Served(url[0], pod_dag, spark_dag)
+            served = Served(process, url[0], pod_dag, spark_dag)
             _wait(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
             yield served
         finally:
-            parts = psutil.Process(process.pid).children(recursive=True)
-            process.send_signal(signal.SIGHUP)
+            process.terminate()
             assert process.wait(60) == 0
-            assert not any(part.is_running() for part in parts)
 
 
 def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:
@@ -298,7 +297,20 @@ def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> Non
 
 def test_a_killed_spark_task_leaves_no_running_job(platform: Clone, served: Served) -> None:
     task = served.start(served.spark_dag)
-    _wait(lambda: _runs(platform)[-1]["state"] == "RUNNING", "a job run")
+    _wait(lambda: any(run["state"] == "RUNNING" for run in _runs(platform)), "a job run")
     served.ask("PATCH", task, {"new_state": "failed"})
     _wait(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
     assert _runs(platform)[-1]["state"] == "CANCELLED"
+
+
+def test_airflow_ends_with_its_terminal_and_its_tasks_with_it(
+    platform: Clone, served: Served
+) -> None:
+    served.start(served.pod_dag)
+    _wait(lambda: _pods(platform) != [], "a pod")
+    parts = psutil.Process(served.process.pid).children(recursive=True)
+    assert any(os.getpgid(part.pid) != os.getsid(part.pid) for part in parts), "a task"
+    served.process.send_signal(signal.SIGHUP)
+    assert served.process.wait(60) == 0
+    _, left = psutil.wait_procs(parts, timeout=10)
+    assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
