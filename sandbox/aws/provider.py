@@ -7,12 +7,9 @@ import importlib
 import importlib.metadata
 import json
 import os
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
 
 from sandbox.aws.calls import Aws, error_code
+from sandbox.aws.injection import Injection
 from sandbox.aws.resource import ResourceType
 from sandbox.plugin import (
     UNKNOWN,
@@ -28,8 +25,6 @@ from sandbox.plugin import (
     Value,
     serve,
 )
-
-Result = TypeVar("Result")
 
 MODULES = (
     "cloudwatch",
@@ -77,6 +72,9 @@ class AwsPlugin(Plugin):
     aws: Aws
     default_tags: Properties
     allowed_accounts: list[str]
+
+    def __init__(self) -> None:
+        self.injection = Injection(resource_types())
 
     def check_config(self, new: Properties) -> Checked:
         config = _decoded(new)
@@ -140,7 +138,7 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if preview:
             return "", one.preview_create(inputs)
-        resource_id = _slowly(resource.type, "create", lambda: one.create(inputs))
+        resource_id = self.injection.call(resource.type, "create", lambda: one.create(inputs))
         try:
             one.finish(resource_id, inputs)
             return resource_id, self._state(one, resource_id, inputs)
@@ -177,7 +175,9 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if preview:
             return one.preview_update(old_inputs, old_state, new)
-        _slowly(resource.type, "update", lambda: one.update(resource_id, old_inputs, new))
+        self.injection.call(
+            resource.type, "update", lambda: one.update(resource_id, old_inputs, new)
+        )
         return self._state(one, resource_id, new)
 
     def delete(
@@ -186,7 +186,7 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if one.read(resource_id, inputs) is None:
             return
-        _slowly(resource.type, "delete", lambda: one.delete(resource_id, inputs, state))
+        self.injection.call(resource.type, "delete", lambda: one.delete(resource_id, inputs, state))
 
     def invoke(self, token: str, args: Properties) -> Properties:
         from sandbox.aws.functions import FUNCTIONS  # noqa: PLC0415
@@ -216,26 +216,6 @@ def _from_json(value: Value) -> Value:
     if isinstance(value, str) and value[:1] in {"{", "["}:
         return json.loads(value)
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
-
-
-def _slowly(token: str, operation: str, call: Callable[[], Result]) -> Result:
-    """Make a call that takes as long as the table of latencies says."""
-    seconds = _latencies().get(token, {}).get(operation, 0)
-    if operation == "delete":
-        time.sleep(seconds)
-        return call()
-    result = call()
-    time.sleep(seconds)
-    return result
-
-
-@functools.cache
-def _latencies() -> dict[str, dict[str, float]]:
-    path = os.environ.get("SANDBOX_LATENCIES")
-    if not path:
-        return {}
-    table: dict[str, dict[str, float]] = json.loads(Path(path).read_text())
-    return table
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest import mock
 
 import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, V1ConfigMap, V1ObjectMeta
@@ -13,11 +14,9 @@ from tests.platform.listing import everything
 
 NAME = "mwaa-on-eks-sandbox"
 
-KEPT = {
-    "aws:eks/cluster:Cluster",
-    "aws:mwaa/environment:Environment",
-    "aws:emrcontainers/virtualCluster:VirtualCluster",
-}
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+VIRTUAL_CLUSTER = "aws:emrcontainers/virtualCluster:VirtualCluster"
+KEPT = {"aws:eks/cluster:Cluster", "aws:mwaa/environment:Environment", VIRTUAL_CLUSTER}
 """What no change of settings here may replace: each holds work that would be lost."""
 
 
@@ -53,7 +52,7 @@ def _set(clone: Clone, key: str, value: str) -> None:
     clone.pulumi("config", "set", "--path", key, value)
 
 
-NODE_MAXIMUM = ({("update", "aws:eks/nodeGroup:NodeGroup")}, "cluster.nodeMax", "12")
+NODE_MAXIMUM = ({("update", NODE_GROUP)}, "cluster.nodeMax", "12")
 AIRFLOW_CLASS = (
     {("update", "aws:mwaa/environment:Environment")},
     "airflow.environmentClass",
@@ -82,17 +81,27 @@ def test_the_changes_arrived_in_aws(platform: Clone) -> None:
     assert environment["EnvironmentClass"] == "mw1.large"
 
 
+def _fails(clone: Clone, verb: str, faults: dict[str, dict[str, dict[str, str]]]) -> str:
+    """Run `pulumi` with these faults, and return what it printed."""
+    file = clone.directory / ".sandbox/faults.json"
+    file.write_text(json.dumps(faults))
+    with mock.patch.dict(clone.environment, {"SANDBOX_FAULTS": str(file)}):
+        done = clone.pulumi(verb, "--yes", "--skip-preview", check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
 def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
     before = platform.outputs()
     _set(platform, "spark.teams[0].name", "mwaa")
     _set(platform, "spark.teams[1].name", "risk")
     steps = _steps(platform)
     assert not [step for step in steps if step[1] in KEPT and step[0] != "create"]
-    assert ("create", "aws:emrcontainers/virtualCluster:VirtualCluster") in {
-        (operation, kind) for operation, kind, _ in steps
-    }
+    assert ("create", VIRTUAL_CLUSTER) in {(operation, kind) for operation, kind, _ in steps}
     # Besides what is new, only what lists the teams changes.
     assert {operation for operation, _, _ in steps} <= {"create", "update"}
+    told = _fails(platform, "up", {VIRTUAL_CLUSTER: {"create": {"1": "throttle"}}})
+    assert "ThrottlingException: Rate exceeded" in told
     platform.pulumi("up", "--yes", "--skip-preview")
     after = platform.outputs()
     assert after["virtual_cluster_ids"]["mwaa"] == before["virtual_cluster_ids"]["mwaa"]
@@ -190,13 +199,15 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
     return virtual_cluster, run["id"]
 
 
-def test_destroy_leaves_nothing_even_while_a_job_run_is_active(
+def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failure(
     platform: Clone, empty: set[str]
 ) -> None:
     virtual_cluster, run = _start_job_run(platform)
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
+    told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
+    assert "InternalFailure" in told
     platform.pulumi("destroy", "--yes", "--skip-preview")
     assert everything(platform) - empty == set()
     assert empty - everything(platform) == set()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from pydantic import ValidationError
 
-from sandbox.aws import nodes, provider
+from sandbox.aws import nodes
+from sandbox.aws.injection import Injection
 from sandbox.aws.provider import AwsPlugin, resource_types
 from sandbox.plugin import UNKNOWN, Asset, PluginError, Properties, Resource
 from tests.sandbox.aws_account import DEFAULT_TAGS, Account, Made
@@ -712,16 +716,76 @@ def test_latencies_are_those_of_the_table(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    table = tmp_path / "latencies.json"
-    table.write_text(json.dumps({f"aws:{LOG_GROUP}": {"create": 7, "delete": 5, "update": 3}}))
+    table = {f"aws:{LOG_GROUP}": {"create": 7, "delete": 5, "update": 3}}
+    inject(account, "SANDBOX_LATENCIES", table, tmp_path, monkeypatch)
     slept: list[float] = []
     with monkeypatch.context() as patch:
-        patch.setenv("SANDBOX_LATENCIES", str(table))
         patch.setattr(time, "sleep", slept.append)
-        provider._latencies.cache_clear()
         group = account.make(LOG_GROUP)
         group.plugin.create(group.resource, group.inputs, preview=True)
         group.update(given(group, retentionInDays=7))
         group.delete()
-    provider._latencies.cache_clear()
     assert slept == [7, 3, 5]
+
+
+def inject(
+    account: Account,
+    variable: str,
+    table: object,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = directory / "table.json"
+    file.write_text(json.dumps(table))
+    with monkeypatch.context() as patch:
+        patch.setenv(variable, str(file))
+        account.plugin.injection = Injection(resource_types())
+
+
+def test_the_call_that_a_fault_names_is_not_made(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = {f"aws:{LOG_GROUP}": {"create": {"2": "fail", "3": "throttle"}}}
+    inject(account, "SANDBOX_FAULTS", faults, tmp_path, monkeypatch)
+    logs = boto3.client("logs")
+    before = len(logs.describe_log_groups()["logGroups"])
+    account.make(LOG_GROUP)
+    with pytest.raises(PluginError, match="InternalFailure"):
+        account.make(LOG_GROUP)
+    with pytest.raises(PluginError, match="ThrottlingException: Rate exceeded"):
+        account.make(LOG_GROUP)
+    account.make(LOG_GROUP)
+    assert len(logs.describe_log_groups()["logGroups"]) == before + 2
+
+
+def test_a_call_that_hangs_is_made_and_never_answered(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = account.make(LOG_GROUP)
+    inject(
+        account,
+        "SANDBOX_FAULTS",
+        {f"aws:{LOG_GROUP}": {"delete": {"1": "hang"}}},
+        tmp_path,
+        monkeypatch,
+    )
+    deletion = threading.Thread(target=group.delete, daemon=True)
+    deletion.start()
+    logs = boto3.client("logs")
+    deadline = time.monotonic() + 30
+    while logs.describe_log_groups(logGroupNamePrefix=group.id)["logGroups"]:
+        assert time.monotonic() < deadline
+    deletion.join(0.5)
+    assert deletion.is_alive()
+
+
+def test_a_fault_that_is_none_is_refused(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table, match in (
+        ({"aws:none:None": {"create": {"1": "fail"}}}, "lacks: aws:none:None"),
+        ({f"aws:{LOG_GROUP}": {"read": {"1": "fail"}}}, "create"),
+        ({f"aws:{LOG_GROUP}": {"create": {"1": "explode"}}}, "explode"),
+    ):
+        with pytest.raises((PluginError, ValidationError), match=match):
+            inject(account, "SANDBOX_FAULTS", table, tmp_path, monkeypatch)
