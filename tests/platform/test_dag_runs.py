@@ -140,6 +140,20 @@ except s3.exceptions.ClientError as error:
     assert f"is not authorized to perform: {another}" in done.stdout
 
 
+def test_a_team_that_settings_add_runs_a_job_as_itself(platform: Clone) -> None:
+    for number, team in enumerate(("mwaa", "risk")):
+        platform.pulumi("config", "set", "--path", f"spark.teams[{number}].name", team)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    platform.sandbox("dags", SPARK, "--conf", '{"connection": "emr_eks_risk"}')
+    outputs = platform.outputs()
+    (run,) = platform.aws("emr-containers").list_job_runs(
+        virtualClusterId=outputs["virtual_cluster_ids"]["risk"]
+    )["jobRuns"]
+    assert run["state"] == "COMPLETED"
+    assert run["executionRoleArn"] == outputs["job_role_arns"]["risk"]
+    assert outputs["job_role_arns"]["risk"] != outputs["emr_on_eks_role_arn"]
+
+
 def test_a_pod_in_another_namespace_is_forbidden(platform: Clone) -> None:
     told = _fails(platform, POD, {'"{{ conn.eks.extra_dejson.namespace }}"': '"default"'})
     assert re.search(r'403|"code":\s*403', told)

@@ -112,15 +112,6 @@ def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
     }
 
 
-def test_the_new_team_runs_a_job(platform: Clone) -> None:
-    platform.sandbox("dags", "emr_eks_pi_job", "--conf", '{"connection": "emr_eks_risk"}')
-    (run,) = platform.aws("emr-containers").list_job_runs(
-        virtualClusterId=platform.outputs()["virtual_cluster_ids"]["risk"]
-    )["jobRuns"]
-    assert run["state"] == "COMPLETED"
-    assert run["executionRoleArn"] == platform.outputs()["job_role_arns"]["risk"]
-
-
 def _cut_airflow_off(clone: Clone) -> str:
     ec2 = clone.aws("ec2")
     (rule,) = (
