@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from sandbox import python_environments
 from sandbox.cloud import DIRECTORY, REGION, ROOT, Cloud, SandboxError
@@ -69,8 +70,14 @@ class Airflow:
         ).returncode
 
     def fetch_dags(self) -> None:
-        """Make the DAG folder what the bucket holds, as MWAA does."""
-        s3 = client(self.cloud, "s3")
+        """Make the DAG folder what the bucket holds, as MWAA does: as the execution role."""
+        try:
+            self._fetch_dags()
+        except ClientError as error:
+            raise SandboxError(f"MWAA could not fetch the DAGs: {error}") from None
+
+    def _fetch_dags(self) -> None:
+        s3 = client(self.environment, "s3")
         prefix = f"{self.folder.strip('/')}/"
         wanted = set()
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
@@ -86,15 +93,16 @@ class Airflow:
                 file.unlink()
 
 
-def client(cloud: Cloud, service: str) -> Any:  # noqa: ANN401  (boto3 makes its clients at run time)
-    """Return a client of an emulated service, as the sandbox's own user."""
+def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401  (of boto3's making)
+    """Return a client of an emulated service, as whom these AWS variables say."""
     name = {"logs": "CLOUDWATCH_LOGS"}.get(service, service.replace("-", "_").upper())
     return boto3.client(  # type: ignore[call-overload]
         service,
-        endpoint_url=cloud.aws_environment()[f"AWS_ENDPOINT_URL_{name}"],
+        endpoint_url=environment[f"AWS_ENDPOINT_URL_{name}"],
         region_name=REGION,
-        aws_access_key_id=cloud.access_key_id,
-        aws_secret_access_key=cloud.secret_access_key,
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        aws_session_token=environment.get("AWS_SESSION_TOKEN"),
         config=Config(proxies={}, inject_host_prefix=False),
     )
 
@@ -104,7 +112,7 @@ def prepare(report: Callable[[str], None]) -> Airflow:
     cloud = Cloud.load()
     if cloud is None or cloud.ended():
         raise SandboxError("the sandbox does not run: `make up` brings it up")
-    mwaa = client(cloud, "mwaa")
+    mwaa = client(cloud.aws_environment(), "mwaa")
     try:
         told = mwaa.get_environment(Name=NAME)["Environment"]
     except mwaa.exceptions.ResourceNotFoundException:
@@ -136,7 +144,7 @@ def prepare(report: Callable[[str], None]) -> Airflow:
 
 
 def _environment(cloud: Cloud, told: EnvironmentTypeDef, python: Path) -> dict[str, str]:
-    role = client(cloud, "sts").assume_role(
+    role = client(cloud.aws_environment(), "sts").assume_role(
         RoleArn=told["ExecutionRoleArn"], RoleSessionName="airflow"
     )["Credentials"]
     options = {
@@ -181,7 +189,7 @@ def run_dags(report: Callable[[str], None], dags: Sequence[str], conf: str | Non
 
 def driver_output(cloud: Cloud, since: datetime) -> list[str]:
     """Return what the drivers of Spark jobs printed, from where their monitoring settings say."""
-    logs = client(cloud, "logs")
+    logs = client(cloud.aws_environment(), "logs")
     lines = []
     for group in logs.describe_log_groups(logGroupNamePrefix="/aws/emr-containers/")["logGroups"]:
         events = logs.filter_log_events(

@@ -191,25 +191,39 @@ def test_a_job_with_another_role_is_refused(platform: Clone) -> None:
     assert len(_runs(platform)) == before
 
 
-def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:
-    before = len(_runs(platform))
-    iam = platform.aws("iam")
-    environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
+@contextmanager
+def _without(clone: Clone, action: str) -> Iterator[None]:
+    """Take the policy that allows an action from the execution role."""
+    iam = clone.aws("iam")
+    environment = clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
     role = environment["ExecutionRoleArn"].rpartition("/")[2]
     policies = {
         name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
     }
-    (jobs,) = (name for name, document in policies.items() if "StartJobRun" in json.dumps(document))
-    iam.delete_role_policy(RoleName=role, PolicyName=jobs)
+    (name,) = (name for name, document in policies.items() if action in json.dumps(document))
+    iam.delete_role_policy(RoleName=role, PolicyName=name)
     try:
-        told = _fails(platform, SPARK, {})
+        yield
     finally:
         iam.put_role_policy(
-            RoleName=role, PolicyName=jobs, PolicyDocument=json.dumps(policies[jobs])
+            RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policies[name])
         )
+
+
+def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:
+    before = len(_runs(platform))
+    with _without(platform, "emr-containers:StartJobRun"):
+        told = _fails(platform, SPARK, {})
     assert "is not authorized to perform: emr-containers:StartJobRun" in told
     assert len(_runs(platform)) == before
+
+
+def test_without_its_policy_airflow_gets_no_dags(platform: Clone) -> None:
+    with _without(platform, "s3:GetObject"):
+        done = platform.sandbox("dags", SPARK, check=False)
+    assert done.returncode == 1
+    assert "is not authorized to perform: s3:ListBucket" in done.stderr
 
 
 @dataclass(frozen=True)
