@@ -10,7 +10,6 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +24,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox import python_environments
-from sandbox.cloud import DIRECTORY, REGION, ROOT, Cloud, SandboxError
+from sandbox.cloud import (
+    DIRECTORY,
+    REGION,
+    ROOT,
+    Cloud,
+    SandboxError,
+    answers,
+    free_ports,
+    run_quietly,
+)
 from sandbox.stack import PROJECT, STACK
 
 if TYPE_CHECKING:
@@ -59,15 +67,15 @@ class Airflow:
     folder: str
     environment: dict[str, str]
 
-    def run(self, *arguments: str, quiet: bool = False) -> int:
+    def run(self, *arguments: str) -> int:
         """Run Airflow's command line in this terminal; return its exit status."""
         return subprocess.run(
-            [self.python, "-m", "airflow", *arguments],
-            cwd=HOME,
-            env=self.environment,
-            check=False,
-            capture_output=quiet,
+            self.command(*arguments), cwd=HOME, env=self.environment, check=False
         ).returncode
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return a command of Airflow's."""
+        return [str(self.python), "-m", "airflow", *arguments]
 
     def fetch_dags(self) -> None:
         """Make the DAG folder what the bucket holds, as MWAA does: as the execution role."""
@@ -136,9 +144,7 @@ def prepare(report: Callable[[str], None]) -> Airflow:
     airflow.fetch_dags()
     made_by = HOME / "database-made-by"
     if not made_by.exists() or made_by.read_text() != str(python):
-        if airflow.run("db", "migrate", quiet=True) != 0:
-            airflow.run("db", "migrate")
-            raise SandboxError("Airflow did not make its database")
+        run_quietly(airflow.command("db", "migrate"), cwd=HOME, environment=airflow.environment)
         made_by.write_text(str(python))
     return airflow
 
@@ -202,7 +208,7 @@ def driver_output(cloud: Cloud, since: datetime) -> list[str]:
 def serve(report: Callable[[str], None]) -> int:
     """Run all of Airflow, with its page on loopback, until Ctrl-C."""
     airflow = prepare(report)
-    port = _free_port()
+    port = free_ports(("api-server",))["api-server"]
     url = f"http://127.0.0.1:{port}"
     environment = {
         **airflow.environment,
@@ -223,7 +229,7 @@ def serve(report: Callable[[str], None]) -> int:
         for name, command in COMPONENTS.items():
             with _log(name).open("wb") as log:
                 started[name] = subprocess.Popen(
-                    [airflow.python, "-m", "airflow", *command],
+                    airflow.command(*command),
                     cwd=HOME,
                     env=environment,
                     stdin=subprocess.DEVNULL,
@@ -249,14 +255,14 @@ def _watch(
     ready: Callable[[], None],
 ) -> None:
     """Keep the DAG files up to date; return never, but raise when something has ended."""
-    answers, fetched = False, time.monotonic()
+    told, fetched = False, time.monotonic()
     while True:
         for name, process in started.items():
             if process.poll() is not None:
                 raise SandboxError(f"Airflow's {name} has ended; {_log(name)} tells why")
-        if not answers and _answers(port):
+        if not told and answers(port):
             ready()
-            answers = True
+            told = True
         if time.monotonic() > fetched + SYNC_SECONDS:
             now = Cloud.load()
             if now is None or now.access_key_id != airflow.cloud.access_key_id:
@@ -281,15 +287,3 @@ def _end(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
 
 def _log(component: str) -> Path:
     return DIRECTORY / "logs" / f"airflow-{component}.log"
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import random
+import shlex
 import shutil
 import socket
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -92,6 +94,26 @@ PATIENCE: Final = 120.0
 
 class SandboxError(Exception):
     """Something that the user must know, in words for the user."""
+
+
+def run_quietly(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run a command to its end; if it fails, what it printed is the error."""
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SandboxError(f"`{shlex.join(command)}` failed:\n{done.stdout}")
 
 
 @dataclass(frozen=True)
@@ -344,6 +366,11 @@ def _listens(cloud: Cloud, name: str) -> bool:
     port = cloud.ports.get(name)
     if port is None:
         return processes.is_running(cloud.processes[name])
+    return answers(port)
+
+
+def answers(port: int) -> bool:
+    """Tell whether something listens on a port of loopback."""
     with socket.socket() as probe:
         probe.settimeout(2)
         return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -360,19 +387,19 @@ def _install_plugins() -> None:
             target.symlink_to(source)
 
 
-def free_ports() -> dict[str, int]:
-    """Return a free port for each of LISTENING."""
+def free_ports(names: Sequence[str] = LISTENING) -> dict[str, int]:
+    """Return a free port for each name."""
     ports: dict[str, int] = {}
     for port in random.sample(PORT_RANGE, len(PORT_RANGE)):
+        if answers(port):
+            continue
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                continue
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        ports[LISTENING[len(ports)]] = port
-        if len(ports) == len(LISTENING):
+        ports[names[len(ports)]] = port
+        if len(ports) == len(names):
             return ports
     raise SandboxError(f"no free ports in {PORT_RANGE.start}-{PORT_RANGE.stop - 1}")
 

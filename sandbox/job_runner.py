@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +27,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox import python_environments
+from sandbox.lifetime import when_parent_is_gone
 
 LOCK: Final = Path(__file__).parent / "spark" / "requirements.txt"
 SPARK_ON_EMR: Final = "/usr/lib/spark/"
@@ -198,7 +198,7 @@ def _run(command: list[str], spark: Path, directory: Path) -> None:
             stderr=errors,
             start_new_session=True,
         )
-        threading.Thread(target=_end_with_parent, args=(process.pid,), daemon=True).start()
+        when_parent_is_gone(lambda: _abandon(process.pid))
         try:
             status = process.wait()
         finally:
@@ -216,11 +216,7 @@ def _kill_all(session: int) -> None:
         os.killpg(session, signal.SIGKILL)  # Spark keeps its state nowhere else
 
 
-def _end_with_parent(session: int) -> None:
-    # A parent that was killed sends no signal.
-    parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(1)
+def _abandon(session: int) -> None:
     _kill_all(session)
     os._exit(1)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sandbox.cloud import SandboxError
+from sandbox.cloud import run_quietly
 from tools import build
 
 UV: Final = Path(sys.executable).parent / "uv"
@@ -43,19 +42,8 @@ def _install(lock: Path, wanted: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="python-", dir=wanted.parent) as scratch:
         # Relocatable: what a cut-off run leaves must not have the name that is looked for.
         made = Path(scratch) / "environment"
-        _uv("venv", "--relocatable", "--python", sys.executable, str(made))
-        _uv("pip", "install", "--python", str(made / "bin" / "python"), "--requirements", str(lock))
+        python = str(made / "bin" / "python")
+        uv = [str(UV), "--quiet"]
+        run_quietly([*uv, "venv", "--relocatable", "--python", sys.executable, str(made)])
+        run_quietly([*uv, "pip", "install", "--python", python, "--requirements", str(lock)])
         made.rename(wanted)
-
-
-def _uv(*arguments: str) -> None:
-    done = subprocess.run(
-        [UV, "--quiet", *arguments],
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode != 0:
-        message = f"`uv {' '.join(arguments)}` failed:\n{done.stdout}"
-        raise SandboxError(message)

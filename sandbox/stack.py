@@ -13,7 +13,7 @@ from typing import Final
 import psutil
 
 from sandbox import cloud, job_runner, python_environments
-from sandbox.cloud import DIRECTORY, ROOT, Cloud, SandboxError
+from sandbox.cloud import DIRECTORY, ROOT, Cloud, SandboxError, run_quietly
 from sandbox.environment import UNSET, environment, official_pulumi
 from tools import build
 
@@ -123,17 +123,9 @@ def _pulumi(running: Cloud, *arguments: str) -> int:
 
 
 def _quietly(running: Cloud, *arguments: str) -> None:
-    done = subprocess.run(
-        ["pulumi", *arguments, "--non-interactive"],
-        cwd=ROOT,
-        env=_environment(running),
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    run_quietly(
+        ["pulumi", *arguments, "--non-interactive"], cwd=ROOT, environment=_environment(running)
     )
-    if done.returncode != 0:
-        raise SandboxError(f"`pulumi {' '.join(arguments)}` failed:\n{done.stdout}")
 
 
 def _environment(running: Cloud) -> dict[str, str]:

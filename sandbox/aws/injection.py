@@ -17,8 +17,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from pydantic import TypeAdapter
-
 from sandbox.plugin import PluginError
 
 Operation: TypeAlias = Literal["create", "update", "delete"]
@@ -26,8 +24,6 @@ Fault: TypeAlias = Literal["fail", "throttle", "hang"]
 Result = TypeVar("Result")
 Table = TypeVar("Table")
 
-_LATENCIES: Final = TypeAdapter(dict[str, dict[Operation, float]])
-_FAULTS: Final = TypeAdapter(dict[str, dict[Operation, dict[int, Fault]]])
 _ERRORS: Final[dict[Fault, str]] = {
     "fail": "InternalFailure: the sandbox was told to fail here",
     "throttle": "ThrottlingException: Rate exceeded, as the sandbox was told",
@@ -38,8 +34,8 @@ class Injection:
     """What is to be injected, and how often each operation has been asked for."""
 
     def __init__(self, types: Collection[str]) -> None:
-        self._latencies = _read("SANDBOX_LATENCIES", _LATENCIES, types)
-        self._faults = _read("SANDBOX_FAULTS", _FAULTS, types)
+        self._latencies = _read("SANDBOX_LATENCIES", dict[Operation, float], types)
+        self._faults = _read("SANDBOX_FAULTS", dict[Operation, dict[int, Fault]], types)
         self._asked: Counter[tuple[str, Operation]] = Counter()
         self._counting = threading.Lock()
 
@@ -66,11 +62,15 @@ class Injection:
         return self._faults.get(token, {}).get(operation, {}).get(number)
 
 
-def _read(
-    variable: str, adapter: TypeAdapter[dict[str, Table]], types: Collection[str]
-) -> dict[str, Table]:
+def _read(variable: str, operations: type[Table], types: Collection[str]) -> dict[str, Table]:
     path = os.environ.get(variable)
-    table = adapter.validate_json(Path(path).read_bytes()) if path else {}
+    if not path:
+        return {}
+    # It would make each start of the plugin longer.
+    from pydantic import TypeAdapter  # noqa: PLC0415
+
+    adapter: TypeAdapter[dict[str, Table]] = TypeAdapter(dict[str, operations])  # type: ignore[valid-type]
+    table = adapter.validate_json(Path(path).read_bytes())
     if unknown := table.keys() - set(types):
         raise PluginError(f"{variable} names types that the sandbox lacks: {', '.join(unknown)}")
     return table

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import boto3
+from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
 from botocore.config import Config
 
 from sandbox.aws import authorization, callers
@@ -22,7 +23,6 @@ Module: TypeAlias = Any
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
-_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 _runners: dict[str, subprocess.Popen[str]] = {}
 
@@ -109,7 +109,7 @@ def _credentials(backend: Json, run: Json) -> dict[str, str]:
     account, region, partition = backend.account_id, backend.region_name, backend.partition
     info = backend.virtual_clusters[run.virtual_cluster_id].container_provider
     cluster, namespace = info["id"], info["info"]["eksInfo"]["namespace"]
-    service_account = f"emr-containers-sa-spark-driver-{account}-{_base36(role_name)}"
+    service_account = f"emr-containers-sa-spark-driver-{account}-{Base36().encode(role_name)}"
     anyone = "emr"
     eks = boto3.client(
         "eks",
@@ -158,12 +158,3 @@ def _credentials(backend: Json, run: Json) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
         "AWS_SESSION_TOKEN": session.session_token,
     }
-
-
-def _base36(text: str) -> str:
-    """Write a role's name as EMR does in the names of its service accounts."""
-    number, digits = int.from_bytes(text.encode(), "big"), ""
-    while number:
-        number, digit = divmod(number, 36)
-        digits = _DIGITS[digit] + digits
-    return digits
