@@ -3,9 +3,8 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
-INSTALLED := .venv/.installed
 
-.PHONY: help up preview airflow dags down test test-dags lint
+.PHONY: help up preview airflow dags down test test-dags lint install
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -17,22 +16,24 @@ help:
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style and types"
 
-up preview airflow dags down: $(INSTALLED)
+up preview airflow dags down: install
 	@$(VENV)/python -m sandbox $@
 
-test: $(INSTALLED)
+test: install
 	@$(VENV)/python -m sandbox build
 	@$(VENV)/pytest
 
-test-dags: $(INSTALLED)
+test-dags: install
 	@$(VENV)/pytest -m "other_airflow or dag_runs"
 
-lint: $(INSTALLED)
+lint: install
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy .
+	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
 
-$(INSTALLED): uv.lock
+# Each time, since `pulumi install` takes out again what the program itself does not need.
+install:
 	@test -x $(VENV)/uv || { \
 	    $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	        echo "$(PYTHON) is not Python 3.11 or newer; name one that is: make PYTHON=python3.13 ..." >&2; \
@@ -45,7 +46,6 @@ $(INSTALLED): uv.lock
 	    echo "installing Python packages into .venv"; \
 	    $(PYTHON) -m venv .venv && \
 	    $(VENV)/python -m pip install --quiet --disable-pip-version-check \
-	        "$$(sed -n 's/.*"\(uv==[0-9.]*\)".*/\1/p' pyproject.toml)"; \
+	        "$$(sed -n 's/.*"\(uv==[0-9.]*\)".*/\1/p' sandbox/pyproject.toml)"; \
 	}
-	@UV_PROJECT_ENVIRONMENT=.venv $(VENV)/uv sync --locked --quiet
-	@touch $@
+	@UV_PROJECT_ENVIRONMENT=.venv $(VENV)/uv sync --locked --quiet --all-packages --group dev

@@ -46,7 +46,7 @@ def _cold() -> None:
             "UV_CACHE_DIR": f"{directory}/uv",
             "PIP_NO_CACHE_DIR": "1",
         }
-        # Go's own caches too: without them tools/build.py makes and removes its own.
+        # Go's own caches too: without them the build of the tools makes and removes its own.
         outside = {k: v for k, v in os.environ.items() if k not in {"GOMODCACHE", "GOCACHE"}}
 
         def make(target: str) -> None:

@@ -6,8 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from sandbox import airflow, cloud, stack
-from sandbox.cloud import Cloud, SandboxError
+from sandbox import stack
+from sandbox.cloud import lifecycle
+from sandbox.cloud.lifecycle import Cloud
+from sandbox.machine.processes import SandboxError
+from sandbox.runs import airflow
 
 
 def main() -> int:
@@ -55,11 +58,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _start() -> None:
-    cloud.start(_report)
+    stack.start(_report)
 
 
 def _stop() -> None:
-    _report("the sandbox is gone" if cloud.stop() else "there is no sandbox")
+    _report("the sandbox is gone" if lifecycle.stop() else "there is no sandbox")
 
 
 def _status() -> int:

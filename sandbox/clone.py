@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import boto3
@@ -20,7 +20,7 @@ import kubernetes.client
 import kubernetes.config
 from kubernetes.dynamic import DynamicClient
 
-ROOT: Final = Path(__file__).resolve().parents[1]
+from sandbox.machine.program import ROOT
 
 
 @dataclass

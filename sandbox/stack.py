@@ -12,13 +12,14 @@ from typing import Final
 
 import psutil
 
-from sandbox import cloud, job_runner, python_environments
-from sandbox.cloud import DIRECTORY, ROOT, Cloud, SandboxError, run_quietly
-from sandbox.environment import UNSET, environment, official_pulumi
-from tools import build
-
-PROJECT: Final = "mwaa-on-eks"
-STACK: Final = "sandbox"
+from sandbox.cloud import lifecycle
+from sandbox.cloud.aws import job_runner
+from sandbox.cloud.lifecycle import Cloud
+from sandbox.engine import plugins
+from sandbox.engine.environment import UNSET, environment, official_pulumi
+from sandbox.machine import go_builds, python_environments
+from sandbox.machine.processes import SandboxError, run_quietly
+from sandbox.machine.program import DIRECTORY, PROJECT, ROOT, STACK
 
 _BACKEND: Final = DIRECTORY / "state" / ".pulumi"
 _STATE: Final = _BACKEND / "stacks" / PROJECT / f"{STACK}.json"
@@ -28,8 +29,17 @@ _LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
 def build_tools(report: Callable[[str], None]) -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
-    build.ensure(tuple(m.name for m in build.MODULES if official is None or m.name != "pulumi"))
+    go_builds.ensure(
+        tuple(m.name for m in go_builds.MODULES if official is None or m.name != "pulumi")
+    )
     python_environments.ensure("spark", job_runner.LOCK, report)
+
+
+def start(report: Callable[[str], None]) -> Cloud:
+    """Return a sandbox that serves, on which the Pulumi CLI finds its plugins."""
+    running = lifecycle.start(report)
+    plugins.install()
+    return running
 
 
 def up(report: Callable[[str], None]) -> int:
@@ -56,9 +66,9 @@ def down(report: Callable[[str], None]) -> int:
             report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost")
         elif pending := _pending():
             report(f"the last run was cut off while it worked on {', '.join(pending)}")
-        elif status := _destroy(cloud.start(report), report):
+        elif status := _destroy(start(report), report):
             return status
-    report("the sandbox is gone" if cloud.stop() else "there is no sandbox")
+    report("the sandbox is gone" if lifecycle.stop() else "there is no sandbox")
     return 0
 
 
@@ -77,11 +87,11 @@ def _with_stack(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox that serves, with a stack that Pulumi can work on."""
     _refuse_while_locked()
     build_tools(report)
-    running = cloud.start(report)
+    running = start(report)
     if pending := _pending():
         report(f"the last run was cut off while it worked on {', '.join(pending)}: starting afresh")
-        cloud.stop()
-        running = cloud.start(report)
+        lifecycle.stop()
+        running = start(report)
     _unlock(running, report)
     _quietly(running, "stack", "select", "--create", STACK)
     return running

@@ -15,13 +15,13 @@ import pytest
 
 from components.airflow_access import AirflowAccess, TeamAccess
 from components.dag_bucket import files_to_upload
-from sandbox import python_environments
+from sandbox.machine import python_environments
+from sandbox.runs.airflow import LOCKS
 from settings import AirflowSettings
 from tests.components.conftest import Engine
 from tests.components.test_airflow_access import ARGS
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = Path(__file__).parent / "requirements"
 AIRFLOW_SIDE = Path(__file__).parent / "airflow_side"
 DEFAULT = AirflowSettings().version
 VERSIONS = sorted(lock.stem for lock in LOCKS.glob("*.txt"))

@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 
 from components.dag_bucket import files_to_upload
 from components.job_namespace import POD_OPERATOR_RULES
-from sandbox import python_environments
+from sandbox.cloud.aws import job_runner
+from sandbox.machine import python_environments
+from sandbox.runs.airflow import LOCKS
 from settings import TeamName
-from tests.dags.conftest import DEFAULT, LOCKS, PLATFORM, ROOT, TEAMS, VERSIONS, Found
+from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 from versions import AIRFLOW
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
@@ -221,9 +223,7 @@ def spark_settings(ran: Found) -> dict[str, str]:
 @cache
 def known_to_spark() -> bytes:
     """Spark's own declarations of its settings, as they are in its compiled classes."""
-    spark = python_environments.ensure(
-        "spark", ROOT / "sandbox" / "spark" / "requirements.txt", print
-    )
+    spark = python_environments.ensure("spark", job_runner.LOCK, print)
     found = b""
     for core in spark.glob("lib/python*/site-packages/pyspark/jars/spark-core_*.jar"):
         with zipfile.ZipFile(core) as jar:

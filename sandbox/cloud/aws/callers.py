@@ -1,0 +1,135 @@
+"""Who asks moto, and whether the policies of the role that they have assumed allow it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, TypeAlias
+from xml.etree import ElementTree
+
+from sandbox.cloud.aws import authorization
+
+Json: TypeAlias = Any
+Module: TypeAlias = Any
+Demand: TypeAlias = tuple[str, str, dict[str, str]]
+"""An action, a resource, and what else conditions may ask about."""
+
+
+def authorize_callers() -> None:
+    """Ask the policies of whoever has assumed a role; the sandbox's own user may do anything."""
+    authorization_module: Module = import_module("moto.core.authorization")
+    # moto's own evaluation ignores conditions.
+    authorization_module.ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
+
+
+def role_of(arn: str, partition: str, account_id: str) -> Json:
+    """Return a role as moto keeps it."""
+    return _backend("iam", account_id, partition).get_role(arn.rpartition("/")[2])
+
+
+def sessions(partition: str, account_id: str) -> Json:
+    """Return where moto keeps who has assumed which role."""
+    return _backend("sts", account_id, partition)
+
+
+def _backend(service: str, account_id: str, partition: str) -> Json:
+    backends = getattr(import_module(f"moto.{service}.models"), f"{service}_backends")
+    return backends[account_id][partition]
+
+
+def _authorize(request: Json, _request_class: type, resource: str = "*") -> None:
+    demands_of = _DEMANDS.get(request.service_name)
+    account_id, partition = request.current_account, request.partition
+    session = sessions(partition, account_id).get_assumed_role_from_access_key(request.access_key)
+    if session is None or demands_of is None:
+        return
+    role = role_of(session.role_arn, partition, account_id)
+    documents = [json.loads(text) for text in role.policies.values()]
+    documents += [json.loads(policy.document) for policy in role.managed_policies.values()]
+    everywhere = {"aws:ResourceAccount": account_id}
+    for action, wanted, context in demands_of(request, resource):
+        if not authorization.is_allowed(documents, action, wanted, everywhere | context):
+            _refuse(
+                request,
+                f"User: {session.arn} is not authorized to perform: {action} on resource: {wanted}",
+            )
+
+
+def _refuse(request: Json, message: str) -> None:
+    if request.service_name == "s3":
+        s3: Module = import_module("moto.s3.exceptions")
+        raise s3.S3ClientError("AccessDenied", message)
+    core: Module = import_module("moto.core.exceptions")
+    raise core.JsonRESTError("AccessDeniedException", message)
+
+
+def _emr_containers(request: Json, _: str) -> list[Demand]:
+    told, action = request._get_param, request._get_action()
+    of_run = action in {"CancelJobRun", "DescribeJobRun"}
+    of_cluster = action in {"DescribeVirtualCluster", "DeleteVirtualCluster"}
+    cluster_id = told("id") if of_cluster else told("virtualClusterId")
+    resource = "*"
+    if cluster_id:
+        resource = _arn(request, f"/virtualclusters/{cluster_id}")
+    if of_run:
+        resource += f"/jobruns/{told('id')}"
+    name = f"emr-containers:{action}"
+    if action != "StartJobRun":
+        return [(name, resource, {})]
+    role = told("executionRoleArn")
+    demands = [(name, resource, {"emr-containers:ExecutionRoleArn": role})]
+    if virtual_cluster := request.emrcontainers_backend.virtual_clusters.get(cluster_id):
+        # As the job gets its role by EKS Pod Identity.
+        context = {
+            "iam:PassedToService": "pods.eks.amazonaws.com",
+            "iam:AssociatedResourceARN": (
+                f"arn:{request.partition}:eks:{request.region}:{request.current_account}:"
+                f"cluster/{virtual_cluster.container_provider['id']}"
+            ),
+        }
+        demands.append(("iam:PassRole", role, context))
+    return demands
+
+
+def _logs(request: Json, _: str) -> list[Demand]:
+    action = request._get_action()
+    resource = _arn(request, f"log-group:{request._get_param('logGroupName') or '*'}")
+    if action in {"GetLogEvents", "PutLogEvents"}:
+        resource += f":log-stream:{request._get_param('logStreamName')}"
+    return [(f"logs:{action}", resource, {})]
+
+
+def _s3(request: Json, resource: str) -> list[Demand]:
+    action = f"s3:{request.data['Action']}"
+    if action == "s3:DeleteObject" and request.is_delete_keys():
+        keys = ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")  # noqa: S314 (of this machine)
+        return [(action, f"{resource}/{key.text}", {}) for key in keys]
+    prefix = request.querystring.get("prefix", [None])[0]
+    return [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
+
+
+def _secrets_manager(request: Json, _: str) -> list[Demand]:
+    action, secret_id = request._get_action(), request._get_param("SecretId")
+    known = request.backend.secrets
+    if secret_id in known:
+        resource = known[secret_id].arn
+    else:
+        resource = _arn(request, f"secret:{secret_id or '*'}")
+    return [(f"secretsmanager:{action}", resource, {})]
+
+
+def _arn(request: Json, resource: str) -> str:
+    return (
+        f"arn:{request.partition}:{request.service_name}:{request.region}:"
+        f"{request.current_account}:{resource}"
+    )
+
+
+# The other services take anybody at his word.
+_DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
+    "emr-containers": _emr_containers,
+    "logs": _logs,
+    "s3": _s3,
+    "secretsmanager": _secrets_manager,
+}

@@ -1,0 +1,257 @@
+"""A Kubernetes control plane on loopback, with kwok in the place of the nodes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from sandbox.cloud.kubernetes import certificates
+from sandbox.machine import go_builds
+
+STAGES: Final = Path(__file__).parent / "stages.yaml"
+
+API_SERVER: Final = "kube-apiserver-kubelet-client"
+"""Who asks a kubelet for logs."""
+
+# Cluster roles for the groups that the authenticator gives for cluster-wide access policies:
+# https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
+ACCESS_POLICIES: Final = {
+    "AmazonEKSClusterAdminPolicy": "cluster-admin",
+    "AmazonEKSAdminPolicy": "admin",
+    "AmazonEKSEditPolicy": "edit",
+    "AmazonEKSViewPolicy": "view",
+}
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """Where a control plane keeps its files, and on which ports it listens."""
+
+    directory: Path
+    ports: Mapping[str, int]
+
+    @property
+    def address(self) -> str:
+        """The address of the API server."""
+        return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def authority(self) -> Path:
+        """The certificate that the API server's own is signed with."""
+        return self._keys / "ca.crt"
+
+    @property
+    def _keys(self) -> Path:
+        return self.directory / "pki"
+
+    def write_files(self) -> None:
+        """Write certificates, keys and kubeconfigs for everyone who takes part."""
+        authority = certificates.Authority(self._keys)
+        authority.create()
+        authority.server("kube-apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc"))
+        authority.server("kwok", ("127.0.0.1", "localhost"))
+        authority.server("kubelet", ("127.0.0.1", "localhost"))
+        authority.client("kubelet-client", API_SERVER, "system:masters")
+        certificates.create_signing_key(self._keys / "tokens.key", self._keys / "tokens.pub")
+        cluster = {"server": self.address, "certificate-authority": str(self.authority)}
+        for file, user, group in (
+            (self.kubeconfig, "admin", "system:masters"),
+            (self._kubeconfig("kwok"), "kwok-client", "system:masters"),
+            (self._kubeconfig("kubelet"), "kubelet-runner", "system:masters"),
+            (
+                self._kubeconfig("kube-controller-manager"),
+                "system:kube-controller-manager",
+                None,
+            ),
+            (self._kubeconfig("kube-scheduler"), "system:kube-scheduler", None),
+        ):
+            identity = authority.client(user.removeprefix("system:"), user, group)
+            certificate = {
+                "client-certificate": str(identity.certificate),
+                "client-key": str(identity.key),
+            }
+            _write_kubeconfig(file, cluster, certificate)
+        webhook = {"server": f"http://127.0.0.1:{self.ports['authenticator']}/"}
+        _write_kubeconfig(self._kubeconfig("authenticator"), webhook, {})
+
+    def commands(self) -> dict[str, list[str]]:
+        """Return the command line of each process, the same whenever it is started again."""
+        return {
+            "etcd": self._etcd(),
+            "kube-apiserver": self._api_server(),
+            "kube-controller-manager": self._controller_manager(),
+            "kube-scheduler": [
+                _binary("kubernetes", "kube-scheduler"),
+                f"--kubeconfig={self._kubeconfig('kube-scheduler')}",
+                "--leader-elect=false",
+                "--secure-port=0",
+            ],
+            "kwok": self._kwok(),
+        }
+
+    def _etcd(self) -> list[str]:
+        client = f"http://127.0.0.1:{self.ports['etcd']}"
+        peer = f"http://127.0.0.1:{self.ports['etcd-peer']}"
+        return [
+            _binary("etcd", "etcd"),
+            f"--data-dir={self.directory / 'etcd'}",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+            f"--initial-cluster=default={peer}",
+            "--log-level=warn",
+            # What a power cut would lose is lost anyway: the emulated AWS is in memory.
+            "--unsafe-no-fsync",
+        ]
+
+    def _api_server(self) -> list[str]:
+        keys = self._keys
+        return [
+            _binary("kubernetes", "kube-apiserver"),
+            f"--etcd-servers=http://127.0.0.1:{self.ports['etcd']}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            # A loopback address may not be an endpoint of the service "kubernetes".
+            "--endpoint-reconciler-type=none",
+            f"--secure-port={self.ports['kube-apiserver']}",
+            f"--tls-cert-file={keys / 'kube-apiserver.crt'}",
+            f"--tls-private-key-file={keys / 'kube-apiserver.key'}",
+            f"--client-ca-file={self.authority}",
+            "--authorization-mode=RBAC",
+            "--allow-privileged",  # as on EKS, for network and storage add-ons
+            "--service-cluster-ip-range=10.100.0.0/16",
+            f"--service-account-issuer={self.address}",
+            f"--service-account-key-file={keys / 'tokens.pub'}",
+            f"--service-account-signing-key-file={keys / 'tokens.key'}",
+            f"--authentication-token-webhook-config-file={self._kubeconfig('authenticator')}",
+            "--authentication-token-webhook-version=v1",
+            "--authentication-token-webhook-cache-ttl=2s",
+            f"--kubelet-certificate-authority={self.authority}",
+            f"--kubelet-client-certificate={keys / 'kubelet-client.crt'}",
+            f"--kubelet-client-key={keys / 'kubelet-client.key'}",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--profiling=false",
+        ]
+
+    def _controller_manager(self) -> list[str]:
+        return [
+            _binary("kubernetes", "kube-controller-manager"),
+            f"--kubeconfig={self._kubeconfig('kube-controller-manager')}",
+            f"--service-account-private-key-file={self._keys / 'tokens.key'}",
+            f"--root-ca-file={self.authority}",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+            "--secure-port=0",
+        ]
+
+    def _kwok(self) -> list[str]:
+        port = self.ports["kwok"]
+        return [
+            _binary("kwok", "kwok"),
+            f"--kubeconfig={self._kubeconfig('kwok')}",
+            f"--config={STAGES}",
+            "--manage-all-nodes",
+            "--node-ip=127.0.0.1",
+            f"--node-port={self.ports['kubelet']}",
+            f"--server-address=127.0.0.1:{port}",
+            f"--tls-cert-file={self._keys / 'kwok.crt'}",
+            f"--tls-private-key-file={self._keys / 'kwok.key'}",
+            "--node-lease-duration-seconds=40",
+        ]
+
+    def _kubeconfig(self, name: str) -> Path:
+        return self._keys / f"{name}.kubeconfig"
+
+    def request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, Any]:
+        """Ask the API server, as its administrator; return status and answer."""
+        context = ssl.create_default_context(cafile=str(self.authority))
+        context.load_cert_chain(self._keys / "admin.crt", self._keys / "admin.key")
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.ports["kube-apiserver"], timeout=10, context=context
+        )
+        try:
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            text = response.read().decode()
+        finally:
+            connection.close()
+        if "json" in response.headers.get("Content-Type", ""):
+            return response.status, json.loads(text)
+        return response.status, text
+
+    def is_ready(self) -> bool:
+        """Tell whether the API server serves."""
+        try:
+            return self.request("GET", "/readyz")[0] == http.client.OK
+        except OSError:
+            return False
+
+    def has_service_accounts(self) -> bool:
+        """Tell whether the controllers have started on what every cluster has."""
+        path = "/api/v1/namespaces/default/serviceaccounts/default"
+        return self.request("GET", path)[0] == http.client.OK
+
+    def version(self) -> str:
+        """Return the version of Kubernetes that serves."""
+        return str(self.request("GET", "/version")[1]["gitVersion"])
+
+    def bind_access_policies(self) -> None:
+        """Give the groups that stand for EKS's access policies what those policies allow."""
+        for policy, role in ACCESS_POLICIES.items():
+            group = f"eks-access-policy:{policy}"
+            binding = {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "ClusterRoleBinding",
+                "metadata": {"name": group},
+                "roleRef": {
+                    "apiGroup": "rbac.authorization.k8s.io",
+                    "kind": "ClusterRole",
+                    "name": role,
+                },
+                "subjects": [
+                    {
+                        "apiGroup": "rbac.authorization.k8s.io",
+                        "kind": "Group",
+                        "name": group,
+                    }
+                ],
+            }
+            path = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+            status, answer = self.request("POST", path, binding)
+            if status != http.client.CREATED:
+                message = f"the API server did not accept a ClusterRoleBinding: {answer}"
+                raise RuntimeError(message)
+
+
+def _binary(module: str, name: str) -> str:
+    found = next(m for m in go_builds.MODULES if m.name == module)
+    return str(go_builds.installed(found) / name)
+
+
+def _write_kubeconfig(path: Path, cluster: Mapping[str, str], user: Mapping[str, str]) -> None:
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "sandbox", "cluster": dict(cluster)}],
+        "users": [{"name": "sandbox", "user": dict(user)}],
+        "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
+        "current-context": "sandbox",
+    }
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))

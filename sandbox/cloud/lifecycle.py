@@ -1,0 +1,337 @@
+"""The emulated AWS and the Kubernetes control plane of this clone, as processes on this machine."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+import boto3
+from botocore.config import Config
+
+from sandbox.cloud.kubernetes.control_plane import ControlPlane
+from sandbox.machine import go_builds, ports, processes
+from sandbox.machine.processes import Process, SandboxError
+from sandbox.machine.program import DIRECTORY, ROOT
+
+ACCOUNT: Final = "123456789012"
+REGION: Final = "us-west-2"
+
+MOTO: Final = "moto"
+MINISTACK: Final = "ministack"
+# Which emulator stands for which service. moto refuses more bad requests, so it has all but what
+# it lacks: MWAA, and EKS add-ons and access entries.
+EMULATORS: Final = {
+    "AUTO_SCALING": MOTO,
+    "CLOUDWATCH": MOTO,
+    "CLOUDWATCH_LOGS": MOTO,
+    "EC2": MOTO,
+    "EKS": MINISTACK,
+    "EMR_CONTAINERS": MOTO,
+    "IAM": MOTO,
+    "KMS": MOTO,
+    "MWAA": MINISTACK,
+    "S3": MOTO,
+    "SECRETS_MANAGER": MOTO,
+    "STS": MOTO,
+}
+# The end of one of these is the end of what it knew; the others keep what they know in etcd.
+IN_MEMORY: Final = (MOTO, MINISTACK)
+
+PROCESSES: Final = (
+    MOTO,
+    MINISTACK,
+    "etcd",
+    "kube-apiserver",
+    "authenticator",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kwok",
+    "kubelet",
+)
+LISTENING: Final = (
+    MOTO,
+    MINISTACK,
+    "authenticator",
+    "etcd",
+    "etcd-peer",
+    "kube-apiserver",
+    "kwok",
+    "kubelet",
+)
+PATIENCE: Final = 120.0
+"""How many seconds a process may take until it serves."""
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A sandbox, as .sandbox/cloud.json records it."""
+
+    ports: dict[str, int]
+    processes: dict[str, Process]
+    access_key_id: str
+    secret_access_key: str
+
+    @classmethod
+    def load(cls) -> Self | None:
+        """Return the recorded sandbox, whether or not its processes still run."""
+        try:
+            found = json.loads(_record().read_text())
+        except FileNotFoundError:
+            return None
+        recorded = {
+            name: Process(**{**process, "command": tuple(process["command"])})
+            for name, process in found.pop("processes").items()
+        }
+        return cls(**found, processes=recorded)
+
+    def save(self) -> None:
+        """Record the sandbox, whole or not at all."""
+        draft = _record().with_suffix(".draft")
+        draft.touch(mode=0o600)
+        draft.write_text(json.dumps(asdict(self), indent=2))
+        draft.replace(_record())
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """Its Kubernetes control plane."""
+        return ControlPlane(DIRECTORY, self.ports)
+
+    def endpoint(self, emulator: str) -> str:
+        """Return the address of an emulator."""
+        return f"http://127.0.0.1:{self.ports[emulator]}"
+
+    def aws_environment(self) -> dict[str, str]:
+        """Return what sends every AWS SDK and the AWS CLI here and nowhere else."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.endpoint(MOTO),
+            **{
+                f"AWS_ENDPOINT_URL_{service}": self.endpoint(emulator)
+                for service, emulator in EMULATORS.items()
+            },
+            # Otherwise boto3 looks for MWAA at api.127.0.0.1.
+            "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_PAGER": "",
+        }
+
+    def ended(self) -> list[str]:
+        """Return the names of the processes that should run and do not."""
+        return [
+            name
+            for name in PROCESSES
+            if name not in self.processes or not processes.is_running(self.processes[name])
+        ]
+
+    def lost(self) -> list[str]:
+        """Return the names of the processes with whose end everything was lost."""
+        if len(self.processes) < len(PROCESSES):  # the start was cut off
+            return self.ended()
+        return [name for name in self.ended() if name in IN_MEMORY]
+
+
+def start(report: Callable[[str], None]) -> Cloud:
+    """Return a sandbox all of whose processes serve, mending or starting what is needed."""
+    with _one_at_a_time():
+        go_builds.ensure(("etcd", "kubernetes", "kwok"))
+        cloud = Cloud.load()
+        if cloud is None:
+            return _start_afresh(report)
+        ended = cloud.ended()
+        if lost := cloud.lost():
+            report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost; starting afresh")
+            _discard(cloud)
+            return _start_afresh(report)
+        try:
+            for name in ended:
+                report(f"{name}: ended since; starting it again")
+                cloud = _launch(cloud, name)
+            _await_serving(cloud, ended)
+        except SandboxError as error:  # such as a port that another program has taken since
+            report(f"{error}\nthis cannot be mended: starting afresh")
+            _discard(cloud)
+            return _start_afresh(report)
+        return cloud
+
+
+def stop() -> bool:
+    """End every process of the sandbox and forget it; tell whether there was one."""
+    with _one_at_a_time():
+        cloud = Cloud.load()
+        existed = DIRECTORY.exists()
+        _discard(cloud)
+        return existed
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    # The lock is on a directory that stays: the sandbox's own goes with the sandbox.
+    descriptor = os.open(Path(__file__).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _start_afresh(report: Callable[[str], None]) -> Cloud:
+    begun = time.monotonic()
+
+    def tell(what: str) -> None:
+        report(f"  {time.monotonic() - begun:4.1f} s  {what}")
+
+    report("starting the emulated AWS and a Kubernetes control plane")
+    _discard(None)
+    for part in ("logs", "state", "tmp"):
+        (DIRECTORY / part).mkdir(parents=True, mode=0o700)
+    cloud = Cloud(ports=ports.free(LISTENING), processes={}, access_key_id="", secret_access_key="")
+    try:
+        control_plane = cloud.control_plane
+        control_plane.write_files()
+        for name in (MOTO, MINISTACK, "etcd", "kube-apiserver"):
+            cloud = _launch(cloud, name)
+        _await_serving(cloud, (MOTO, MINISTACK))
+        cloud = _launch(_with_credentials(cloud), "authenticator")
+        tell("AWS answers")
+        _await_serving(cloud, ("kube-apiserver",))
+        control_plane.bind_access_policies()
+        for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
+            cloud = _launch(cloud, name)
+        _await_serving(cloud, PROCESSES)
+        tell(f"Kubernetes {control_plane.version()} answers")
+    except BaseException:
+        _discard(cloud)
+        raise
+    return cloud
+
+
+def _discard(cloud: Cloud | None) -> None:
+    if cloud is not None:
+        # What depends on others goes before them: the API server waits for etcd while it ends.
+        for process in reversed(cloud.processes.values()):
+            processes.end([process])
+    shutil.rmtree(DIRECTORY, ignore_errors=True)
+
+
+def _launch(cloud: Cloud, name: str) -> Cloud:
+    """Start one process and record it."""
+    started = processes.start(
+        name,
+        _command(cloud, name),
+        environment=_environment(cloud, name),
+        cwd=ROOT,
+        log=_log(name),
+    )
+    cloud = replace(cloud, processes={**cloud.processes, name: started})
+    cloud.save()
+    return cloud
+
+
+def _command(cloud: Cloud, name: str) -> list[str]:
+    port = str(cloud.ports.get(name))
+    ours = {
+        MOTO: ["aws.moto_server", "-H", "127.0.0.1", "-p", port],
+        MINISTACK: ["aws.ministack_server"],
+        "authenticator": ["kubernetes.authenticator", port],
+        "kubelet": ["kubernetes.kubelet", port],
+    }
+    if name not in ours:
+        return cloud.control_plane.commands()[name]
+    module, *arguments = ours[name]
+    return [sys.executable, "-m", f"sandbox.cloud.{module}", *arguments]
+
+
+def _environment(cloud: Cloud, name: str) -> dict[str, str]:
+    # Nothing of the user's: credentials and proxies must not reach an emulator.
+    common = {"PATH": os.environ["PATH"], "HOME": str(DIRECTORY), "TMPDIR": str(DIRECTORY / "tmp")}
+    particular = {
+        MOTO: {
+            **cloud.aws_environment(),
+            "MOTO_ACCOUNT_ID": ACCOUNT,
+            "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+            "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
+        },
+        MINISTACK: {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(cloud.ports[MINISTACK]),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT,
+            "MINISTACK_REGION": REGION,
+            "SERVICES": ",".join(s.lower() for s, e in EMULATORS.items() if e == MINISTACK),
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "S3_DATA_DIR": str(DIRECTORY / "tmp" / "s3"),
+            "STATE_DIR": str(DIRECTORY / "tmp" / "ministack"),
+            "SANDBOX_API_SERVER": cloud.control_plane.address,
+            "SANDBOX_API_SERVER_CA": str(cloud.control_plane.authority),
+        },
+        "authenticator": cloud.aws_environment(),
+    }
+    return common | particular.get(name, {})
+
+
+def _with_credentials(cloud: Cloud) -> Cloud:
+    """Return the sandbox with credentials of a user that its IAM knows."""
+    anyone = "anyone"
+    iam = boto3.client(
+        "iam",
+        endpoint_url=cloud.endpoint(MOTO),
+        region_name=REGION,
+        aws_access_key_id=anyone,
+        aws_secret_access_key=anyone,
+        config=Config(proxies={}),  # a proxy of the user's does not know this machine
+    )
+    iam.create_user(UserName="sandbox")
+    key = iam.create_access_key(UserName="sandbox")["AccessKey"]
+    return replace(
+        cloud, access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"]
+    )
+
+
+def _await_serving(cloud: Cloud, names: tuple[str, ...] | list[str]) -> None:
+    control_plane = cloud.control_plane
+    conditions: dict[str, Callable[[], bool]] = {
+        "kube-apiserver": control_plane.is_ready,
+        "kube-controller-manager": control_plane.has_service_accounts,
+    }
+    deadline = time.monotonic() + PATIENCE
+    for name in names:
+        serves = conditions.get(name, lambda name=name: _listens(cloud, name))
+        while not serves():
+            if not processes.is_running(cloud.processes[name]):
+                raise SandboxError(f"{name} ended at once:\n{_last_lines(name)}")
+            if time.monotonic() > deadline:
+                raise SandboxError(f"{name} does not serve yet:\n{_last_lines(name)}")
+            time.sleep(0.1)
+
+
+def _listens(cloud: Cloud, name: str) -> bool:
+    port = cloud.ports.get(name)
+    if port is None:
+        return processes.is_running(cloud.processes[name])
+    return ports.answers(port)
+
+
+def _record() -> Path:
+    return DIRECTORY / "cloud.json"
+
+
+def _log(name: str) -> Path:
+    return DIRECTORY / "logs" / f"{name}.log"
+
+
+def _last_lines(name: str) -> str:
+    return "\n".join(_log(name).read_text(errors="replace").splitlines()[-20:])

@@ -1,0 +1,112 @@
+"""The Python language host, for a Pulumi CLI that comes without one.
+
+The official CLI brings its own. This one is the server that the Python SDK has for its Automation
+API, with the program read from the project's directory.
+"""
+
+# ruff: noqa: N802  (gRPC handlers carry the protocol's names)
+
+from __future__ import annotations
+
+import os
+import queue
+import runpy
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import IO
+
+import grpc
+from pulumi.automation._server import LanguageServer
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+from sandbox.machine.lifetime import end_with_engine
+
+_MAX_MESSAGE = 400 * 1024 * 1024
+
+
+class LanguageHost(LanguageServer):
+    """Runs programs and policy packs for the engine at the given address."""
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(lambda: None)
+        self.engine = engine
+
+    def Handshake(
+        self, request: language_pb2.LanguageHandshakeRequest, context: grpc.ServicerContext
+    ) -> language_pb2.LanguageHandshakeResponse:
+        """Accept whatever the engine says of itself."""
+        return language_pb2.LanguageHandshakeResponse()
+
+    def Run(
+        self, request: language_pb2.RunRequest, context: grpc.ServicerContext
+    ) -> language_pb2.RunResponse:
+        """Run the project's program; its imports start in its own directory."""
+        program = Path(request.info.program_directory)
+        entry = program / request.info.entry_point
+        script = entry / "__main__.py" if entry.is_dir() else entry
+        os.chdir(program)
+        sys.path.insert(0, str(script.parent))
+        request.args[:] = [self.engine]  # where the SDK's server looks for the engine
+        self.program = lambda: _run(script)
+        response: language_pb2.RunResponse = super().Run(request, context)  # type: ignore[no-untyped-call]
+        return response
+
+    def RunPlugin(
+        self, request: language_pb2.RunPluginRequest, context: grpc.ServicerContext
+    ) -> Iterator[language_pb2.RunPluginResponse]:
+        """Run a policy pack, handing on what it prints."""
+        directory = request.info.program_directory
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "pulumi.policy", *request.args, directory],
+            cwd=directory,
+            env={**os.environ, **dict(entry.split("=", 1) for entry in request.env)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        context.add_callback(process.kill)
+        printed: queue.Queue[language_pb2.RunPluginResponse | None] = queue.Queue()
+        pumps = [
+            threading.Thread(target=_pump, args=(stream, answer, printed), daemon=True)
+            for stream, answer in (
+                (process.stdout, lambda chunk: language_pb2.RunPluginResponse(stdout=chunk)),
+                (process.stderr, lambda chunk: language_pb2.RunPluginResponse(stderr=chunk)),
+            )
+        ]
+        for pump in pumps:
+            pump.start()
+        for _ in pumps:  # each says once that its stream has ended
+            yield from iter(printed.get, None)
+        yield language_pb2.RunPluginResponse(exitcode=process.wait())
+
+
+def _pump(
+    stream: IO[bytes],
+    answer: Callable[[bytes], language_pb2.RunPluginResponse],
+    printed: queue.Queue[language_pb2.RunPluginResponse | None],
+) -> None:
+    while chunk := os.read(stream.fileno(), 65536):
+        printed.put(answer(chunk))
+    printed.put(None)
+
+
+def _run(script: Path) -> None:
+    runpy.run_path(str(script), run_name="__main__")
+
+
+def main() -> None:
+    """Serve the engine whose address is the last argument."""
+    end_with_engine()
+    server = grpc.server(
+        futures.ThreadPoolExecutor(16),
+        options=[(f"grpc.max_{way}_message_length", _MAX_MESSAGE) for way in ("receive", "send")],
+    )
+    engine = [argument for argument in sys.argv[1:] if not argument.startswith("-")][-1]
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(engine), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    server.wait_for_termination()

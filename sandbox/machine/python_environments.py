@@ -1,0 +1,49 @@
+"""Python environments of their own, for programs whose packages do not go with ours."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from sandbox.machine import go_builds
+from sandbox.machine.processes import run_quietly
+
+UV: Final = Path(sys.executable).parent / "uv"
+
+
+def installed(name: str, lock: Path) -> Path:
+    """Return where the packages of a lock file are, or will be: the path tells its content."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    digest = hashlib.sha256(lock.read_bytes() + version.encode()).hexdigest()[:12]
+    return go_builds.cache_directory() / f"{name}-{digest}"
+
+
+def ensure(name: str, lock: Path, report: Callable[[str], None]) -> Path:
+    """Return an environment with exactly the packages of a lock file, installing it if need be."""
+    wanted = installed(name, lock)
+    if wanted.is_dir():
+        return wanted
+    go_builds.cache_directory().mkdir(parents=True, exist_ok=True)
+    # Two may ask at once: the second waits and then finds it.
+    with (go_builds.cache_directory() / "python.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not wanted.is_dir():
+            report(f"installing {name} (the first time only)")
+            _install(lock, wanted)
+    return wanted
+
+
+def _install(lock: Path, wanted: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="python-", dir=wanted.parent) as scratch:
+        # Relocatable: what a cut-off run leaves must not have the name that is looked for.
+        made = Path(scratch) / "environment"
+        python = str(made / "bin" / "python")
+        uv = [str(UV), "--quiet"]
+        run_quietly([*uv, "venv", "--relocatable", "--python", sys.executable, str(made)])
+        run_quietly([*uv, "pip", "install", "--python", python, "--requirements", str(lock)])
+        made.rename(wanted)

@@ -1,0 +1,103 @@
+"""How the stand-in calls the emulated AWS APIs."""
+
+from __future__ import annotations
+
+import functools
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from sandbox.providers.protocol import PluginError
+
+Client: TypeAlias = Any
+"""A boto3 client; its methods are made at run time."""
+
+Answer: TypeAlias = Any
+
+
+class RefusedError(PluginError):
+    """What AWS would have answered where the emulator is more lenient."""
+
+    def __init__(self, operation: str, code: str, message: str) -> None:
+        super().__init__(f"{operation}: api error {code}: {message}")
+        self.code = code
+
+
+class Aws:
+    """The account and region that a provider is configured for."""
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self._clients: dict[str, Client] = {}
+        self._lock = threading.Lock()
+
+    def client(self, service: str) -> Client:
+        """Return the service's client, which finds its emulator in the environment."""
+        with self._lock:  # making a client is not thread-safe, using one is
+            if service not in self._clients:
+                import boto3  # noqa: PLC0415  (half a second, which a preview need not pay)
+                from botocore.config import Config  # noqa: PLC0415
+
+                config = Config(
+                    retries={"mode": "standard", "max_attempts": 5},
+                    max_pool_connections=64,
+                    s3={"addressing_style": "path"},
+                )
+                self._clients[service] = boto3.client(
+                    service,  # type: ignore[call-overload]
+                    region_name=self.region,
+                    config=config,
+                )
+            return self._clients[service]
+
+    @functools.cached_property
+    def caller(self) -> dict[str, str]:
+        """Who the credentials belong to: Account, Arn and UserId."""
+        identity = self.client("sts").get_caller_identity()
+        return {key: identity[key] for key in ("Account", "Arn", "UserId")}
+
+    @property
+    def account(self) -> str:
+        return self.caller["Account"]
+
+    @property
+    def partition(self) -> str:
+        prefixes = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
+        matching = [name for prefix, name in prefixes.items() if self.region.startswith(prefix)]
+        return matching[0] if matching else "aws"
+
+    def arn(self, service: str, resource: str) -> str:
+        """Name one of the account's regional resources."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+def error_code(error: Exception) -> str:
+    """Return the code of an AWS error, or nothing."""
+    if isinstance(error, RefusedError):
+        return error.code
+    response: dict[str, dict[str, str]] = getattr(error, "response", {})
+    return response.get("Error", {}).get("Code", "")
+
+
+_GONE = re.compile(r"NotFound|NoSuch|^404$")
+
+
+def find(call: Callable[..., Answer], **arguments: object) -> Answer | None:
+    """Make a call, and answer None when what it asks for does not exist."""
+    try:
+        return call(**arguments)
+    except Exception as error:
+        if _GONE.search(error_code(error)):
+            return None
+        raise
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Return when the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise PluginError(f"gave up waiting for {what} after {seconds:.0f} s")
+        time.sleep(0.05)

@@ -1,0 +1,78 @@
+"""The package's functions: what a program may ask about the account and the region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sandbox.providers.aws.calls import Aws
+from sandbox.providers.protocol import PluginError, Properties
+
+Function = Callable[[Aws, Properties], Properties]
+
+
+def _no_arguments(token: str, args: Properties) -> None:
+    for key in args:
+        raise PluginError(f"{token} has no argument {key} in the sandbox")
+
+
+def _availability_zones(aws: Aws, args: Properties) -> Properties:
+    state = args.pop("state", None)
+    excluded = args.pop("excludeZoneIds", [])
+    filters = args.pop("filters", [])
+    _no_arguments("getAvailabilityZones", args)
+    answer = aws.client("ec2").describe_availability_zones(
+        Filters=[{"Name": one["name"], "Values": one["values"]} for one in filters]
+    )["AvailabilityZones"]
+    zones = [
+        one for one in answer if state in {None, one["State"]} and one["ZoneId"] not in excluded
+    ]
+    zones.sort(key=lambda one: str(one["ZoneName"]))
+    return {
+        "id": aws.region,
+        "groupNames": [aws.region],
+        "names": [one["ZoneName"] for one in zones],
+        "region": aws.region,
+        "state": state,
+        "zoneIds": [one["ZoneId"] for one in zones],
+    }
+
+
+def _caller_identity(aws: Aws, args: Properties) -> Properties:
+    _no_arguments("getCallerIdentity", args)
+    caller = aws.caller
+    return {
+        "accountId": caller["Account"],
+        "arn": caller["Arn"],
+        "id": caller["Account"],
+        "userId": caller["UserId"],
+    }
+
+
+def _partition(aws: Aws, args: Properties) -> Properties:
+    _no_arguments("getPartition", args)
+    china = aws.partition == "aws-cn"
+    return {
+        "dnsSuffix": "amazonaws.com.cn" if china else "amazonaws.com",
+        "id": aws.partition,
+        "partition": aws.partition,
+        "reverseDnsPrefix": "cn.com.amazonaws" if china else "com.amazonaws",
+    }
+
+
+def _region(aws: Aws, args: Properties) -> Properties:
+    _no_arguments("getRegion", args)
+    return {
+        "description": aws.region,
+        "endpoint": f"ec2.{aws.region}.amazonaws.com",
+        "id": aws.region,
+        "name": aws.region,
+        "region": aws.region,
+    }
+
+
+FUNCTIONS: dict[str, Function] = {
+    "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
+    "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
+    "aws:index/getPartition:getPartition": _partition,
+    "aws:index/getRegion:getRegion": _region,
+}

@@ -1,0 +1,170 @@
+"""Roles and their policies."""
+
+from __future__ import annotations
+
+import json
+from typing import ClassVar
+
+from sandbox.providers.aws.calls import find
+from sandbox.providers.aws.policies import require_policy
+from sandbox.providers.aws.resource import KEY, LOCAL, UPDATES, AutoName, Input, ResourceType
+from sandbox.providers.aws.tags import tag_changes, tag_list, tag_map
+from sandbox.providers.protocol import Properties, Value
+
+
+def _text(document: Value) -> str:
+    """Write a policy, which boto3 has already read for us."""
+    return document if isinstance(document, str) else json.dumps(document)
+
+
+class Role(ResourceType):
+    pulumi_type = "aws:iam/role:Role"
+    service = "iam"
+    auto_name = AutoName(longest=64, by_prefix="namePrefix")
+    inputs: ClassVar = {
+        "assumeRolePolicy": Input(json=True, required=True),
+        "description": UPDATES,
+        "forceDetachPolicies": LOCAL,
+        "maxSessionDuration": Input(default=3600),
+        "name": Input(replaces=True),
+        "namePrefix": Input(replaces=True, local=True),
+        "path": Input(default="/", replaces=True),
+        "permissionsBoundary": UPDATES,
+        "tags": UPDATES,
+    }
+    outputs = ("arn", "createDate", "uniqueId")
+
+    def create(self, inputs: Properties) -> str:
+        self._require_trust("CreateRole", inputs)
+        boundary = inputs.get("permissionsBoundary")
+        self.api.create_role(
+            RoleName=inputs["name"],
+            AssumeRolePolicyDocument=inputs["assumeRolePolicy"],
+            Path=inputs.get("path", "/"),
+            Description=inputs.get("description", ""),
+            MaxSessionDuration=inputs.get("maxSessionDuration", 3600),
+            Tags=tag_list(inputs.get("tagsAll", {})),
+            **({"PermissionsBoundary": boundary} if boundary else {}),
+        )
+        return str(inputs["name"])
+
+    def _require_trust(self, operation: str, inputs: Properties) -> None:
+        require_policy(
+            operation, "MalformedPolicyDocument", inputs["assumeRolePolicy"], resource=False
+        )
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        answer = find(self.api.get_role, RoleName=resource_id)
+        if answer is None:
+            return None
+        role = answer["Role"]
+        boundary = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+        return {
+            "arn": role["Arn"],
+            "assumeRolePolicy": _text(role["AssumeRolePolicyDocument"]),
+            "createDate": role["CreateDate"].isoformat(),
+            "description": role.get("Description") or None,
+            "maxSessionDuration": role.get("MaxSessionDuration", 3600),
+            "name": role["RoleName"],
+            "path": role["Path"],
+            "permissionsBoundary": boundary,
+            "tagsAll": tag_map(role.get("Tags")),
+            "uniqueId": role["RoleId"],
+        }
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        if old.get("assumeRolePolicy") != new["assumeRolePolicy"]:
+            self._require_trust("UpdateAssumeRolePolicy", new)
+            self.api.update_assume_role_policy(
+                RoleName=resource_id, PolicyDocument=new["assumeRolePolicy"]
+            )
+        settings = ("description", "maxSessionDuration")
+        if any(old.get(key) != new.get(key) for key in settings):
+            self.api.update_role(
+                RoleName=resource_id,
+                Description=new.get("description", ""),
+                MaxSessionDuration=new.get("maxSessionDuration", 3600),
+            )
+        boundary = new.get("permissionsBoundary")
+        if old.get("permissionsBoundary") != boundary:
+            if boundary:
+                self.api.put_role_permissions_boundary(
+                    RoleName=resource_id, PermissionsBoundary=boundary
+                )
+            else:
+                self.api.delete_role_permissions_boundary(RoleName=resource_id)
+        wanted, removed = tag_changes(old, new)
+        if removed:
+            self.api.untag_role(RoleName=resource_id, TagKeys=removed)
+        if wanted:
+            self.api.tag_role(RoleName=resource_id, Tags=tag_list(wanted))
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        if inputs.get("forceDetachPolicies"):
+            self._detach_all(resource_id)
+        self.api.delete_role(RoleName=resource_id)
+
+    def _detach_all(self, name: str) -> None:
+        for policy in self.api.list_role_policies(RoleName=name)["PolicyNames"]:
+            self.api.delete_role_policy(RoleName=name, PolicyName=policy)
+        attached = self.api.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        for one in attached:
+            self.api.detach_role_policy(RoleName=name, PolicyArn=one["PolicyArn"])
+
+
+class RolePolicy(ResourceType):
+    pulumi_type = "aws:iam/rolePolicy:RolePolicy"
+    service = "iam"
+    auto_name = AutoName(longest=128, by_prefix="namePrefix")
+    inputs: ClassVar = {
+        "name": Input(replaces=True),
+        "namePrefix": Input(replaces=True, local=True),
+        "policy": Input(json=True, required=True),
+        "role": KEY,
+    }
+
+    def create(self, inputs: Properties) -> str:
+        self._put(inputs)
+        return f"{inputs['role']}:{inputs['name']}"
+
+    def _put(self, inputs: Properties) -> None:
+        require_policy(
+            "PutRolePolicy", "MalformedPolicyDocument", inputs["policy"], principal=False
+        )
+        self.api.put_role_policy(
+            RoleName=inputs["role"], PolicyName=inputs["name"], PolicyDocument=inputs["policy"]
+        )
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        role, name = resource_id.split(":", 1)
+        answer = find(self.api.get_role_policy, RoleName=role, PolicyName=name)
+        if answer is None:
+            return None
+        return {"name": name, "policy": _text(answer["PolicyDocument"]), "role": role}
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        self._put(new)
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        role, name = resource_id.split(":", 1)
+        self.api.delete_role_policy(RoleName=role, PolicyName=name)
+
+
+class RolePolicyAttachment(ResourceType):
+    pulumi_type = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+    service = "iam"
+    inputs: ClassVar = {"policyArn": KEY, "role": KEY}
+
+    def create(self, inputs: Properties) -> str:
+        self.api.attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
+        return f"{inputs['role']}/{inputs['policyArn']}"
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        role, policy = resource_id.split("/", 1)
+        answer = find(self.api.list_attached_role_policies, RoleName=role)
+        attached = [one["PolicyArn"] for one in answer["AttachedPolicies"]] if answer else []
+        return {"policyArn": policy, "role": role} if policy in attached else None
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        role, policy = resource_id.split("/", 1)
+        self.api.detach_role_policy(RoleName=role, PolicyArn=policy)

@@ -1,0 +1,379 @@
+"""What a resource type of the stand-in declares, and what follows from it for all types alike."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+from sandbox.providers.aws.calls import Aws, Client
+from sandbox.providers.protocol import UNKNOWN, Asset, Diff, Failure, Properties, Value
+
+Shape: TypeAlias = Mapping[str, "Shape | None"]
+
+
+def shape(*names: str, **nested: Shape) -> Shape:
+    """Declare the properties of an object, or of each object in a list."""
+    return {**dict.fromkeys(names), **nested}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """A property that a program may set."""
+
+    replaces: bool = False
+    """A change makes a new resource."""
+    default: Value = None
+    """What AWS takes when it is not given."""
+    computed: bool = False
+    """AWS chooses when it is not given, and what it chose is no change."""
+    json: bool = False
+    """A document in JSON, whose form does not matter."""
+    local: bool = False
+    """AWS never reports it: only the program knows."""
+    required: bool = False
+    allowed: tuple[Value, ...] = ()
+    shape: Shape | None = None
+    """The properties below it; without one nothing below it is checked."""
+    adds: Shape | None = None
+    """What AWS adds below it once the resource exists."""
+
+
+UPDATES = Input()
+REPLACES = Input(replaces=True)
+REQUIRED = Input(required=True)
+KEY = Input(required=True, replaces=True)
+"""Required, and part of what the resource is."""
+CHOSEN = Input(computed=True)
+LOCAL = Input(local=True)
+OFF = Input(default=False)
+ON = Input(default=True)
+
+
+@dataclass(frozen=True)
+class AutoName:
+    """The property that gets a name made of the logical one when the program gives none."""
+
+    property: str = "name"
+    longest: int = 255
+    prefix: str = ""
+    lower: bool = False
+    by_prefix: str | None = None
+    """The property that gives the beginning of the name instead."""
+
+    def make(self, logical_name: str, seed: bytes) -> str:
+        """Return the logical name with seven hexadecimal digits, as Pulumi's bridge does."""
+        name = logical_name.lower() if self.lower else logical_name
+        return f"{self.prefix}{name}-{hashlib.sha256(seed).hexdigest()[:7]}"
+
+
+class ResourceType:
+    """One of Pulumi's aws resource types, as calls of the AWS API.
+
+    A read tells the whole state, inputs included: create and update leave it to the read.
+    """
+
+    pulumi_type: ClassVar[str]
+    inputs: ClassVar[Mapping[str, Input]]
+    outputs: ClassVar[tuple[str, ...]] = ()
+    auto_name: ClassVar[AutoName | None] = None
+    delete_before_replace: ClassVar[bool] = False
+    service: ClassVar[str]
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+
+    @property
+    def api(self) -> Client:
+        return self.aws.client(self.service)
+
+    def validate(self, inputs: Properties) -> Iterator[Failure]:
+        """Name what is wrong with the inputs as far as they tell; values may be UNKNOWN."""
+        yield from ()
+
+    def create(self, inputs: Properties) -> str:
+        """Make the resource and return its id."""
+        raise NotImplementedError
+
+    def finish(self, resource_id: str, inputs: Properties) -> None:
+        """Do what takes further calls once the resource exists."""
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        """Return all properties that AWS reports, or None when the resource is gone."""
+        raise NotImplementedError
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        """Change what differs."""
+        raise NotImplementedError
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        """Remove the resource."""
+        raise NotImplementedError
+
+    def volatile(self, old: Properties, new: Properties) -> tuple[str, ...]:
+        """Name the outputs that this update changes."""
+        return ()
+
+    # What follows from the declarations.
+
+    @classmethod
+    def tagged(cls) -> bool:
+        return "tags" in cls.inputs
+
+    def check(
+        self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Properties
+    ) -> tuple[Properties, list[Failure]]:
+        """Fill in the name and all tags, and name every mistake."""
+        inputs = {key: value for key, value in given.items() if value is not None}
+        defaults = self._fill_in_name(name, old, inputs, seed)
+        tags = inputs.get("tags", {})
+        if self.tagged() and (tags is UNKNOWN or tags or default_tags):
+            inputs["tagsAll"] = UNKNOWN if tags is UNKNOWN else {**default_tags, **tags}
+        if defaults:
+            inputs["__defaults"] = defaults
+        failures = list(self._declared(inputs))
+        if not failures:
+            failures = list(self.validate(inputs))
+        return inputs, failures
+
+    def _fill_in_name(
+        self, name: str, old: Properties, inputs: Properties, seed: bytes
+    ) -> list[str]:
+        auto = self.auto_name
+        if auto is None or auto.property in inputs:
+            return []
+        before, prefix = (one.get(auto.by_prefix or "") for one in (old, inputs))
+        if auto.property in old.get("__defaults", []) and prefix == before:
+            inputs[auto.property] = old[auto.property]
+        elif prefix is not None:
+            inputs[auto.property] = f"{prefix}{hashlib.sha256(seed).hexdigest()[:26]}"
+        else:
+            inputs[auto.property] = auto.make(name, seed)
+        return [auto.property]
+
+    def _declared(self, inputs: Properties) -> Iterator[Failure]:
+        for key in inputs:
+            if key not in self.inputs and key not in _OWN:
+                yield Failure(key, f"{self.pulumi_type} has no property {key} in the sandbox")
+        for key, declared in self.inputs.items():
+            if declared.required and key not in inputs:
+                yield Failure(key, f"{self.pulumi_type} needs the property {key}")
+            value = inputs.get(key, UNKNOWN)
+            if declared.shape is not None:
+                for path in _strangers(value, declared.shape, key):
+                    yield Failure(path, f"{self.pulumi_type} has no property {path} in the sandbox")
+            if declared.allowed and value is not UNKNOWN and value not in declared.allowed:
+                choices = ", ".join(map(str, declared.allowed))
+                yield Failure(key, f"expected {key} to be one of [{choices}], got {value}")
+            if declared.json and value is not UNKNOWN:
+                try:
+                    json.loads(value)
+                except ValueError:
+                    yield Failure(key, f'"{key}" contains an invalid JSON: {str(value)[:60]}')
+        auto = self.auto_name
+        if auto and isinstance(inputs.get(auto.property), str):
+            length = len(inputs[auto.property])
+            if length > auto.longest:
+                reason = f"{inputs[auto.property]} is {length} long, {auto.longest} is the limit"
+                yield Failure(auto.property, reason)
+
+    def diff(self, old: Properties, state: Properties, new: Properties) -> Diff:
+        """Compare inputs; what a read found is in the old ones."""
+        changes = {}
+        for key in sorted((old.keys() | new.keys()) - {"__defaults"}):
+            declared = self.inputs.get(key, UPDATES)
+            if key not in new and declared.computed:
+                continue
+            before = old.get(key, state.get(key) if declared.computed else declared.default)
+            after = new.get(key, declared.default)
+            if not same(before, after, declared):
+                changes[key] = "add" if before is None else "delete" if after is None else "update"
+        replaces = frozenset(key for key in changes if self._replaces(key, old, new))
+        return Diff(changes, replaces, bool(replaces) and self._deletes_first(old, new))
+
+    def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
+        """Tell whether a change of the property needs a new resource."""
+        return self.inputs.get(key, UPDATES).replaces
+
+    def _deletes_first(self, old: Properties, new: Properties) -> bool:
+        """Tell whether old and new cannot exist together, by declaration or by their name."""
+        if self.delete_before_replace or self.auto_name is None:
+            return self.delete_before_replace
+        name = self.auto_name.property
+        chosen = name not in new.get("__defaults", [])
+        return chosen and same(old.get(name), new.get(name), REQUIRED)
+
+    def preview_create(self, inputs: Properties) -> Properties:
+        """Return the state as far as it is known before the resource exists."""
+        unknown = [*self.outputs, *(key for key, one in self.inputs.items() if one.computed)]
+        given = {
+            key: _with_unknown(value, self.inputs.get(key, UPDATES).adds or {})
+            for key, value in _visible(inputs).items()
+        }
+        return dict.fromkeys(unknown, UNKNOWN) | given
+
+    def preview_update(self, old: Properties, state: Properties, new: Properties) -> Properties:
+        """Return the state after an update, in which ids stay what they are."""
+        dropped = [key for key in old if key not in new and not self._is_computed(key)]
+        kept = {key: value for key, value in state.items() if key not in dropped}
+        changed = {
+            key: _merged(value, state.get(key), self.inputs.get(key, UPDATES))
+            for key, value in _visible(new).items()
+        }
+        return kept | dict.fromkeys(self.volatile(old, new), UNKNOWN) | changed
+
+    def _is_computed(self, key: str) -> bool:
+        return key in self.inputs and self.inputs[key].computed
+
+    def state(self, found: Properties, inputs: Properties) -> Properties:
+        """Return the state that the engine keeps: what AWS reports, in the program's form."""
+        state = {key: value for key, value in found.items() if value is not None}
+        for key, declared in self.inputs.items():
+            if key not in inputs:
+                continue
+            if declared.local or (key in found and covers(inputs[key], found[key], declared)):
+                state[key] = _merged(inputs[key], found.get(key), declared)
+        if self.service != "iam":  # which is the same in all regions
+            state["region"] = self.aws.region
+        return state
+
+    def inputs_from(
+        self, found: Properties, inputs: Properties, default_tags: Properties
+    ) -> Properties:
+        """Return the inputs that would produce what a read found."""
+        result = {key: inputs[key] for key in ("__defaults",) if key in inputs}
+        for key, declared in self.inputs.items():
+            if key == "tags":
+                continue
+            if declared.local or key not in found:
+                if declared.local and key in inputs:
+                    result[key] = inputs[key]
+                continue
+            live = found[key]
+            if key in inputs:
+                if covers(inputs[key], live, declared):
+                    result[key] = inputs[key]
+                elif live is not None:
+                    result[key] = live
+            elif not declared.computed and not _is_default(live, declared):
+                result[key] = live
+        if self.tagged():
+            live_tags = found.get("tagsAll", {})
+            own = inputs.get("tags", {})
+            tags = {k: v for k, v in live_tags.items() if k in own or default_tags.get(k) != v}
+            if tags or "tags" in inputs:
+                result["tags"] = tags
+            if live_tags:
+                result["tagsAll"] = live_tags
+        return result
+
+
+def _strangers(value: Value, known: Shape, path: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _strangers(item, known, path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            below = known.get(key)
+            if key not in known:
+                yield f"{path}.{key}"
+            elif below is not None:
+                yield from _strangers(item, below, f"{path}.{key}")
+
+
+_OWN = frozenset({"tagsAll", "__defaults"})
+
+
+def _visible(inputs: Properties) -> Properties:
+    return {key: value for key, value in inputs.items() if key != "__defaults"}
+
+
+def _with_unknown(value: Value, added: Shape) -> Value:
+    if not isinstance(value, dict):
+        return value
+    unknown = {key: UNKNOWN for key, below in added.items() if below is None}
+    given = {key: _with_unknown(item, added.get(key) or {}) for key, item in value.items()}
+    return unknown | given
+
+
+def _is_default(live: Value, declared: Input) -> bool:
+    return live is None or live == declared.default or (not live and declared.default is None)
+
+
+def same(before: Value, after: Value, declared: Input) -> bool:
+    """Tell whether two inputs mean the same."""
+    if before is UNKNOWN or after is UNKNOWN:
+        return False
+    return bool(normal(before, declared) == normal(after, declared))
+
+
+def covers(wanted: Value, live: Value, declared: Input) -> bool:
+    """Tell whether AWS has what is wanted; what it adds of its own accord is no difference."""
+    if declared.json:
+        return same(wanted, live, declared)
+    return _covers(wanted, live)
+
+
+def _covers(wanted: Value, live: Value) -> bool:
+    if isinstance(wanted, Mapping):
+        if not isinstance(live, Mapping):
+            return not any(wanted.values()) and live is None
+        return all(_covers(value, live.get(key)) for key, value in wanted.items())
+    if _is_list(wanted):
+        if not _is_list(live):
+            return not wanted and live is None
+        rest = list(live)
+        for item in wanted:
+            matching = next((one for one in rest if _covers(item, one)), None)
+            if matching is None:
+                return False
+            rest.remove(matching)
+        return not rest
+    absent: bool = live is None and wanted in {False, ""}
+    return absent or bool(wanted == live)
+
+
+def _is_list(value: Value) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _merged(wanted: Value, live: Value, declared: Input) -> Value:
+    """Return what is wanted plus what AWS filled in below it."""
+    if (
+        declared.adds is None
+        or declared.json
+        or not isinstance(wanted, Mapping)
+        or not isinstance(live, Mapping)
+    ):
+        return wanted
+    nested = {key: _merged(value, live.get(key), declared) for key, value in wanted.items()}
+    return {key: value for key, value in live.items() if value is not None} | nested
+
+
+def normal(value: Value, declared: Input) -> Value:
+    """Return a form in which order and spelling do not matter."""
+    if declared.json and isinstance(value, str):
+        return canonical_policy(json.loads(value) if value else {})
+    return _normal(value)
+
+
+def _normal(value: Value) -> Value:
+    if isinstance(value, Mapping):
+        # In the order of their names: two messages may tell the same properties in two orders.
+        return {key: _normal(item) for key, item in sorted(value.items()) if item is not None}
+    if _is_list(value):
+        return sorted((_normal(item) for item in value), key=repr)
+    # Where a file lies is no difference, and the engine tells it in several ways.
+    return (value.hash or value) if isinstance(value, Asset) else value
+
+
+def canonical_policy(document: Value) -> Value:
+    """Return a JSON document in which a list of one is its item, as in IAM policies."""
+    if isinstance(document, Mapping):
+        return {key: canonical_policy(value) for key, value in sorted(document.items())}
+    if isinstance(document, list):
+        items = sorted((canonical_policy(item) for item in document), key=repr)
+        return items[0] if len(items) == 1 else items
+    return document

@@ -1,0 +1,97 @@
+"""Emulators and an API server for the tests of the stand-ins."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+import pytest
+
+from sandbox.cloud.kubernetes.control_plane import ControlPlane
+from sandbox.cloud.lifecycle import LISTENING
+from sandbox.machine import ports as loopback
+from sandbox.machine import processes
+from sandbox.machine.program import ROOT
+
+ACCOUNT = "123456789012"
+REGION = "us-west-2"
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"{what} is not ready in time"
+        time.sleep(0.1)
+
+
+def answers(port: int) -> bool:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        try:
+            connection.request("GET", "/")
+            connection.getresponse()
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """moto, ministack and an API server, found through the environment of this process."""
+    directory = tmp_path_factory.mktemp("emulators")
+    ports = loopback.free(LISTENING)
+    plane = ControlPlane(directory, ports)
+    plane.write_files()
+    commands = {
+        "moto": [
+            *(sys.executable, "-m", "sandbox.cloud.aws.moto_server"),
+            *("-H", "127.0.0.1", "-p", str(ports["moto"])),
+        ],
+        "ministack": [sys.executable, "-m", "sandbox.cloud.aws.ministack_server"],
+        "etcd": plane.commands()["etcd"],
+        "kube-apiserver": plane.commands()["kube-apiserver"],
+    }
+    environment = {
+        **os.environ,
+        "MOTO_ACCOUNT_ID": ACCOUNT,
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(ports["ministack"]),
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "MINISTACK_REGION": REGION,
+        "SANDBOX_API_SERVER": plane.address,
+        "SANDBOX_API_SERVER_CA": str(plane.authority),
+        "TMPDIR": str(directory),
+    }
+    moto, ministack = (f"http://127.0.0.1:{ports[name]}" for name in ("moto", "ministack"))
+    found = {
+        "AWS_ACCESS_KEY_ID": "sandbox",
+        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": moto,
+        "AWS_ENDPOINT_URL_EKS": ministack,
+        "AWS_ENDPOINT_URL_MWAA": ministack,
+        "KUBECONFIG": str(plane.kubeconfig),
+    }
+    started: list[processes.Process] = []
+    try:
+        for name, command in commands.items():
+            log = directory / f"{name}.log"
+            started.append(
+                processes.start(name, command, environment=environment, cwd=ROOT, log=log)
+            )
+        wait_for(lambda: answers(ports["moto"]), "moto")
+        wait_for(lambda: answers(ports["ministack"]), "ministack")
+        wait_for(plane.is_ready, "kube-apiserver")
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in found.items():
+                patch.setenv(name, value)
+            yield found
+    finally:
+        processes.end(started)

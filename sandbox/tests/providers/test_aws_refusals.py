@@ -1,0 +1,771 @@
+"""What AWS refuses, the stand-in refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+# moto answers some of what the stand-in leaves to it.
+from botocore.exceptions import ClientError
+
+from sandbox.providers.aws import nodes
+from sandbox.providers.aws.provider import AwsPlugin
+from sandbox.providers.protocol import InitializationError, Plugin, PluginError
+from sandbox.tests.aws_account import Account, Made, trust
+
+
+@pytest.fixture
+def account(emulators: dict[str, str]) -> Iterator[Account]:
+    plugin = AwsPlugin()
+    plugin.configure({"region": "us-west-2"})
+    account = Account(plugin)
+    yield account
+    account.clean_up()
+
+
+def refuses(match: str) -> Any:  # noqa: ANN401 (pytest's own type needs the exceptions' types)
+    return pytest.raises((PluginError, ClientError), match=match)
+
+
+# The network.
+
+
+def test_a_vpc_with_a_subnet_stays(account: Account) -> None:
+    vpc = account.vpc()
+    subnet = account.subnet(vpc)
+    with refuses(f"DependencyViolation.*{subnet.id}"):
+        vpc.delete()
+
+
+def test_a_vpc_with_an_internet_gateway_stays(account: Account) -> None:
+    vpc = account.vpc()
+    gateway = account.gateway(vpc)
+    with refuses(f"DependencyViolation.*{gateway.id}"):
+        vpc.delete()
+
+
+def test_a_vpc_with_a_security_group_stays(account: Account) -> None:
+    vpc = account.vpc()
+    group = account.group(vpc)
+    with refuses(f"DependencyViolation.*{group.id}"):
+        vpc.delete()
+
+
+def test_a_vpc_with_a_route_table_stays(account: Account) -> None:
+    vpc = account.vpc()
+    table = account.make("ec2/routeTable:RouteTable", vpcId=vpc.id)
+    with refuses(f"DependencyViolation.*{table.id}"):
+        vpc.delete()
+
+
+def test_a_vpc_with_an_endpoint_stays(account: Account) -> None:
+    vpc = account.vpc()
+    service = "com.amazonaws.us-west-2.s3"
+    endpoint = account.make("ec2/vpcEndpoint:VpcEndpoint", vpcId=vpc.id, serviceName=service)
+    with refuses(f"DependencyViolation.*{endpoint.id}"):
+        vpc.delete()
+
+
+def test_a_subnet_outside_its_vpc_is_refused(account: Account) -> None:
+    vpc = account.vpc()
+    with refuses("InvalidSubnet.Range"):
+        account.make("ec2/subnet:Subnet", vpcId=vpc.id, cidrBlock="10.1.0.0/24")
+
+
+def test_overlapping_subnets_are_refused(account: Account) -> None:
+    vpc = account.vpc()
+    account.subnet(vpc)
+    with refuses("InvalidSubnet.Conflict"):
+        account.make("ec2/subnet:Subnet", vpcId=vpc.id, cidrBlock="10.0.0.128/25")
+
+
+@pytest.fixture
+def public(account: Account) -> tuple[Made, Made, Made]:
+    vpc = account.vpc()
+    subnet = account.subnet(vpc)
+    return vpc, subnet, account.gateway(vpc)
+
+
+def nat_gateway(account: Account, subnet: Made) -> tuple[Made, Made]:
+    address = account.make("ec2/eip:Eip", domain="vpc")
+    nat = account.make("ec2/natGateway:NatGateway", allocationId=address.id, subnetId=subnet.id)
+    return nat, address
+
+
+def test_a_subnet_with_a_nat_gateway_stays(
+    account: Account, public: tuple[Made, Made, Made]
+) -> None:
+    _, subnet, _ = public
+    nat, _ = nat_gateway(account, subnet)
+    with refuses(f"DependencyViolation.*{nat.id}"):
+        subnet.delete()
+
+
+def test_an_internet_gateway_stays_while_addresses_are_mapped(
+    account: Account, public: tuple[Made, Made, Made]
+) -> None:
+    _, subnet, gateway = public
+    nat_gateway(account, subnet)
+    with refuses("DependencyViolation.*mapped public address"):
+        gateway.delete()
+
+
+def test_the_address_of_a_nat_gateway_stays(
+    account: Account, public: tuple[Made, Made, Made]
+) -> None:
+    _, subnet, _ = public
+    nat, address = nat_gateway(account, subnet)
+    with refuses(f"InvalidIPAddress.InUse.*{nat.id}"):
+        address.delete()
+
+
+def test_a_nat_gateway_needs_a_free_address(
+    account: Account, public: tuple[Made, Made, Made]
+) -> None:
+    _, subnet, _ = public
+    _, address = nat_gateway(account, subnet)
+    with refuses("Resource.AlreadyAssociated"):
+        account.make("ec2/natGateway:NatGateway", allocationId=address.id, subnetId=subnet.id)
+
+
+def test_a_nat_gateway_needs_an_internet_gateway(account: Account) -> None:
+    subnet = account.subnet(account.vpc())
+    with refuses("Gateway.NotAttached"):
+        nat_gateway(account, subnet)
+
+
+def test_routes_and_nat_gateways_go_at_any_time(
+    account: Account, public: tuple[Made, Made, Made]
+) -> None:
+    vpc, subnet, _ = public
+    nat, _ = nat_gateway(account, subnet)
+    table = account.make("ec2/routeTable:RouteTable", vpcId=vpc.id)
+    out = {"destinationCidrBlock": "0.0.0.0/0", "natGatewayId": nat.id}
+    route = account.make("ec2/route:Route", routeTableId=table.id, **out)
+    nat.delete()
+    assert nat.read() is None
+    route.delete()
+    assert route.read() is None
+
+
+def test_a_route_is_made_once(account: Account, public: tuple[Made, Made, Made]) -> None:
+    vpc, _, gateway = public
+    table = account.make("ec2/routeTable:RouteTable", vpcId=vpc.id)
+    out = {"destinationCidrBlock": "0.0.0.0/0", "gatewayId": gateway.id}
+    account.make("ec2/route:Route", routeTableId=table.id, **out)
+    with refuses("RouteAlreadyExists"):
+        account.make("ec2/route:Route", "two", routeTableId=table.id, **out)
+
+
+def test_subnet_and_group_of_an_endpoint_stay(account: Account) -> None:
+    vpc = account.vpc()
+    subnet, group = account.subnet(vpc), account.group(vpc)
+    endpoint = account.make(
+        "ec2/vpcEndpoint:VpcEndpoint",
+        vpcId=vpc.id,
+        serviceName="com.amazonaws.us-west-2.sts",
+        vpcEndpointType="Interface",
+        subnetIds=[subnet.id],
+        securityGroupIds=[group.id],
+    )
+    for one in (subnet, group):
+        with refuses(f"DependencyViolation.*{endpoint.id}"):
+            one.delete()
+
+
+def test_an_endpoint_has_one_subnet_in_a_zone(account: Account) -> None:
+    vpc = account.vpc()
+    subnets = [account.subnet(vpc, 0).id, account.subnet(vpc, 1).id]
+    with refuses("DuplicateSubnetsInSameZone"):
+        account.make(
+            "ec2/vpcEndpoint:VpcEndpoint",
+            vpcId=vpc.id,
+            serviceName="com.amazonaws.us-west-2.sts",
+            vpcEndpointType="Interface",
+            subnetIds=subnets,
+        )
+
+
+def test_a_security_group_that_another_names_stays(account: Account) -> None:
+    vpc = account.vpc()
+    named, naming = account.group(vpc), account.group(vpc)
+    account.make(
+        "vpc/securityGroupIngressRule:SecurityGroupIngressRule",
+        securityGroupId=naming.id,
+        ipProtocol="tcp",
+        fromPort=443,
+        toPort=443,
+        referencedSecurityGroupId=named.id,
+    )
+    with refuses(f"DependencyViolation.*{naming.id}"):
+        named.delete()
+
+
+# Roles, keys and policies.
+
+
+def test_a_role_with_a_policy_attached_stays(account: Account) -> None:
+    role = account.role("ec2.amazonaws.com", policies=("AmazonEKSWorkerNodePolicy",))
+    with refuses("DeleteConflict"):
+        role.delete()
+
+
+def test_a_role_with_an_inline_policy_stays(account: Account) -> None:
+    role = account.role("ec2.amazonaws.com")
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    account.make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy)
+    with refuses("DeleteConflict"):
+        role.delete()
+
+
+WHOLE = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*", "Principal": "*"}
+
+
+def document(*without: str, version: str | None = "2012-10-17") -> str:
+    statement = {key: value for key, value in WHOLE.items() if key not in without}
+    return json.dumps({"Statement": [statement]} | ({"Version": version} if version else {}))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        document("Principal", version=None),
+        document("Principal", "Effect"),
+        document("Principal", "Action"),
+        document("Principal", "Resource"),
+        document(),
+    ],
+    ids=["version", "effect", "action", "resource", "principal"],
+)
+def test_a_malformed_role_policy_is_refused(account: Account, policy: str) -> None:
+    role = account.role("ec2.amazonaws.com")
+    with refuses("MalformedPolicyDocument"):
+        account.make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        document("Resource", version=None),
+        document("Resource", "Effect"),
+        document("Resource", "Action"),
+        document("Resource", "Principal"),
+        document(),
+    ],
+    ids=["version", "effect", "action", "principal", "resource"],
+)
+def test_a_malformed_trust_policy_is_refused(account: Account, policy: str) -> None:
+    with refuses("MalformedPolicyDocument"):
+        account.make("iam/role:Role", assumeRolePolicy=policy)
+
+
+@pytest.mark.parametrize("lacking", ["Action", "Effect", "Principal", "Resource"])
+def test_a_malformed_bucket_policy_is_refused(account: Account, lacking: str) -> None:
+    bucket = account.bucket(versioned=False, closed=False)
+    with refuses("MalformedPolicy"):
+        account.make("s3/bucketPolicy:BucketPolicy", bucket=bucket.id, policy=document(lacking))
+
+
+@pytest.mark.parametrize("lacking", ["Action", "Effect", "Principal", "Resource"])
+def test_a_malformed_key_policy_is_refused(account: Account, lacking: str) -> None:
+    with refuses("MalformedPolicyDocument"):
+        account.make("kms/key:Key", policy=document(lacking))
+
+
+def test_a_key_about_to_be_deleted_is_gone_and_cannot_be_used(account: Account) -> None:
+    key = account.make("kms/key:Key", deletionWindowInDays=7)
+    key.delete()
+    state = account.api("kms").describe_key(KeyId=key.id)["KeyMetadata"]["KeyState"]
+    assert state == "PendingDeletion"
+    assert key.read() is None
+    arn = key.state["arn"]
+    bucket = account.bucket(versioned=False, closed=False)
+    default = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": arn}
+    sse = "bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    for pulumi_type, given in (
+        ("cloudwatch/logGroup:LogGroup", {"kmsKeyId": arn}),
+        ("secretsmanager/secret:Secret", {"kmsKeyId": arn}),
+        ("kms/alias:Alias", {"targetKeyId": arn}),
+        (
+            f"s3/{sse}",
+            {"bucket": bucket.id, "rules": [{"applyServerSideEncryptionByDefault": default}]},
+        ),
+    ):
+        with refuses("KMSInvalidStateException"):
+            account.make(pulumi_type, **given)
+
+
+# Buckets.
+
+
+def test_a_bucket_with_objects_stays_unless_it_is_forced(account: Account) -> None:
+    bucket = account.bucket()
+    bucket.inputs["forceDestroy"] = False
+    for content in ("one", "two"):
+        account.api("s3").put_object(Bucket=bucket.id, Key="key", Body=content.encode())
+    account.api("s3").delete_object(Bucket=bucket.id, Key="key")
+    with refuses("BucketNotEmpty"):
+        bucket.delete()
+    bucket.inputs["forceDestroy"] = True
+    bucket.delete()
+    assert bucket.read() is None
+
+
+# EKS.
+
+
+@pytest.fixture
+def platform(account: Account) -> tuple[Made, list[Made]]:
+    vpc = account.vpc()
+    subnets = account.subnets(vpc)
+    return account.cluster(subnets), subnets
+
+
+def test_the_subnets_of_a_cluster_stay(platform: tuple[Made, list[Made]]) -> None:
+    cluster, subnets = platform
+    with refuses(f"DependencyViolation.*EKS cluster {cluster.id}"):
+        subnets[0].delete()
+
+
+def test_the_security_group_of_a_cluster_stays(account: Account) -> None:
+    vpc = account.vpc()
+    subnets, group = account.subnets(vpc), account.group(vpc)
+    network = {"subnetIds": [one.id for one in subnets], "securityGroupIds": [group.id]}
+    cluster = account.cluster(subnets, vpcConfig=network)
+    with refuses(f"DependencyViolation.*EKS cluster {cluster.id}"):
+        group.delete()
+
+
+def test_a_cluster_needs_two_zones(account: Account) -> None:
+    vpc = account.vpc()
+    with refuses("at least two different AZs"):
+        account.cluster([account.subnet(vpc, 0), account.subnet(vpc, 1)])
+
+
+def test_a_cluster_needs_a_role_that_eks_can_assume(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    role = account.role("ec2.amazonaws.com")
+    with refuses(r"cannot be assumed by eks\.amazonaws\.com"):
+        account.cluster(subnets, roleArn=role.state["arn"])
+
+
+def test_a_cluster_needs_a_role_that_exists(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    with refuses("does not exist"):
+        account.cluster(subnets, roleArn="arn:aws:iam::123456789012:role/nobody")
+
+
+def test_a_cluster_with_node_groups_stays(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    account.node_group(cluster, subnets)
+    with refuses("ResourceInUseException.*nodegroups"):
+        cluster.delete()
+
+
+def test_a_protected_cluster_stays(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets, deletionProtection=True)
+    with refuses("deletion protection"):
+        cluster.delete()
+    cluster.update({**cluster.inputs, "deletionProtection": False, "tagsAll": None})
+
+
+def test_a_cluster_goes_up_one_version_at_a_time(platform: tuple[Made, list[Made]]) -> None:
+    cluster, _ = platform
+    given = {key: value for key, value in cluster.inputs.items() if key != "tagsAll"}
+    with refuses("Unsupported Kubernetes minor version update"):
+        cluster.update({**given, "version": "1.36"})
+    cluster.update({**given, "version": "1.35"})
+    assert cluster.state["version"] == "1.35"
+
+
+def test_the_subnet_of_a_node_group_stays(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    vpc_id = subnets[0].state["vpcId"]
+    extra = account.make("ec2/subnet:Subnet", vpcId=vpc_id, cidrBlock="10.0.9.0/24")
+    group = account.node_group(cluster, [extra])
+    name = group.state["nodeGroupName"]
+    with refuses(f"DependencyViolation.*node group {name}"):
+        extra.delete()
+
+
+def test_nodes_need_the_worker_policy(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, subnets = platform
+    role = account.role("ec2.amazonaws.com")
+    with refuses("NodeCreationFailure"):
+        account.node_group(cluster, subnets, nodeRoleArn=role.state["arn"])
+
+
+def test_nodes_need_a_container_network(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
+    with pytest.raises(InitializationError, match="container network not ready") as failed:
+        account.node_group(cluster, subnets, nodeGroupName="early")
+    # The engine keeps what was made, so that it can be deleted.
+    assert failed.value.resource_id == f"{cluster.id}:early"
+    assert failed.value.state["nodeGroupName"] == "early"
+    account.api("eks").delete_nodegroup(clusterName=cluster.id, nodegroupName="early")
+    account.make("eks/addon:Addon", clusterName=cluster.id, addonName="vpc-cni")
+    assert account.node_group(cluster, subnets).state["status"] == "ACTIVE"
+
+
+def test_the_disk_size_belongs_into_the_launch_template(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    template = account.make("ec2/launchTemplate:LaunchTemplate")
+    given = {"launchTemplate": {"id": template.id, "version": "1"}, "diskSize": 100}
+    with refuses("within the launch template"):
+        account.node_group(cluster, subnets, **given)
+
+
+def test_a_node_group_needs_a_version_of_its_launch_template(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    template = account.make("ec2/launchTemplate:LaunchTemplate")
+    with refuses("VersionNotFound"):
+        account.node_group(
+            cluster, subnets, launchTemplate={"id": template.id, "version": "undefined"}
+        )
+
+
+def test_nodes_need_a_kubeconfig(
+    account: Account, platform: tuple[Made, list[Made]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, subnets = platform
+    with monkeypatch.context() as patch:
+        patch.delenv("KUBECONFIG")
+        nodes.core_api.cache_clear()
+        with refuses("KUBECONFIG is not set"):
+            account.node_group(cluster, subnets)
+    assert account.api("eks").list_nodegroups(clusterName=cluster.id)["nodegroups"] == []
+
+
+def test_coredns_needs_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, _ = platform
+    with refuses("DEGRADED.*InsufficientNumberOfReplicas"):
+        account.make("eks/addon:Addon", clusterName=cluster.id, addonName="coredns")
+
+
+def entry(account: Account, cluster: Made, arn: str, **given: Any) -> Made:  # noqa: ANN401
+    return account.make(
+        "eks/accessEntry:AccessEntry", clusterName=cluster.id, principalArn=arn, **given
+    )
+
+
+def test_nobody_makes_an_entry_for_a_service_linked_role(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    service = "emr-containers.amazonaws.com/AWSServiceRoleForAmazonEMRContainers"
+    arn = f"arn:aws:iam::123456789012:role/aws-service-role/{service}"
+    with refuses("Service Linked Role"):
+        entry(account, cluster, arn)
+
+
+def test_a_principal_has_one_entry(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, _ = platform
+    role = account.role("ec2.amazonaws.com")
+    entry(account, cluster, role.state["arn"])
+    with refuses("ResourceInUseException"):
+        entry(account, cluster, role.state["arn"])
+
+
+def test_the_creator_has_an_entry_already(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    eks = account.api("eks")
+    (creator,) = eks.list_access_entries(clusterName=cluster.id)["accessEntries"]
+    policies = eks.list_associated_access_policies(clusterName=cluster.id, principalArn=creator)
+    (policy,) = policies["associatedAccessPolicies"]
+    assert policy["policyArn"].endswith("/AmazonEKSClusterAdminPolicy")
+    assert policy["accessScope"]["type"] == "cluster"
+
+
+def test_an_entry_needs_a_principal_that_exists(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    with refuses("invalid principal"):
+        entry(account, cluster, "arn:aws:iam::123456789012:role/nobody")
+
+
+def test_an_entry_has_no_group_of_kubernetes_itself(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    role = account.role("ec2.amazonaws.com")
+    with refuses("must not begin with"):
+        entry(account, cluster, role.state["arn"], kubernetesGroups=["system:masters"])
+
+
+def test_an_access_policy_is_one_of_those_that_aws_has(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    role = account.role("ec2.amazonaws.com")
+    entry(account, cluster, role.state["arn"])
+    with refuses("policyArn"):
+        account.make(
+            "eks/accessPolicyAssociation:AccessPolicyAssociation",
+            clusterName=cluster.id,
+            principalArn=role.state["arn"],
+            policyArn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSOwnerPolicy",
+            accessScope={"type": "cluster"},
+        )
+
+
+def test_a_pod_identity_needs_a_role_that_pods_can_assume(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    role = account.role("ec2.amazonaws.com")
+    with refuses(r"cannot be assumed by pods\.eks\.amazonaws\.com"):
+        account.make(
+            "eks/podIdentityAssociation:PodIdentityAssociation",
+            clusterName=cluster.id,
+            namespace="default",
+            serviceAccount="someone",
+            roleArn=role.state["arn"],
+        )
+
+
+# EMR on EKS.
+
+
+@pytest.fixture
+def namespace(account: Account) -> str:
+    name = f"emr-{account.suffix}"
+    nodes.core_api().create_namespace({"metadata": {"name": name}})
+    return name
+
+
+def virtual_cluster(account: Account, cluster: Made, namespace: str) -> Made:
+    return account.make(
+        "emrcontainers/virtualCluster:VirtualCluster",
+        containerProvider={
+            "id": cluster.id,
+            "type": "EKS",
+            "info": {"eksInfo": {"namespace": namespace}},
+        },
+    )
+
+
+def test_a_virtual_cluster_needs_its_namespace(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    with refuses("Namespace missing does not exist"):
+        virtual_cluster(account, platform[0], "missing")
+
+
+def test_a_namespace_has_one_virtual_cluster(
+    account: Account, platform: tuple[Made, list[Made]], namespace: str
+) -> None:
+    first = virtual_cluster(account, platform[0], namespace)
+    with refuses("already exists in the given namespace"):
+        virtual_cluster(account, platform[0], namespace)
+    first.delete()
+    assert virtual_cluster(account, platform[0], namespace).read() is not None
+
+
+def test_a_virtual_cluster_is_arrested_without_its_namespace(
+    account: Account, platform: tuple[Made, list[Made]], namespace: str
+) -> None:
+    one = virtual_cluster(account, platform[0], namespace)
+    nodes.core_api().delete_namespace(namespace)
+    with refuses("ARRESTED"):
+        one.delete()
+    account.api("emr-containers").delete_virtual_cluster(id=one.id)
+
+
+def test_a_virtual_cluster_stays_while_jobs_run(
+    account: Account, platform: tuple[Made, list[Made]], namespace: str
+) -> None:
+    one = virtual_cluster(account, platform[0], namespace)
+    emr = account.api("emr-containers")
+    run = emr.start_job_run(
+        name="job",
+        virtualClusterId=one.id,
+        executionRoleArn="arn:aws:iam::123456789012:role/job",
+        releaseLabel="emr-7.14.0-latest",
+        jobDriver={"sparkSubmitJobDriver": {"entryPoint": "local:///pi.py"}},
+    )
+    with refuses(f"active job runs: {run['id']}"):
+        one.delete()
+    emr.cancel_job_run(id=run["id"], virtualClusterId=one.id)
+
+
+def test_emr_has_access_to_the_namespaces_of_its_virtual_clusters(
+    account: Account, platform: tuple[Made, list[Made]], namespace: str
+) -> None:
+    cluster, _ = platform
+    other = f"{namespace}-b"
+    nodes.core_api().create_namespace({"metadata": {"name": other}})
+    eks, service = account.api("eks"), "AWSServiceRoleForAmazonEMRContainers"
+
+    def scope() -> list[str]:
+        entries = eks.list_access_entries(clusterName=cluster.id)["accessEntries"]
+        roles = [arn for arn in entries if arn.endswith(service)]
+        if not roles:
+            return []
+        answer = eks.list_associated_access_policies(clusterName=cluster.id, principalArn=roles[0])
+        (policy,) = answer["associatedAccessPolicies"]
+        assert policy["policyArn"].endswith("/AmazonEMRJobPolicy")
+        namespaces: list[str] = policy["accessScope"]["namespaces"]
+        return namespaces
+
+    first = virtual_cluster(account, cluster, namespace)
+    second = virtual_cluster(account, cluster, other)
+    assert scope() == [namespace, other]
+    first.delete()
+    assert scope() == [other]
+    second.delete()
+    assert scope() == []
+
+
+# MWAA.
+
+ENVIRONMENT = "mwaa/environment:Environment"
+
+
+@pytest.fixture
+def settings(account: Account) -> dict[str, Any]:
+    vpc = account.vpc()
+    subnets, group = account.subnets(vpc), account.group(vpc, refers_to_itself=True)
+    return account.environment_settings(subnets, group, account.bucket())
+
+
+def with_subnets(settings: dict[str, Any], *subnets: str) -> dict[str, Any]:
+    network = {**settings["networkConfiguration"], "subnetIds": list(subnets)}
+    return {**settings, "networkConfiguration": network}
+
+
+def test_subnets_and_group_of_an_environment_stay(
+    account: Account, settings: dict[str, Any]
+) -> None:
+    environment = account.make(ENVIRONMENT, **settings)
+    for one in account.made:
+        if one.resource.type in {"aws:ec2/subnet:Subnet", "aws:ec2/securityGroup:SecurityGroup"}:
+            with refuses(f"DependencyViolation.*MWAA environment {environment.id}"):
+                one.delete()
+
+
+def test_an_environment_needs_two_subnets(account: Account, settings: dict[str, Any]) -> None:
+    first, _ = settings["networkConfiguration"]["subnetIds"]
+    with refuses("Exactly two subnets"):
+        account.make(ENVIRONMENT, **with_subnets(settings, first))
+
+
+def test_an_environment_needs_two_zones(account: Account, settings: dict[str, Any]) -> None:
+    first, _ = settings["networkConfiguration"]["subnetIds"]
+    (vpc,) = (one for one in account.made if one.resource.type == "aws:ec2/vpc:Vpc")
+    other = account.subnet(vpc, 7, "us-west-2a")
+    with refuses("different availability zones"):
+        account.make(ENVIRONMENT, **with_subnets(settings, first, other.id))
+
+
+def test_an_environment_needs_private_subnets(account: Account, settings: dict[str, Any]) -> None:
+    first, _ = settings["networkConfiguration"]["subnetIds"]
+    (vpc,) = (one for one in account.made if one.resource.type == "aws:ec2/vpc:Vpc")
+    gateway = account.gateway(vpc)
+    table = account.make("ec2/routeTable:RouteTable", vpcId=vpc.id)
+    out = {"destinationCidrBlock": "0.0.0.0/0", "gatewayId": gateway.id}
+    account.make("ec2/route:Route", routeTableId=table.id, **out)
+    join = "ec2/routeTableAssociation:RouteTableAssociation"
+    account.make(join, routeTableId=table.id, subnetId=first)
+    with refuses(f"Subnet {first} is not private"):
+        account.make(ENVIRONMENT, **settings)
+
+
+def test_an_environment_needs_a_group_that_refers_to_itself(account: Account) -> None:
+    vpc = account.vpc()
+    subnets, group = account.subnets(vpc), account.group(vpc)
+    settings = account.environment_settings(subnets, group, account.bucket())
+    with refuses("refers to the group itself"):
+        account.make(ENVIRONMENT, **settings)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "problem"),
+    [
+        ({"versioned": False}, "is not versioned"),
+        ({"closed": False}, "does not block all public access"),
+    ],
+)
+def test_an_environment_needs_a_versioned_and_closed_bucket(
+    account: Account, bucket: dict[str, bool], problem: str
+) -> None:
+    vpc = account.vpc()
+    subnets, group = account.subnets(vpc), account.group(vpc, refers_to_itself=True)
+    settings = account.environment_settings(subnets, group, account.bucket(**bucket))
+    with refuses(problem):
+        account.make(ENVIRONMENT, **settings)
+
+
+def test_requirements_need_a_version(account: Account, settings: dict[str, Any]) -> None:
+    (failure,) = account.check(ENVIRONMENT, **settings, requirementsS3Path="requirements.txt")
+    assert failure.property == "requirementsS3ObjectVersion"
+
+
+def test_requirements_need_a_version_that_exists(
+    account: Account, settings: dict[str, Any]
+) -> None:
+    bucket = settings["sourceBucketArn"].rpartition(":")[2]
+    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
+    path = {"requirementsS3Path": "requirements.txt"}
+    with refuses("requirements.txt has no version"):
+        missing = "00000000-0000-0000-0000-000000000000"
+        account.make(ENVIRONMENT, **settings, **path, requirementsS3ObjectVersion=missing)
+    given = {**path, "requirementsS3ObjectVersion": version["VersionId"]}
+    environment = account.make(ENVIRONMENT, **settings, **given)
+    assert environment.state["requirementsS3ObjectVersion"] == version["VersionId"]
+
+
+def test_requirements_cannot_be_taken_away(account: Account, settings: dict[str, Any]) -> None:
+    bucket = settings["sourceBucketArn"].rpartition(":")[2]
+    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
+    given = {
+        "requirementsS3Path": "requirements.txt",
+        "requirementsS3ObjectVersion": version["VersionId"],
+    }
+    environment = account.make(ENVIRONMENT, **settings, **given)
+    with refuses("cannot be taken away"):
+        environment.update(settings)
+
+
+def test_an_environment_takes_no_alias_for_its_key(
+    account: Account, settings: dict[str, Any]
+) -> None:
+    key = account.make("kms/key:Key")
+    alias = account.make("kms/alias:Alias", targetKeyId=key.id)
+    with refuses("not an alias"):
+        account.make(ENVIRONMENT, **settings, kmsKey=alias.state["arn"])
+
+
+def test_an_environment_needs_a_role_that_both_services_assume(
+    account: Account, settings: dict[str, Any]
+) -> None:
+    role = account.make("iam/role:Role", assumeRolePolicy=trust("airflow.amazonaws.com"))
+    with refuses(r"cannot be assumed by airflow-env\.amazonaws\.com"):
+        account.make(ENVIRONMENT, **{**settings, "executionRoleArn": role.state["arn"]})
+
+
+def test_every_refusal_is_one_line_for_the_user(account: Account) -> None:
+    vpc = account.vpc()
+    account.subnet(vpc)
+    plugin: Plugin = account.plugin
+    with pytest.raises(PluginError) as refused:
+        vpc.delete()
+    text = plugin.explain(refused.value)
+    assert text.startswith("DeleteVpc: api error DependencyViolation: ")
+    assert "\n" not in text

@@ -1,0 +1,791 @@
+"""The stand-in for pulumi-aws: what it makes, sees, changes and takes away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from pydantic import ValidationError
+
+from sandbox.providers.aws import nodes
+from sandbox.providers.aws.injection import Injection
+from sandbox.providers.aws.provider import AwsPlugin, resource_types
+from sandbox.providers.protocol import UNKNOWN, Asset, PluginError, Properties, Resource
+from sandbox.tests.aws_account import DEFAULT_TAGS, Account, Made
+
+VPC = "ec2/vpc:Vpc"
+LOG_GROUP = "cloudwatch/logGroup:LogGroup"
+OBJECT = "s3/bucketObjectv2:BucketObjectv2"
+
+
+@pytest.fixture
+def plugin(emulators: dict[str, str]) -> AwsPlugin:
+    plugin = AwsPlugin()
+    plugin.configure({"region": "us-west-2", "defaultTags": json.dumps({"tags": DEFAULT_TAGS})})
+    return plugin
+
+
+@pytest.fixture
+def account(plugin: AwsPlugin) -> Iterator[Account]:
+    account = Account(plugin)
+    yield account
+    account.clean_up()
+
+
+def given(made: Made, **changes: Any) -> Properties:  # noqa: ANN401
+    """What the program said, changed."""
+    own = {key: value for key, value in made.inputs.items() if key not in {"tagsAll", "__defaults"}}
+    automatic = made.inputs.get("__defaults", [])
+    return {key: value for key, value in own.items() if key not in automatic} | changes
+
+
+# Provider configuration.
+
+
+def configuration_failures(**config: str) -> list[str]:
+    return [failure.property for failure in AwsPlugin().check_config(config).failures]
+
+
+def test_a_provider_setting_that_the_sandbox_does_not_know_is_an_error() -> None:
+    assert configuration_failures(region="us-west-2", profile="mine") == ["profile"]
+    assert configuration_failures(region="us-west-2", skipMetadataApiCheck="true") == []
+
+
+def test_another_account_is_refused(emulators: dict[str, str]) -> None:
+    with pytest.raises(PluginError, match="AWS account ID not allowed: 123456789012"):
+        AwsPlugin().configure({"region": "us-west-2", "allowedAccountIds": '["999999999999"]'})
+
+
+def test_the_right_account_is_allowed(emulators: dict[str, str]) -> None:
+    AwsPlugin().configure({"region": "us-west-2", "allowedAccountIds": '["123456789012"]'})
+
+
+# Check.
+
+
+def test_an_unknown_type_is_an_error_that_names_it(plugin: AwsPlugin) -> None:
+    queue = "aws:sqs/queue:Queue"
+    with pytest.raises(PluginError, match=queue):
+        plugin.check(Resource("urn", queue, "q"), {}, {}, b"seed")
+
+
+def test_an_unknown_property_is_an_error_that_names_it(account: Account) -> None:
+    (failure,) = account.check(VPC, cidrBlock="10.0.0.0/16", ipv6CidrBlock="::/56")
+    assert failure.property == "ipv6CidrBlock"
+    assert "ipv6CidrBlock" in failure.reason
+
+
+def test_an_unknown_property_further_down_is_an_error_that_names_it(account: Account) -> None:
+    mapping = {"deviceName": "/dev/xvda", "ebs": {"volumeSize": 8, "snapshotId": "snap-1"}}
+    (failure,) = account.check("ec2/launchTemplate:LaunchTemplate", blockDeviceMappings=[mapping])
+    assert failure.property == "blockDeviceMappings.ebs.snapshotId"
+
+
+def test_a_missing_property_is_an_error_that_names_it(account: Account) -> None:
+    (failure,) = account.check(VPC)
+    assert failure.property == "cidrBlock"
+
+
+def test_another_region_is_an_error(account: Account) -> None:
+    (failure,) = account.check(VPC, cidrBlock="10.0.0.0/16", region="eu-west-1")
+    assert failure.property == "region"
+
+
+def test_invalid_json_is_an_error(account: Account) -> None:
+    (failure,) = account.check("iam/role:Role", assumeRolePolicy="{")
+    assert failure.property == "assumeRolePolicy"
+
+
+def test_a_value_that_aws_does_not_know_is_an_error(account: Account) -> None:
+    (failure,) = account.check(LOG_GROUP, retentionInDays=31)
+    assert failure.property == "retentionInDays"
+
+
+def test_unknown_values_pass_the_check(account: Account) -> None:
+    for one in resource_types().values():
+        required = {key: UNKNOWN for key, declared in one.inputs.items() if declared.required}
+        choices = {"destinationCidrBlock": "0.0.0.0/0", "gatewayId": UNKNOWN, "cidrIpv4": UNKNOWN}
+        extra = {key: value for key, value in choices.items() if key in one.inputs}
+        assert account.check(one.pulumi_type.removeprefix("aws:"), **(required | extra)) == ()
+
+
+def check(plugin: AwsPlugin, old: Properties, seed: bytes, **new: Any) -> Properties:  # noqa: ANN401
+    log_group = Resource("urn", f"aws:{LOG_GROUP}", "flow")
+    return plugin.check(log_group, old, new, seed).inputs
+
+
+def test_a_name_is_made_of_the_logical_name_and_kept(plugin: AwsPlugin) -> None:
+    first = check(plugin, {}, b"one")
+    name = first["name"]
+    assert name.startswith("flow-")
+    assert len(name) == len("flow-") + 7
+    assert check(plugin, first, b"two")["name"] == name
+    assert check(plugin, {}, b"two")["name"] != name
+
+
+def test_a_name_that_the_program_gives_up_is_made_again(plugin: AwsPlugin) -> None:
+    first = check(plugin, {}, b"one", name="mine")
+    assert check(plugin, first, b"two")["name"].startswith("flow-")
+
+
+def test_all_tags_are_the_providers_and_the_resources(plugin: AwsPlugin) -> None:
+    inputs = check(plugin, {}, b"", tags={"project": "other", "own": "1"})
+    assert inputs["tagsAll"] == {"project": "other", "own": "1"}
+    assert check(plugin, {}, b"")["tagsAll"] == DEFAULT_TAGS
+    assert check(plugin, {}, b"", tags=UNKNOWN)["tagsAll"] is UNKNOWN
+
+
+# Every type: it is there, it is quiet, it goes.
+
+
+def policy(*statements: Properties) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+LET_LOGS = {"Effect": "Allow", "Action": ["logs:PutLogEvents"], "Resource": ["*"]}
+TLS_ONLY = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": "*",
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+ROOT = {
+    "Effect": "Allow",
+    "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+    "Action": "kms:*",
+    "Resource": "*",
+}
+
+
+def make_all(account: Account) -> None:
+    """Make one of each type, with as much as the platform says of it."""
+    _make_network(account)
+    _make_storage(account)
+    _make_compute(account)
+
+
+def _make_network(account: Account) -> None:
+    make = account.make
+    vpc = make(VPC, cidrBlock="10.0.0.0/16", enableDnsHostnames=True, tags={"Name": "one"})
+    make("ec2/defaultSecurityGroup:DefaultSecurityGroup", vpcId=vpc.id)
+    gateway = make("ec2/internetGateway:InternetGateway", vpcId=vpc.id)
+    subnets = account.subnets(vpc)
+    table = make("ec2/routeTable:RouteTable", vpcId=vpc.id)
+    out = {"destinationCidrBlock": "0.0.0.0/0", "gatewayId": gateway.id}
+    make("ec2/route:Route", routeTableId=table.id, **out)
+    join = "ec2/routeTableAssociation:RouteTableAssociation"
+    public = account.subnet(vpc, 5)
+    make(join, routeTableId=table.id, subnetId=public.id)
+    address = make("ec2/eip:Eip", domain="vpc")
+    make("ec2/natGateway:NatGateway", allocationId=address.id, subnetId=public.id)
+    endpoint = "ec2/vpcEndpoint:VpcEndpoint"
+    s3 = "com.amazonaws.us-west-2.s3"
+    make(endpoint, vpcId=vpc.id, serviceName=s3, routeTableIds=[table.id])
+    group = account.group(vpc, refers_to_itself=True)
+    make(
+        "vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        securityGroupId=group.id,
+        ipProtocol="tcp",
+        fromPort=443,
+        toPort=443,
+        cidrIpv4="0.0.0.0/0",
+        description="out",
+    )
+    make(
+        endpoint,
+        vpcId=vpc.id,
+        serviceName="com.amazonaws.us-west-2.sts",
+        vpcEndpointType="Interface",
+        privateDnsEnabled=True,
+        subnetIds=[subnet.id for subnet in subnets],
+        securityGroupIds=[group.id],
+    )
+    logs, role = make(LOG_GROUP, retentionInDays=30), account.role("vpc-flow-logs.amazonaws.com")
+    make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(LET_LOGS))
+    make(
+        "ec2/flowLog:FlowLog",
+        vpcId=vpc.id,
+        trafficType="ALL",
+        logDestination=logs.state["arn"],
+        iamRoleArn=role.state["arn"],
+        maxAggregationInterval=60,
+    )
+
+
+def _make_storage(account: Account) -> None:
+    make = account.make
+    key = make("kms/key:Key", enableKeyRotation=True, description="all", policy=policy(ROOT))
+    make("kms/alias:Alias", targetKeyId=key.id, name=f"alias/{account.suffix}")
+    bucket = account.bucket()
+    default = {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key.state["arn"]}
+    rule = {"applyServerSideEncryptionByDefault": default, "bucketKeyEnabled": True}
+    sse = "bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+    make(f"s3/{sse}", bucket=bucket.id, rules=[rule])
+    make(
+        "s3/bucketOwnershipControls:BucketOwnershipControls",
+        bucket=bucket.id,
+        rule={"objectOwnership": "BucketOwnerEnforced"},
+    )
+    make(
+        "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
+        bucket=bucket.id,
+        rules=[
+            {
+                "id": "old",
+                "status": "Enabled",
+                "filter": {},
+                "noncurrentVersionExpiration": {"noncurrentDays": 30},
+                "abortIncompleteMultipartUpload": {"daysAfterInitiation": 7},
+            }
+        ],
+    )
+    make("s3/bucketPolicy:BucketPolicy", bucket=bucket.id, policy=policy(TLS_ONLY))
+    make(OBJECT, bucket=bucket.id, key="requirements.txt", content="one")
+    secret = make("secretsmanager/secret:Secret", recoveryWindowInDays=0, kmsKeyId=key.id)
+    make("secretsmanager/secretVersion:SecretVersion", secretId=secret.id, secretString="{}")
+
+
+def _make_compute(account: Account) -> None:
+    make = account.make
+    (vpc, *_) = (one for one in account.made if one.resource.type == f"aws:{VPC}")
+    group = account.group(vpc, refers_to_itself=True)
+    subnets = [account.subnet(vpc, 6, "us-west-2a"), account.subnet(vpc, 7, "us-west-2b")]
+    cluster = account.cluster(
+        subnets,
+        upgradePolicy={"supportType": "STANDARD"},
+        enabledClusterLogTypes=["audit", "api"],
+        bootstrapSelfManagedAddons=False,
+        vpcConfig={
+            "subnetIds": [subnet.id for subnet in reversed(subnets)],
+            "endpointPrivateAccess": True,
+            "publicAccessCidrs": ["203.0.113.0/24"],
+        },
+    )
+    pods = account.role("pods.eks.amazonaws.com").state["arn"]
+    make(
+        "eks/addon:Addon",
+        clusterName=cluster.id,
+        addonName="vpc-cni",
+        configurationValues=json.dumps({"enableNetworkPolicy": "true"}),
+        podIdentityAssociations=[{"roleArn": pods, "serviceAccount": "aws-node"}],
+        resolveConflictsOnCreate="OVERWRITE",
+        preserve=False,
+    )
+    template = make(
+        "ec2/launchTemplate:LaunchTemplate",
+        blockDeviceMappings=[
+            {
+                "deviceName": "/dev/xvda",
+                "ebs": {"volumeSize": 100, "volumeType": "gp3", "encrypted": "true"},
+            }
+        ],
+        metadataOptions={"httpTokens": "required", "httpPutResponseHopLimit": 1},
+        tagSpecifications=[{"resourceType": "instance", "tags": {"one": "1"}}],
+    )
+    account.node_group(
+        cluster,
+        subnets,
+        amiType="AL2023_x86_64_STANDARD",
+        labels={"tier": "work"},
+        launchTemplate={"id": template.id, "version": "1"},
+    )
+    person = account.role("ec2.amazonaws.com")
+    entry = {"clusterName": cluster.id, "principalArn": person.state["arn"]}
+    make("eks/accessEntry:AccessEntry", **entry, kubernetesGroups=["people"])
+    make(
+        "eks/accessPolicyAssociation:AccessPolicyAssociation",
+        **entry,
+        policyArn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy",
+        accessScope={"type": "namespace", "namespaces": ["default"]},
+    )
+    make(
+        "eks/podIdentityAssociation:PodIdentityAssociation",
+        clusterName=cluster.id,
+        namespace="default",
+        serviceAccount="someone",
+        roleArn=pods,
+    )
+    make(
+        "emrcontainers/virtualCluster:VirtualCluster",
+        containerProvider={
+            "id": cluster.id,
+            "type": "EKS",
+            "info": {"eksInfo": {"namespace": "default"}},
+        },
+    )
+    (bucket,) = (one for one in account.made if one.resource.type == "aws:s3/bucket:Bucket")
+    (requirements,) = (one for one in account.made if one.resource.type == f"aws:{OBJECT}")
+    logs = {"enabled": True, "logLevel": "INFO"}
+    make(
+        "mwaa/environment:Environment",
+        **account.environment_settings(subnets, group, bucket),
+        airflowVersion="3.3.1",
+        airflowConfigurationOptions={"core.parallelism": "32"},
+        loggingConfiguration={"taskLogs": logs, "webserverLogs": logs},
+        requirementsS3Path="requirements.txt",
+        requirementsS3ObjectVersion=requirements.state["versionId"],
+        weeklyMaintenanceWindowStart="SUN:03:30",
+    )
+
+
+@pytest.fixture(scope="module")
+def everything(emulators: dict[str, str]) -> Iterator[Account]:
+    plugin = AwsPlugin()
+    plugin.configure({"region": "us-west-2", "defaultTags": json.dumps({"tags": DEFAULT_TAGS})})
+    account = Account(plugin)
+    make_all(account)
+    yield account
+    account.clean_up()
+
+
+def test_one_of_every_type_is_made(everything: Account) -> None:
+    assert {one.resource.type for one in everything.made} == set(resource_types())
+
+
+def test_nothing_changes_by_itself(everything: Account) -> None:
+    for one in everything.made:
+        assert one.diff(given(one)).changes == {}, one.resource.type
+
+
+def test_a_refresh_finds_what_was_made(everything: Account) -> None:
+    for one in everything.made:
+        found = one.read()
+        assert found is not None, one.resource.type
+        # Other resources have changed what these tell of themselves.
+        told = {"associationId", "networkInterface", "privateIp"}
+        assert found.inputs == one.inputs, one.resource.type
+        before, after = (
+            {key: value for key, value in state.items() if key not in told}
+            for state in (one.state, found.state)
+        )
+        assert after == before, one.resource.type
+
+
+def test_the_state_has_every_declared_output(everything: Account) -> None:
+    optional = {"hostedZoneId", "cidrBlocks", "instanceId", "instanceOwnerId", "externalId"}
+    for one in everything.made:
+        declared = set(resource_types()[one.resource.type].outputs)
+        found = {key for key, value in one.state.items() if value is not None}
+        missing = declared - found - optional
+        assert not missing - {"privateIp", "prefixListId"}, one.resource.type
+
+
+def test_a_preview_of_creation_knows_what_is_given_and_nothing_else(everything: Account) -> None:
+    for one in everything.made:
+        checked = one.check(given(one))
+        _, state = one.plugin.create(one.resource, checked, preview=True)
+        known = {key: value for key, value in state.items() if value is not UNKNOWN}
+        assert known.keys() <= checked.keys(), one.resource.type
+        declared = set(resource_types()[one.resource.type].outputs)
+        assert declared <= state.keys(), one.resource.type
+
+
+def test_a_preview_of_creation_knows_that_more_comes_below_what_is_given(
+    everything: Account,
+) -> None:
+    made = {one.resource.type.rpartition(":")[2]: one for one in everything.made}
+    _, cluster = made["Cluster"].plugin.create(
+        made["Cluster"].resource, made["Cluster"].inputs, preview=True
+    )
+    assert cluster["vpcConfig"]["clusterSecurityGroupId"] is UNKNOWN
+    assert cluster["vpcConfig"]["endpointPrivateAccess"] is True
+    _, environment = made["Environment"].plugin.create(
+        made["Environment"].resource, made["Environment"].inputs, preview=True
+    )
+    assert environment["loggingConfiguration"]["taskLogs"]["cloudWatchLogGroupArn"] is UNKNOWN
+
+
+def test_a_preview_of_new_tags_keeps_every_output(everything: Account) -> None:
+    for one in everything.made:
+        if "tags" not in resource_types()[one.resource.type].inputs:
+            continue
+        new = one.check(given(one, tags={"new": "tag"}))
+        assert one.plugin.diff(one.resource, one.inputs, one.state, new).replaces == frozenset()
+        state = one.plugin.update(one.resource, one.id, one.inputs, one.state, new, preview=True)
+        assert UNKNOWN not in state.values(), one.resource.type
+        assert {**state, "tags": None, "tagsAll": None} == {
+            **one.state,
+            "tags": None,
+            "tagsAll": None,
+        }
+
+
+def test_new_tags_arrive_and_go(everything: Account) -> None:
+    for one in everything.made:
+        if "tags" not in resource_types()[one.resource.type].inputs:
+            continue
+        before = given(one)
+        tags = {**before.get("tags", {}), "new": "tag"}
+        one.update({**before, "tags": tags})
+        found = one.read()
+        assert found is not None
+        assert found.inputs["tagsAll"] == DEFAULT_TAGS | tags, one.resource.type
+        one.update(before)
+        found = one.read()
+        assert found is not None
+        assert found.inputs["tagsAll"] == DEFAULT_TAGS | before.get("tags", {}), one.resource.type
+
+
+# Drift, updates and replacement of what matters most.
+
+
+def drift_of(one: Made) -> Properties:
+    """What the next `up` would change back after a refresh."""
+    program = given(one)
+    one.refresh()
+    return dict(one.diff(program).changes)
+
+
+def test_drift_of_a_log_group_is_seen_and_mended(account: Account) -> None:
+    group = account.make(LOG_GROUP, retentionInDays=30)
+    program = given(group)
+    account.api("logs").put_retention_policy(logGroupName=group.id, retentionInDays=7)
+    assert drift_of(group) == {"retentionInDays": "update"}
+    group.update(program)
+    assert drift_of(group) == {}
+
+
+def test_drift_of_a_setting_that_the_program_leaves_alone_is_seen(account: Account) -> None:
+    vpc = account.vpc()
+    account.api("ec2").modify_vpc_attribute(VpcId=vpc.id, EnableDnsHostnames={"Value": True})
+    program = given(vpc)
+    vpc.refresh()
+    assert vpc.diff(program).changes == {"enableDnsHostnames": "update"}
+    vpc.update(program)
+    assert vpc.state["enableDnsHostnames"] is False
+
+
+def test_a_tag_made_by_hand_is_seen(account: Account) -> None:
+    vpc = account.vpc()
+    account.api("ec2").create_tags(Resources=[vpc.id], Tags=[{"Key": "hand", "Value": "made"}])
+    program = given(vpc)
+    vpc.refresh()
+    assert vpc.inputs["tags"] == {"hand": "made"}
+    assert vpc.diff(program).changes.keys() == {"tags", "tagsAll"}
+
+
+def test_a_rule_made_by_hand_in_the_default_group_is_seen_and_revoked(account: Account) -> None:
+    vpc = account.vpc()
+    closed = account.make("ec2/defaultSecurityGroup:DefaultSecurityGroup", vpcId=vpc.id)
+    ec2 = account.api("ec2")
+    anyone = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    ec2.authorize_security_group_ingress(GroupId=closed.id, IpPermissions=[anyone])
+    program = given(closed)
+    closed.refresh()
+    assert closed.diff(program).changes == {"ingress": "delete"}
+    closed.update(program)
+    assert (
+        ec2.describe_security_groups(GroupIds=[closed.id])["SecurityGroups"][0]["IpPermissions"]
+        == []
+    )
+
+
+def test_a_resource_that_is_gone_reads_as_gone_and_deletes_quietly(account: Account) -> None:
+    group = account.make(LOG_GROUP)
+    account.api("logs").delete_log_group(logGroupName=group.id)
+    assert group.read() is None
+    group.delete()
+
+
+def test_a_policy_in_another_spelling_is_the_same(account: Account) -> None:
+    role = account.role("ec2.amazonaws.com")
+    one = account.make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(LET_LOGS))
+    spelled = {"Resource": "*", "Action": "logs:PutLogEvents", "Effect": "Allow"}
+    assert one.diff(given(one, policy=policy(spelled))).changes == {}
+    other = {**spelled, "Action": "logs:*"}
+    assert one.diff(given(one, policy=policy(other))).changes == {"policy": "update"}
+
+
+def test_another_range_makes_another_vpc(account: Account) -> None:
+    vpc = account.vpc()
+    diff = vpc.diff(given(vpc, cidrBlock="10.1.0.0/16"))
+    assert diff.replaces == {"cidrBlock"}
+    assert not diff.delete_before_replace
+
+
+def test_a_named_resource_goes_before_its_replacement_comes(account: Account) -> None:
+    trusting = {"assumeRolePolicy": policy({**ROOT, "Action": "sts:AssumeRole"})}
+    document = json.loads(trusting["assumeRolePolicy"])
+    del document["Statement"][0]["Resource"]
+    trusting = {"assumeRolePolicy": json.dumps(document)}
+    named = account.make("iam/role:Role", **trusting, name=f"role-{account.suffix}")
+    automatic = account.make("iam/role:Role", **trusting)
+    assert named.diff(given(named, path="/other/")).delete_before_replace
+    diff = automatic.diff(given(automatic, path="/other/"))
+    assert diff.replaces == {"path"}
+    assert not diff.delete_before_replace
+
+
+def test_an_unknown_value_is_a_change(account: Account) -> None:
+    vpc = account.vpc()
+    subnet = account.subnet(vpc)
+    assert subnet.diff(given(subnet, vpcId=UNKNOWN)).replaces == {"vpcId"}
+
+
+def test_new_content_makes_a_new_version(account: Account, tmp_path: Path) -> None:
+    bucket = account.bucket()
+    file = tmp_path / "dag.py"
+    file.write_text("one")
+    where = {"bucket": bucket.id, "key": "dags/dag.py"}
+    dag = account.make(OBJECT, **where, source=Asset(path=str(file), hash="1"), sourceHash="1")
+    first = dag.state["versionId"]
+    file.write_text("two")
+    new = {**where, "source": Asset(path=str(file), hash="2"), "sourceHash": "2"}
+    preview = dag.plugin.update(
+        dag.resource, dag.id, dag.inputs, dag.state, dag.check(new), preview=True
+    )
+    assert preview["versionId"] is UNKNOWN
+    dag.update(new)
+    assert dag.state["versionId"] != first
+    body = account.api("s3").get_object(Bucket=bucket.id, Key="dags/dag.py")["Body"].read()
+    assert body == b"two"
+
+
+def test_an_object_takes_ten_tags(account: Account) -> None:
+    tags = {f"tag{number}": "" for number in range(10)}
+    (failure,) = account.check(OBJECT, bucket="bucket", key="key", content="", tags=tags)
+    assert failure.property == "tags"
+    override: Properties = {"defaultTags": {"tags": {}}}
+    given = {"bucket": "bucket", "key": "key", "content": "", "tags": tags}
+    assert account.check(OBJECT, **given, overrideProvider=override) == ()
+
+
+def test_a_new_disk_makes_a_new_version_of_the_template(account: Account) -> None:
+    template = account.make("ec2/launchTemplate:LaunchTemplate", instanceType="m7i.large")
+    assert template.state["latestVersion"] == 1
+    new = given(template, instanceType="m7i.xlarge")
+    preview = template.plugin.update(
+        template.resource,
+        template.id,
+        template.inputs,
+        template.state,
+        template.check(new),
+        preview=True,
+    )
+    assert preview["latestVersion"] is UNKNOWN
+    template.update(new)
+    assert template.state["latestVersion"] == 2
+
+
+# EKS and its nodes.
+
+
+@pytest.fixture
+def platform(account: Account) -> tuple[Made, list[Made]]:
+    subnets = account.subnets(account.vpc())
+    return account.cluster(subnets), subnets
+
+
+def nodes_of(group: Made) -> list[Any]:
+    selector = f"eks.amazonaws.com/nodegroup={group.state['nodeGroupName']}"
+    found: list[Any] = nodes.core_api().list_node(label_selector=selector).items
+    return found
+
+
+def test_a_node_group_has_nodes_in_every_zone(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets, labels={"tier": "work"})
+    found = nodes_of(group)
+    labels = [node.metadata.labels for node in found]
+    zones = {one["topology.kubernetes.io/zone"] for one in labels}
+    assert zones == {"us-west-2a", "us-west-2b"}
+    assert {one["node.kubernetes.io/instance-type"] for one in labels} == {"m7i.xlarge"}
+    assert {one["kubernetes.io/arch"] for one in labels} == {"amd64"}
+    assert {one["tier"] for one in labels} == {"work"}
+    assert {node.metadata.annotations["kwok.x-k8s.io/node"] for node in found} == {"fake"}
+    assert found[0].status.allocatable["cpu"] == "3920m"
+
+
+def test_a_node_group_scales_its_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    for size in (4, 1):
+        scaling = {"desiredSize": size, "maxSize": 5, "minSize": 1}
+        new = given(group, scalingConfig=scaling)
+        assert group.diff(new).replaces == frozenset()
+        group.update(new)
+        assert len(nodes_of(group)) == size
+        described = account.api("eks").describe_nodegroup(
+            clusterName=cluster.id, nodegroupName=group.state["nodeGroupName"]
+        )
+        assert described["nodegroup"]["scalingConfig"] == scaling
+    group.delete()
+    assert nodes_of(group) == []
+
+
+def test_a_node_goes_with_the_pods_on_it(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    (first, *_) = nodes_of(group)
+    api = nodes.core_api()
+    # The work of the controller manager, which these tests do without.
+    api.create_namespaced_service_account("default", {"metadata": {"name": "default"}})
+    pod = {
+        "metadata": {"name": f"pod-{account.suffix}"},
+        "spec": {
+            "nodeName": first.metadata.name,
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "one", "image": "none"}],
+        },
+    }
+    api.create_namespaced_pod("default", pod)
+    group.delete()
+    pods = api.list_namespaced_pod("default").items
+    assert [one for one in pods if one.metadata.name == f"pod-{account.suffix}"] == []
+
+
+def test_the_security_group_of_a_cluster_is_real_and_goes_with_it(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    network = cluster.state["vpcConfig"]
+    ec2 = account.api("ec2")
+    (group,) = ec2.describe_security_groups(GroupIds=[network["clusterSecurityGroupId"]])[
+        "SecurityGroups"
+    ]
+    assert group["VpcId"] == network["vpcId"] == subnets[0].state["vpcId"]
+    cluster.delete()
+    names = [one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"]]
+    assert group["GroupId"] not in names
+
+
+def test_the_roles_of_an_addon_are_pod_identities(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    role = account.role("pods.eks.amazonaws.com").state["arn"]
+    addon = account.make(
+        "eks/addon:Addon",
+        clusterName=cluster.id,
+        addonName="vpc-cni",
+        podIdentityAssociations=[{"roleArn": role, "serviceAccount": "aws-node"}],
+    )
+    eks = account.api("eks")
+    (found,) = eks.list_pod_identity_associations(clusterName=cluster.id)["associations"]
+    assert (found["namespace"], found["serviceAccount"]) == ("kube-system", "aws-node")
+    described = eks.describe_addon(clusterName=cluster.id, addonName="vpc-cni")["addon"]
+    assert described["podIdentityAssociations"] == [found["associationArn"]]
+    addon.delete()
+    assert eks.list_pod_identity_associations(clusterName=cluster.id)["associations"] == []
+
+
+def test_a_larger_environment_is_the_same_one(account: Account) -> None:
+    vpc = account.vpc()
+    subnets, group = account.subnets(vpc), account.group(vpc, refers_to_itself=True)
+    settings = account.environment_settings(subnets, group, account.bucket())
+    settings |= {"airflowVersion": "2.11.2", "environmentClass": "mw1.small"}
+    environment = account.make("mwaa/environment:Environment", **settings)
+    larger = {**settings, "environmentClass": "mw1.large"}
+    assert environment.diff(larger).replaces == frozenset()
+    environment.update(larger)
+    assert environment.state["environmentClass"] == "mw1.large"
+    newer = {**settings, "airflowVersion": "3.3.1"}
+    assert environment.diff(newer).replaces == {"airflowVersion"}
+    assert environment.diff(newer).delete_before_replace
+
+
+# Functions and latencies.
+
+
+def test_the_functions_tell_of_account_and_region(plugin: AwsPlugin) -> None:
+    def ask(name: str, **args: Any) -> Properties:  # noqa: ANN401
+        return plugin.invoke(f"aws:index/{name}:{name}", args)
+
+    assert ask("getCallerIdentity")["accountId"] == "123456789012"
+    assert ask("getPartition")["partition"] == "aws"
+    assert ask("getRegion")["region"] == "us-west-2"
+    zones = ask("getAvailabilityZones", state="available")["names"]
+    assert zones[:3] == ["us-west-2a", "us-west-2b", "us-west-2c"]
+    with pytest.raises(PluginError, match="getAmi"):
+        ask("getAmi")
+
+
+def test_latencies_are_those_of_the_table(
+    account: Account,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = {f"aws:{LOG_GROUP}": {"create": 7, "delete": 5, "update": 3}}
+    inject(account, "SANDBOX_LATENCIES", table, tmp_path, monkeypatch)
+    slept: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", slept.append)
+        group = account.make(LOG_GROUP)
+        group.plugin.create(group.resource, group.inputs, preview=True)
+        group.update(given(group, retentionInDays=7))
+        group.delete()
+    assert slept == [7, 3, 5]
+
+
+def inject(
+    account: Account,
+    variable: str,
+    table: object,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = directory / "table.json"
+    file.write_text(json.dumps(table))
+    with monkeypatch.context() as patch:
+        patch.setenv(variable, str(file))
+        account.plugin.injection = Injection(resource_types())
+
+
+def test_the_call_that_a_fault_names_is_not_made(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = {f"aws:{LOG_GROUP}": {"create": {"2": "fail", "3": "throttle"}}}
+    inject(account, "SANDBOX_FAULTS", faults, tmp_path, monkeypatch)
+    logs = boto3.client("logs")
+    before = len(logs.describe_log_groups()["logGroups"])
+    account.make(LOG_GROUP)
+    with pytest.raises(PluginError, match="InternalFailure"):
+        account.make(LOG_GROUP)
+    with pytest.raises(PluginError, match="ThrottlingException: Rate exceeded"):
+        account.make(LOG_GROUP)
+    account.make(LOG_GROUP)
+    assert len(logs.describe_log_groups()["logGroups"]) == before + 2
+
+
+def test_a_call_that_hangs_is_made_and_never_answered(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group = account.make(LOG_GROUP)
+    inject(
+        account,
+        "SANDBOX_FAULTS",
+        {f"aws:{LOG_GROUP}": {"delete": {"1": "hang"}}},
+        tmp_path,
+        monkeypatch,
+    )
+    deletion = threading.Thread(target=group.delete, daemon=True)
+    deletion.start()
+    logs = boto3.client("logs")
+    deadline = time.monotonic() + 30
+    while logs.describe_log_groups(logGroupNamePrefix=group.id)["logGroups"]:
+        assert time.monotonic() < deadline
+    deletion.join(0.5)
+    assert deletion.is_alive()
+
+
+def test_a_fault_that_is_none_is_refused(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table, match in (
+        ({"aws:none:None": {"create": {"1": "fail"}}}, "lacks: aws:none:None"),
+        ({f"aws:{LOG_GROUP}": {"read": {"1": "fail"}}}, "create"),
+        ({f"aws:{LOG_GROUP}": {"create": {"1": "explode"}}}, "explode"),
+    ):
+        with pytest.raises((PluginError, ValidationError), match=match):
+            inject(account, "SANDBOX_FAULTS", table, tmp_path, monkeypatch)

@@ -1,0 +1,585 @@
+"""The stand-in for pulumi-kubernetes, on a real API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.kubernetes.control_plane import ControlPlane
+from sandbox.cloud.lifecycle import LISTENING
+from sandbox.machine import ports as loopback
+from sandbox.machine import processes
+from sandbox.providers.kubernetes import ApiError, Kubernetes, UnreachableError
+from sandbox.providers.protocol import (
+    UNKNOWN,
+    Diff,
+    Found,
+    InitializationError,
+    PluginError,
+    Properties,
+    Resource,
+)
+
+PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
+RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    directory = tmp_path_factory.mktemp("control-plane")
+    plane = ControlPlane(directory, loopback.free(LISTENING))
+    plane.write_files()
+    started: list[processes.Process] = []
+    try:
+        for part in PARTS:
+            started.append(
+                processes.start(
+                    part,
+                    plane.commands()[part],
+                    environment=os.environ,
+                    cwd=directory,
+                    log=directory / f"{part}.log",
+                )
+            )
+            if part != "etcd":
+                wait_for(plane.is_ready)
+        wait_for(plane.has_service_accounts)
+        yield plane
+    finally:
+        processes.end(started)
+
+
+def wait_for(condition: Any, seconds: float = 60) -> None:  # noqa: ANN401 (any truth value)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the control plane is not ready in time"
+        time.sleep(0.1)
+
+
+@dataclass
+class Deployed:
+    """One resource as the engine knows it."""
+
+    plugin: Kubernetes
+    resource: Resource
+    inputs: Properties
+    id: str = ""
+    state: Properties = field(default_factory=dict)
+
+    def check(self, properties: Mapping[str, Any]) -> Properties:
+        checked = self.plugin.check(self.resource, self.inputs, dict(properties), b"seed")
+        assert not checked.failures
+        return checked.inputs
+
+    def diff(self, properties: Mapping[str, Any]) -> Diff:
+        news = self.check(properties)
+        return self.plugin.diff(self.resource, self.inputs, self.state, news)
+
+    def update(self, properties: Mapping[str, Any]) -> None:
+        news = self.check(properties)
+        self.state = self.plugin.update(
+            self.resource, self.id, self.inputs, self.state, news, preview=False
+        )
+        self.inputs = news
+
+    def read(self) -> Found | None:
+        return self.plugin.read(self.resource, self.id, self.inputs, self.state)
+
+    def delete(self) -> None:
+        self.plugin.delete(self.resource, self.id, self.inputs, self.state)
+
+
+def resource(token: str, name: str = "logical") -> Resource:
+    typ = f"kubernetes:{token}"
+    return Resource(f"urn:pulumi:test::test::{typ}::{name}", typ, name)
+
+
+@pytest.fixture
+def plugin(control_plane: ControlPlane) -> Kubernetes:
+    return configured(control_plane.kubeconfig.read_text())
+
+
+def configured(kubeconfig: str, **settings: str) -> Kubernetes:
+    plugin = Kubernetes()
+    plugin.configure({"kubeconfig": kubeconfig, "clusterIdentifier": "one", **settings})
+    return plugin
+
+
+def kubeconfig(server: str, **user: object) -> str:
+    return json.dumps(
+        {
+            "clusters": [{"name": "c", "cluster": {"server": server}}],
+            "users": [{"name": "u", "user": user}],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        }
+    )
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """The kubeconfig of a cluster that does not answer."""
+    return kubeconfig(f"https://127.0.0.1:{loopback.free(('kube-apiserver',))['kube-apiserver']}")
+
+
+def deploy(plugin: Kubernetes, token: str, properties: Mapping[str, Any]) -> Deployed:
+    made = Deployed(plugin, resource(token), {})
+    made.inputs = made.check(properties)
+    made.id, made.state = plugin.create(made.resource, made.inputs, preview=False)
+    return made
+
+
+@pytest.fixture
+def namespace(plugin: Kubernetes) -> str:
+    name = f"ns-{next(NUMBERS)}"
+    deploy(plugin, "core/v1:Namespace", {"metadata": {"name": name}})
+    return name
+
+
+def role(namespace: str, **changes: object) -> dict[str, Any]:
+    metadata = {"name": "role", "namespace": namespace, **changes}
+    return {"metadata": metadata, "rules": RULES}
+
+
+def patch(plane: ControlPlane, path: str, body: Mapping[str, Any], status: bool = False) -> None:
+    """Change an object as somebody else would."""
+    _, live = plane.request("GET", path)
+    code, answer = plane.request("PUT", path + ("/status" if status else ""), merged(live, body))
+    assert code == 200, answer
+
+
+def merged(old: Any, new: Any) -> Any:  # noqa: ANN401 (any JSON)
+    if isinstance(old, dict) and isinstance(new, dict):
+        both = {key: merged(old.get(key), value) for key, value in new.items()}
+        return {key: value for key, value in {**old, **both}.items() if value is not None}
+    return new
+
+
+def role_path(namespace: str) -> str:
+    return f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/role"
+
+
+def test_an_unknown_property_is_refused_and_named(plugin: Kubernetes, namespace: str) -> None:
+    config_map = {"metadata": {"name": "x", "namespace": namespace}, "dta": {"a": "b"}}
+    inputs = plugin.check(resource("core/v1:ConfigMap"), {}, config_map, b"").inputs
+    for preview in (True, False):
+        with pytest.raises(ApiError, match='unknown field "dta"'):
+            plugin.create(resource("core/v1:ConfigMap"), inputs, preview=preview)
+
+
+def test_an_unknown_property_is_refused_in_an_update(plugin: Kubernetes, namespace: str) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    with pytest.raises(ApiError, match="ruls"):
+        made.update({**role(namespace), "ruls": []})
+
+
+def test_an_existing_object_is_not_taken_over(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    _, before = control_plane.request("GET", role_path(namespace))
+    with pytest.raises(ApiError, match='"role" already exists'):
+        deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace, labels={"a": "b"}))
+    assert control_plane.request("GET", role_path(namespace))[1] == before
+
+
+def test_a_preview_does_not_mind_an_object_that_is_still_there(
+    plugin: Kubernetes, namespace: str
+) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    assert plugin.create(made.resource, made.inputs, preview=True) == ("", made.inputs)
+
+
+def test_a_patch_changes_the_default_service_account_and_gives_it_back(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
+    wait_for(lambda: control_plane.request("GET", path)[0] == 200)
+    _, before = control_plane.request("GET", path)
+    made = deploy(
+        plugin,
+        "core/v1:ServiceAccountPatch",
+        {
+            "metadata": {"name": "default", "namespace": namespace},
+            "automountServiceAccountToken": False,
+        },
+    )
+    assert control_plane.request("GET", path)[1]["automountServiceAccountToken"] is False
+    made.delete()
+    _, after = control_plane.request("GET", path)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+    assert "automountServiceAccountToken" not in after
+
+
+def test_a_patch_needs_a_name(plugin: Kubernetes) -> None:
+    checked = plugin.check(resource("core/v1:ServiceAccountPatch"), {}, {"metadata": {}}, b"")
+    assert [failure.property for failure in checked.failures] == ["metadata.name"]
+
+
+@pytest.mark.parametrize(
+    ("token", "old", "new", "path"),
+    [
+        (
+            "rbac.authorization.k8s.io/v1:RoleBinding",
+            {"roleRef": {"name": "a"}},
+            {"roleRef": {"name": "b"}},
+            "roleRef.name",
+        ),
+        (
+            "storage.k8s.io/v1:StorageClass",
+            {"parameters": {"type": "gp2"}},
+            {"parameters": {"type": "gp3"}},
+            "parameters.type",
+        ),
+        (
+            "apps/v1:Deployment",
+            {"spec": {"selector": {"matchLabels": {"a.b/c": "d"}}}},
+            {"spec": {}},
+            "spec.selector",
+        ),
+        ("core/v1:ConfigMap", {"data": {"a": "1"}}, {"data": {"a": "2"}}, "data.a"),
+    ],
+)
+def test_what_cannot_change_is_replaced(
+    nowhere: str, token: str, old: Properties, new: Properties, path: str
+) -> None:
+    metadata = {"metadata": {"name": "x"}}
+    made = Deployed(configured(nowhere), resource(token), {})
+    made.inputs = made.check({**metadata, **old})
+    diff = made.diff({**metadata, **new})
+    assert diff.replaces == {path}
+    assert diff.delete_before_replace
+
+
+def test_a_mutable_config_map_is_updated(nowhere: str) -> None:
+    config_map = {"metadata": {"name": "x"}, "immutable": False, "data": {"a": "1"}}
+    made = Deployed(configured(nowhere), resource("core/v1:ConfigMap"), {})
+    made.inputs = made.check(config_map)
+    diff = made.diff({**config_map, "data": {"a": "2"}})
+    assert diff == Diff({"data.a": "update"})
+
+
+def test_a_label_changes_in_place_and_a_name_does_not(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:Namespace"), {})
+    made.inputs = made.check({"metadata": {"name": "x", "labels": {"app.io/a": "b"}}})
+    labelled = made.diff({"metadata": {"name": "x", "labels": {"app.io/a": "c"}}})
+    assert labelled == Diff({'metadata.labels["app.io/a"]': "update"})
+    renamed = made.diff({"metadata": {"name": "y", "labels": {"app.io/a": "b"}}})
+    assert renamed == Diff({"metadata.name": "update"}, frozenset({"metadata.name"}))
+
+
+def test_a_name_is_made_once(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:ConfigMap", "settings"), {})
+    made.inputs = made.check({"data": {"a": "1"}})
+    name = made.inputs["metadata"]["name"]
+    assert name.startswith("settings-")
+    assert len(name) == len("settings-") + 8
+    again = made.plugin.check(made.resource, made.inputs, {"data": {"a": "1"}}, b"other seed")
+    assert again.inputs == made.inputs
+    # A new name can stand beside the old one.
+    assert not made.diff({"data": {"a": "2"}}).delete_before_replace
+
+
+def test_no_change_asks_no_server(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:ResourceQuota"), {})
+    quota = {"metadata": {"name": "q", "namespace": "n"}, "spec": {"hard": {"cpu": "0.5"}}}
+    made.inputs = made.check(quota)
+    assert made.diff(quota) == Diff()
+
+
+def test_an_unknown_value_counts_as_a_change(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:Namespace"), {})
+    made.inputs = made.check({"metadata": {"name": "x"}})
+    diff = made.diff({"metadata": {"name": UNKNOWN}})
+    assert diff == Diff({"metadata.name": "update"}, frozenset({"metadata.name"}))
+    unknown = made.check({"metadata": UNKNOWN})
+    assert made.plugin.create(made.resource, unknown, preview=True) == ("", unknown)
+
+
+def test_drift_is_seen(plugin: Kubernetes, control_plane: ControlPlane, namespace: str) -> None:
+    made = deploy(
+        plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace, labels={"a": "b", "c": "d"})
+    )
+    more = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    change = {"metadata": {"labels": {"a": None, "other": "x"}}, "rules": [*RULES, more]}
+    patch(control_plane, role_path(namespace), change)
+    found = made.read()
+    assert found is not None
+    assert found.inputs["metadata"]["labels"] == {"c": "d"}
+    assert found.inputs["rules"] == [*RULES, more]
+
+
+def test_what_the_server_writes_its_own_way_is_no_drift(plugin: Kubernetes, namespace: str) -> None:
+    metadata = {"name": "x", "namespace": namespace}
+    quota = {"metadata": metadata, "spec": {"hard": {"cpu": "0.5", "memory": "1024Mi"}}}
+    policy = {"metadata": metadata, "spec": {"podSelector": {}, "ingress": []}}
+    for token, properties in (
+        ("core/v1:ResourceQuota", quota),
+        ("networking.k8s.io/v1:NetworkPolicy", policy),
+    ):
+        made = deploy(plugin, token, properties)
+        found = made.read()
+        assert found is not None
+        assert found.inputs == made.inputs
+
+
+def test_what_is_gone_reads_as_gone(plugin: Kubernetes, namespace: str) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    made.delete()
+    assert made.read() is None
+    made.delete()
+
+
+def test_an_object_can_be_imported(plugin: Kubernetes, namespace: str) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    found = plugin.read(made.resource, made.id, {}, {})
+    assert found is not None
+    assert found.inputs == made.inputs
+
+
+def test_an_update_takes_away_what_is_no_longer_given(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    made = deploy(
+        plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace, labels={"a": "b", "c": "d"})
+    )
+    for labels in ({"c": "e"}, {"f": "g"}):
+        made.update(role(namespace, labels=labels))
+        _, live = control_plane.request("GET", role_path(namespace))
+        assert live["metadata"]["labels"] == labels
+        assert made.state["metadata"]["labels"] == labels
+
+
+def test_a_field_that_somebody_else_changed_is_a_conflict_unless_forced(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    patch(control_plane, role_path(namespace), {"rules": []})
+    with pytest.raises(ApiError, match="conflict"):
+        made.update(role(namespace, labels={"a": "b"}))
+    forced = {"pulumi.com/patchForce": "true"}
+    made.update(role(namespace, labels={"a": "b"}, annotations=forced))
+    assert control_plane.request("GET", role_path(namespace))[1]["rules"] == RULES
+
+
+def test_a_previewed_update_changes_nothing(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace, labels={"a": "b"}))
+    news = made.check(role(namespace, labels={"a": "c"}))
+    state = plugin.update(made.resource, made.id, made.inputs, made.state, news, preview=True)
+    assert state["metadata"]["labels"] == {"a": "c"}
+    _, live = control_plane.request("GET", role_path(namespace))
+    assert live["metadata"]["labels"] == {"a": "b"}
+
+
+def test_a_namespace_is_deleted_when_it_is_gone(
+    plugin: Kubernetes, control_plane: ControlPlane
+) -> None:
+    made = deploy(plugin, "core/v1:Namespace", {"metadata": {"name": "short-lived"}})
+    deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role("short-lived"))
+    made.delete()
+    assert control_plane.request("GET", "/api/v1/namespaces/short-lived")[0] == 404
+
+
+def test_a_deletion_that_hangs_tells_why(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    made = deploy(
+        plugin,
+        "rbac.authorization.k8s.io/v1:Role",
+        role(
+            namespace,
+            annotations={"pulumi.com/timeoutSeconds": "1"},
+            finalizers=["example.com/never"],
+        ),
+    )
+    with pytest.raises(PluginError, match=r"timed out after 1 s .* example\.com/never"):
+        made.delete()
+    patch(control_plane, role_path(namespace), {"metadata": {"finalizers": []}})
+
+
+def deployment(namespace: str, seconds: int) -> dict[str, Any]:
+    annotations = {"pulumi.com/timeoutSeconds": str(seconds)}
+    labels = {"app": "x"}
+    return {
+        "metadata": {"name": "x", "namespace": namespace, "annotations": annotations},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "x", "image": "x"}]},
+            },
+        },
+    }
+
+
+def test_a_deployment_that_does_not_come_up_is_kept_as_unready(
+    plugin: Kubernetes, namespace: str
+) -> None:
+    with pytest.raises(InitializationError, match="0 availableReplicas") as failure:
+        deploy(plugin, "apps/v1:Deployment", deployment(namespace, 1))
+    assert failure.value.resource_id == f"{namespace}/x"
+    assert failure.value.state["spec"]["replicas"] == 1
+
+
+def test_a_deployment_is_created_when_its_pods_are_ready(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    pods = f"/api/v1/namespaces/{namespace}/pods"
+
+    def run_pods() -> None:
+        wait_for(lambda: control_plane.request("GET", pods)[1]["items"])
+        for pod in control_plane.request("GET", pods)[1]["items"]:
+            ready = {
+                "type": "Ready",
+                "status": "True",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+            status = {"status": {"phase": "Running", "conditions": [ready]}}
+            patch(control_plane, f"{pods}/{pod['metadata']['name']}", status, status=True)
+
+    kubelet = threading.Thread(target=run_pods)
+    kubelet.start()
+    made = deploy(plugin, "apps/v1:Deployment", deployment(namespace, 60))
+    kubelet.join()
+    assert made.state["status"]["availableReplicas"] == 1
+
+
+def test_a_quota_is_created_when_it_is_enforced(plugin: Kubernetes, namespace: str) -> None:
+    quota = {"metadata": {"name": "q", "namespace": namespace}, "spec": {"hard": {"pods": "1"}}}
+    made = deploy(plugin, "core/v1:ResourceQuota", quota)
+    assert made.state["status"]["hard"] == {"pods": "1"}
+
+
+def test_secret_text_is_not_told_a_second_time(plugin: Kubernetes, namespace: str) -> None:
+    secret = {"metadata": {"name": "s", "namespace": namespace}, "stringData": {"password": "pw"}}
+    made = deploy(plugin, "core/v1:Secret", secret)
+    assert "cHc=" not in json.dumps(made.state)
+    found = made.read()
+    assert found is not None
+    assert found.inputs == made.inputs
+
+
+@pytest.mark.parametrize(
+    ("token", "properties", "told"),
+    [
+        ("core/v1:ConfigMapList", {"items": []}, "list resources"),
+        ("core/v1:ConfigMap", {"metadata": {"generateName": "x"}}, "generateName"),
+        ("core/v1:ConfigMap", {"metadata": {"annotations": {"pulumi.com/w": ""}}}, "annotation"),
+    ],
+)
+def test_what_the_stand_in_cannot_do_is_refused(
+    nowhere: str, token: str, properties: Properties, told: str
+) -> None:
+    checked = configured(nowhere).check(resource(token), {}, properties, b"")
+    assert told in checked.failures[0].reason
+
+
+def test_a_provider_must_be_told_its_cluster_and_nothing_unknown(nowhere: str) -> None:
+    checked = Kubernetes().check_config({"version": "4.34.2", "helmReleaseSettings": "{}"})
+    assert [failure.property for failure in checked.failures] == [
+        "helmReleaseSettings",
+        "kubeconfig",
+    ]
+    assert not Kubernetes().check_config({"kubeconfig": nowhere}).failures
+
+
+def test_only_another_cluster_replaces_the_provider(nowhere: str) -> None:
+    moved = kubeconfig("https://elsewhere")
+    plugin = Kubernetes()
+
+    def replaces(old: Properties, new: Properties) -> set[str]:
+        return set(plugin.diff_config(old, new).replaces)
+
+    one, two = {"clusterIdentifier": "one"}, {"clusterIdentifier": "two"}
+    assert not replaces({"kubeconfig": nowhere, **one}, {"kubeconfig": moved, **one})
+    assert not replaces({"kubeconfig": nowhere, **one}, {"kubeconfig": UNKNOWN, **one})
+    assert replaces({"kubeconfig": nowhere, **one}, {"kubeconfig": nowhere, **two}) == {
+        "clusterIdentifier"
+    }
+    assert replaces({"kubeconfig": nowhere}, {"kubeconfig": moved}) == {"kubeconfig"}
+    assert replaces({"kubeconfig": nowhere}, {"kubeconfig": UNKNOWN}) == {"kubeconfig"}
+
+
+def test_a_cluster_that_does_not_answer_fails_deployments_but_no_preview(nowhere: str) -> None:
+    plugin = configured(nowhere)
+    made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
+    made.inputs = made.check({"metadata": {"name": "x"}})
+    assert plugin.create(made.resource, made.inputs, preview=True) == ("", made.inputs)
+    with pytest.raises(UnreachableError, match="unreachable"):
+        plugin.create(made.resource, made.inputs, preview=False)
+    for action in (made.read, made.delete):
+        with pytest.raises(UnreachableError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
+            action()
+
+
+def test_what_was_in_a_deleted_cluster_can_be_forgotten(
+    nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:Namespace"), {}, id="x")
+    monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
+    assert made.read() is None
+    made.delete()
+    monkeypatch.delenv("PULUMI_K8S_DELETE_UNREACHABLE")
+    made.plugin = configured(nowhere, deleteUnreachable="true")
+    assert made.read() is None
+    made.delete()
+
+
+class TokenServer(HTTPServer):
+    """Knows nothing, and remembers who asked."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), TokenHandler)
+        self.seen: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class TokenHandler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, TokenServer)
+        self.server.seen.append(self.headers["Authorization"])
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("expires", "tokens"),
+    [
+        ("2000-01-01T00:00:00Z", ["Bearer 1", "Bearer 2"]),
+        ("2999-01-01T00:00:00Z", ["Bearer 1", "Bearer 1"]),
+    ],
+)
+def test_a_token_is_asked_for_again_when_it_has_expired(
+    tmp_path: Path, expires: str, tokens: list[str]
+) -> None:
+    status = f'{{"token": "\'$(wc -l < runs)\'", "expirationTimestamp": "{expires}"}}'
+    script = f"cd {tmp_path}; echo >> runs; echo '{{\"status\": {status}}}'"
+    with TokenServer() as server:
+        threading.Thread(target=server.serve_forever).start()
+        plugin = configured(kubeconfig(server.url, exec={"command": "sh", "args": ["-c", script]}))
+        for _ in tokens:
+            assert plugin.read(resource("core/v1:Namespace"), "x", {}, {}) is None
+        server.shutdown()
+    assert server.seen == tokens
+
+
+def test_a_credential_plugin_that_fails_is_named(nowhere: str) -> None:
+    config = json.loads(nowhere)
+    config["users"][0]["user"] = {"exec": {"command": "/nowhere/aws", "args": ["get-token"]}}
+    with pytest.raises(UnreachableError, match="/nowhere/aws get-token"):
+        configured(json.dumps(config)).read(resource("core/v1:Namespace"), "x", {}, {})

@@ -1,0 +1,503 @@
+"""The sandbox's processes: what they serve, how they are mended, and that they go."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import kubernetes.client
+import psutil
+import pytest
+
+from sandbox.clone import Clone
+from sandbox.cloud.lifecycle import LISTENING, Cloud
+from sandbox.engine import plugins
+from sandbox.engine.environment import environment
+from sandbox.machine import go_builds, processes
+from sandbox.machine.program import ROOT
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose sandbox runs, with a stack that holds one resource of no cloud."""
+    clone = Clone.make(tmp_path_factory.mktemp("clone"))
+    (clone.directory / "__main__.py").write_text(PROGRAM)
+    (clone.directory / "Pulumi.yaml").write_text("{name: mwaa-on-eks, runtime: python}")
+    clone.start()
+    yield clone
+    clone.stop()
+
+
+PROGRAM = """
+import pulumi
+from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+
+class Provider(ResourceProvider):
+    def create(self, properties):
+        return CreateResult("made", properties)
+
+class Made(Resource):
+    def __init__(self, name):
+        super().__init__(Provider(), name, {})
+
+pulumi.export("answer", Made("thing").id)
+"""
+
+
+def _recorded(clone: Clone) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((clone.directory / ".sandbox/cloud.json").read_text())
+    return found
+
+
+def _pids(clone: Clone) -> dict[str, int]:
+    return {name: process["pid"] for name, process in _recorded(clone)["processes"].items()}
+
+
+def _kill(clone: Clone, name: str) -> None:
+    pid = _pids(clone)[name]
+    os.kill(pid, signal.SIGKILL)
+    _wait(lambda: not _runs(pid))
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def _wait(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to be in time"
+        time.sleep(0.1)
+
+
+def test_it_listens_on_loopback_only(clone: Clone) -> None:
+    listening = {
+        name: {
+            connection.laddr.ip
+            for connection in psutil.Process(pid).net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        }
+        for name, pid in _pids(clone).items()
+    }
+    assert {name for name, found in listening.items() if found} >= {
+        "moto",
+        "ministack",
+        "etcd",
+        "kube-apiserver",
+        "authenticator",
+        "kwok",
+        "kubelet",
+    }
+    assert set().union(*listening.values()) == {"127.0.0.1"}
+
+
+def test_every_service_has_an_endpoint_of_this_sandbox(clone: Clone) -> None:
+    ports = {_recorded(clone)["ports"][emulator] for emulator in ("moto", "ministack")}
+    endpoints = {k: v for k, v in clone.environment.items() if k.startswith("AWS_ENDPOINT_URL")}
+    assert {urlsplit(endpoint).port for endpoint in endpoints.values()} == ports
+    assert {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EMR_CONTAINERS"} <= endpoints.keys()
+
+
+def test_the_emulated_cluster_has_the_real_api_server(clone: Clone) -> None:
+    eks = clone.aws("eks")
+    role = "arn:aws:iam::123456789012:role/cluster"
+    eks.create_cluster(name="real", roleArn=role, resourcesVpcConfig={"subnetIds": ["a", "b"]})
+    try:
+        cluster = eks.describe_cluster(name="real")["cluster"]
+        address = urlsplit(cluster["endpoint"])
+        authority = base64.b64decode(cluster["certificateAuthority"]["data"]).decode()
+        context = ssl.create_default_context(cadata=authority)
+        with (
+            socket.create_connection((address.hostname, address.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=address.hostname) as encrypted,
+        ):
+            assert encrypted.version() == "TLSv1.3"
+    finally:
+        eks.delete_cluster(name="real")
+
+
+def test_a_token_of_the_aws_cli_is_known_to_the_api_server(clone: Clone) -> None:
+    eks = clone.aws("eks")
+    role = "arn:aws:iam::123456789012:role/cluster"
+    caller = clone.aws("sts").get_caller_identity()["Arn"]
+    eks.create_cluster(name="known", roleArn=role, resourcesVpcConfig={"subnetIds": ["a", "b"]})
+    try:
+        assert _who_am_i(clone, "known") is None
+        eks.create_access_entry(
+            clusterName="known", principalArn=caller, kubernetesGroups=["people"]
+        )
+        eks.associate_access_policy(
+            clusterName="known",
+            principalArn=caller,
+            policyArn="arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+            accessScope={"type": "cluster"},
+        )
+        # The API server remembers the refusal for a while.
+        deadline = time.monotonic() + 30
+        while (user := _who_am_i(clone, "known")) is None and time.monotonic() < deadline:
+            time.sleep(1)
+        assert user is not None
+        assert user.username == caller
+        assert "people" in user.groups
+        administrator = kubernetes.client.CoreV1Api(_api_client(clone, "known"))
+        assert administrator.list_node() is not None
+    finally:
+        eks.delete_cluster(name="known")
+
+
+def _api_client(clone: Clone, cluster: str) -> kubernetes.client.ApiClient:
+    told = subprocess.run(
+        ["aws", "eks", "get-token", "--cluster-name", cluster],
+        env=clone.environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    configuration = kubernetes.client.Configuration()
+    described = clone.aws("eks").describe_cluster(name=cluster)["cluster"]
+    configuration.host = described["endpoint"]
+    configuration.ssl_ca_cert = str(clone.directory / ".sandbox/pki/ca.crt")
+    configuration.api_key["authorization"] = f"Bearer {json.loads(told)['status']['token']}"
+    return kubernetes.client.ApiClient(configuration)
+
+
+def _who_am_i(clone: Clone, cluster: str) -> Any:  # noqa: ANN401
+    api: Any = kubernetes.client.AuthenticationV1Api(_api_client(clone, cluster))
+    try:
+        answer = api.create_self_subject_review(kubernetes.client.V1SelfSubjectReview())
+    except kubernetes.client.ApiException as error:
+        if error.status != 401:
+            raise
+        return None
+    return answer.status.user_info
+
+
+def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
+    core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
+    batch: Any = kubernetes.client.BatchV1Api(clone.kubernetes)
+    core.create_node({"metadata": {"name": "node"}})
+    core.create_namespace({"metadata": {"name": "work"}})
+    _wait(lambda: bool(core.list_namespaced_service_account("work").items))
+    container = {"name": "main", "image": "example.com/image"}
+    core.create_namespaced_pod(
+        "work", {"metadata": {"name": "service"}, "spec": {"containers": [container]}}
+    )
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    batch.create_namespaced_job(
+        "work", {"metadata": {"name": "job"}, "spec": {"template": template}}
+    )
+
+    def conditions() -> dict[str, str]:
+        return {c.type: c.status for c in core.read_node("node").status.conditions or []}
+
+    _wait(lambda: conditions().get("Ready") == "True")
+    _wait(lambda: batch.read_namespaced_job("job", "work").status.succeeded == 1)
+    service = core.read_namespaced_pod("service", "work")
+    assert service.status.phase == "Running"
+    assert service.spec.node_name == "node"
+    (token,) = (volume for volume in service.spec.volumes if volume.projected)
+    assert token.projected.sources[0].service_account_token is not None
+
+    core.delete_namespace("work")
+    _wait(lambda: "work" not in {n.metadata.name for n in core.list_namespace().items}, 60)
+    core.delete_node("node")
+
+
+def test_a_pod_that_is_to_end_runs_its_command_and_tells_how_it_ended(clone: Clone) -> None:
+    core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
+    core.create_node({"metadata": {"name": "node"}})
+    core.create_namespace({"metadata": {"name": "ending"}})
+    _wait(lambda: bool(core.list_namespaced_service_account("ending").items))
+    scripts = {
+        "succeeds": "echo $GREETING; echo there >&2",
+        "fails": "echo bad; exit 3",
+        "stays": "echo begun; sleep 600",
+    }
+    for name, script in scripts.items():
+        container = {
+            "name": "main",
+            "image": "example.com/image",
+            "command": ["sh", "-c", script],
+            "env": [{"name": "GREETING", "value": "hello"}],
+        }
+        spec = {"restartPolicy": "Never", "containers": [container]}
+        core.create_namespaced_pod("ending", {"metadata": {"name": name}, "spec": spec})
+
+    def phase(name: str) -> Any:  # noqa: ANN401
+        return core.read_namespaced_pod(name, "ending").status.phase
+
+    _wait(lambda: phase("succeeds") == "Succeeded")
+    assert core.read_namespaced_pod_log("succeeds", "ending") == "hello\nthere\n"
+    stamped = core.read_namespaced_pod_log("succeeds", "ending", timestamps=True, tail_lines=1)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z there\n", stamped)
+    _wait(lambda: phase("fails") == "Failed")
+    (status,) = core.read_namespaced_pod("fails", "ending").status.container_statuses
+    assert status.state.terminated.exit_code == 3
+    _wait(lambda: phase("stays") == "Running")
+    _wait(lambda: core.read_namespaced_pod_log("stays", "ending") == "begun\n")
+    (shell,) = (
+        one
+        for one in psutil.process_iter(["cmdline"])
+        if (one.info["cmdline"] or [])[-1:] == [scripts["stays"]]
+    )
+    core.delete_namespaced_pod("stays", "ending")
+    _wait(lambda: not _runs(shell.pid))
+    core.delete_namespace("ending")
+    core.delete_node("node")
+
+
+def test_the_environment_reaches_the_sandbox_from_anywhere(clone: Clone, tmp_path: Path) -> None:
+    shell = (
+        f'eval "$({clone.directory}/sandbox/env)" && eval "$({clone.directory}/sandbox/env)" && '
+        "aws sts get-caller-identity --query Arn --output text && pulumi whoami -v && "
+        'echo "${AWS_SESSION_TOKEN-none}" && echo "$PATH"'
+    )
+    done = subprocess.run(
+        ["sh", "-c", shell],
+        cwd=tmp_path,
+        env={**os.environ, "AWS_PROFILE": "nobody", "AWS_SESSION_TOKEN": "another account's"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("arn:aws:iam::123456789012:user/sandbox\n")
+    assert f"file://{clone.directory}/.sandbox/state" in done.stdout
+    session, path = done.stdout.splitlines()[-2:]
+    assert session == "none"
+    assert path.split(os.pathsep).count(f"{clone.directory}/sandbox/providers/plugins") == 1
+
+
+def test_without_a_sandbox_the_environment_says_what_to_do(tmp_path: Path) -> None:
+    clone = Clone.make(tmp_path)
+    done = subprocess.run(
+        [clone.directory / "sandbox/env"], check=False, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "make up" in done.stderr
+
+
+def test_before_anything_is_installed_the_environment_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "sandbox").mkdir()
+    script = Path(shutil.copy(ROOT / "sandbox/env", tmp_path / "sandbox"))
+    done = subprocess.run([script], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "make up" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator"])
+def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
+    before, ports = _pids(clone), _recorded(clone)["ports"]
+    core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
+    core.create_namespace({"metadata": {"name": f"kept-{name}"}})
+    _kill(clone, name)
+    refused = subprocess.run(
+        [clone.directory / "sandbox/env"], check=False, capture_output=True, text=True
+    )
+    assert refused.returncode == 1
+    assert name in refused.stderr
+    mended = clone.sandbox("start")
+    assert mended.stdout == f"{name}: ended since; starting it again\n"
+    changed = {key for key, pid in _pids(clone).items() if pid != before[key]}
+    assert changed == {name}
+    assert _recorded(clone)["ports"] == ports
+    assert f"kept-{name}" in {n.metadata.name for n in core.list_namespace().items}
+
+
+def test_up_and_preview_and_what_is_up(clone: Clone) -> None:
+    done = clone.sandbox("up")
+    assert "warning" not in done.stdout
+    assert "answer  made" in done.stdout
+    assert "2 unchanged" in clone.sandbox("preview").stdout
+
+
+def test_a_stack_that_somebody_works_on_is_left_alone(clone: Clone) -> None:
+    _lock(clone, os.getpid())
+    done = clone.sandbox("up", check=False)
+    assert done.returncode == 1
+    assert f"process {os.getpid()} works on the stack" in done.stderr
+
+
+def test_a_lock_of_a_dead_process_is_opened(clone: Clone) -> None:
+    _lock(clone, _unused_pid())
+    done = clone.sandbox("up")
+    assert "unlocking it" in done.stdout
+    assert "2 unchanged" in done.stdout
+
+
+def _lock(clone: Clone, pid: int) -> None:
+    locks = clone.directory / ".sandbox/state/.pulumi/locks/organization/mwaa-on-eks/sandbox"
+    locks.mkdir(parents=True, exist_ok=True)
+    content = {
+        "pid": pid,
+        "username": "me",
+        "hostname": "here",
+        "timestamp": "2026-01-01T00:00:00Z",
+    }
+    (locks / "0.json").write_text(json.dumps(content))
+
+
+def _unused_pid() -> int:
+    return next(pid for pid in range(2**22 - 1, 1, -1) if not psutil.pid_exists(pid))
+
+
+def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
+    before = _pids(clone)
+    state = clone.directory / ".sandbox/state/.pulumi/stacks/mwaa-on-eks/sandbox.json"
+    content = json.loads(state.read_text())
+    latest = content["checkpoint"]["latest"]
+    latest["pending_operations"] = [{"resource": latest["resources"][-1], "type": "creating"}]
+    state.write_text(json.dumps(content))
+    done = clone.sandbox("up")
+    assert "cut off while it worked on thing: starting afresh" in done.stdout
+    assert "2 created" in done.stdout
+    assert not set(before.values()) & set(_pids(clone).values())
+    assert not any(map(_runs, before.values()))
+
+
+def test_with_an_emulator_everything_is_lost(clone: Clone) -> None:
+    before = _pids(clone)
+    _kill(clone, "moto")
+    done = clone.sandbox("up")
+    assert "moto: ended since, and the emulated AWS is lost; starting afresh" in done.stdout
+    assert "2 created" in done.stdout
+    assert not any(map(_runs, before.values()))
+
+
+def test_a_start_that_was_cut_off_is_made_again(clone: Clone) -> None:
+    before = _pids(clone)
+    _kill(clone, "kwok")
+    record = _recorded(clone)
+    del record["processes"]["kwok"]
+    (clone.directory / ".sandbox/cloud.json").write_text(json.dumps(record))
+    done = clone.sandbox("up")
+    assert "kwok: ended since" in done.stdout
+    assert "2 created" in done.stdout
+    assert not any(map(_runs, before.values()))
+
+
+def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
+    pids = _pids(clone)
+    settings = (clone.directory / "Pulumi.sandbox.yaml").read_text()
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    _kill(clone, "kwok")
+    record = _recorded(clone)
+    # A number that the sandbox once had may belong to somebody else by now.
+    record["processes"]["kwok"]["pid"] = bystander.pid
+    (clone.directory / ".sandbox/cloud.json").write_text(json.dumps(record))
+    try:
+        done = clone.sandbox("down")
+        assert "2 deleted" in done.stdout
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+    assert not any(map(_runs, pids.values()))
+    assert not (clone.directory / ".sandbox").exists()
+    assert (clone.directory / "Pulumi.sandbox.yaml").read_text() == settings
+    assert "there is no sandbox" in clone.sandbox("down").stdout
+
+
+@pytest.mark.parametrize("official", [True, False])
+def test_the_official_cli_is_used_where_it_is(tmp_path: Path, official: bool) -> None:
+    for name in ("pulumi", "pulumi-language-python")[: 1 + official]:
+        (tmp_path / name).touch(mode=0o755)
+    cloud = Cloud(dict.fromkeys(LISTENING, 1), {}, "key", "secret")
+    path = environment(cloud, f"{tmp_path}{os.pathsep}/bin")["PATH"].split(os.pathsep)
+    built = next(go_builds.installed(m) for m in go_builds.MODULES if m.name == "pulumi")
+    ours = {str(built), str(plugins.LANGUAGE)}
+    assert ours & set(path) == (set() if official else ours)
+    assert path[-2:] == [str(tmp_path), "/bin"]
+
+
+def test_a_deaf_process_is_killed(tmp_path: Path) -> None:
+    script, log = tmp_path / "deaf.py", tmp_path / "log"
+    script.write_text(
+        "import signal, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('deaf now', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    command = [sys.executable, str(script)]
+    deaf = processes.start("deaf", command, environment=os.environ, cwd=tmp_path, log=log)
+    _wait(lambda: log.read_text() == "deaf now\n")
+    processes.end([replace(deaf, started=deaf.started - 60)])
+    assert processes.is_running(deaf)
+    processes.end([deaf], patience=0.5)
+    assert not processes.is_running(deaf)
+
+
+def test_a_process_that_is_still_being_loaded_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    log = tmp_path / "log"
+    loading = processes.start("loading", command, environment=os.environ, cwd=tmp_path, log=log)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(psutil.Process, "cmdline", lambda _: [])
+            assert processes.is_running(loading)
+        assert not processes.is_running(replace(loading, command=("another",)))
+    finally:
+        processes.end([loading])
+
+
+def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as docker,
+        socket.create_server(("127.0.0.1", 0)) as free,
+    ):
+        docker.settimeout(2)
+        port = free.getsockname()[1]
+        free.close()
+        authority = tmp_path / "ca.crt"
+        authority.write_text("a certificate")
+        ministack = processes.start(
+            "ministack",
+            [sys.executable, "-m", "sandbox.cloud.aws.ministack_server"],
+            environment={
+                **os.environ,
+                "DOCKER_HOST": f"tcp://127.0.0.1:{docker.getsockname()[1]}",
+                "BIND_HOST": "127.0.0.1",
+                "GATEWAY_PORT": str(port),
+                "TMPDIR": str(tmp_path),
+                "SANDBOX_API_SERVER": "https://127.0.0.1:1",
+                "SANDBOX_API_SERVER_CA": str(authority),
+            },
+            cwd=ROOT,
+            log=tmp_path / "log",
+        )
+        try:
+            _wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            anyone = "anyone"
+            eks = boto3.client(
+                "eks",
+                endpoint_url=f"http://127.0.0.1:{port}",
+                region_name="us-west-2",
+                aws_access_key_id=anyone,
+                aws_secret_access_key=anyone,
+            )
+            eks.create_cluster(
+                name="contained",
+                roleArn="arn:aws:iam::123456789012:role/cluster",
+                resourcesVpcConfig={"subnetIds": ["a"]},
+            )
+            _wait(lambda: eks.describe_cluster(name="contained")["cluster"]["status"] == "ACTIVE")
+            with pytest.raises(TimeoutError):
+                docker.accept()
+        finally:
+            processes.end([ministack])
