@@ -17,6 +17,7 @@ from typing import Final, Self
 import boto3
 from botocore.config import Config
 
+from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.machine import go_builds, ports, processes
 from sandbox.machine.processes import Process, SandboxError
@@ -260,12 +261,14 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
     common = {"PATH": os.environ["PATH"], "HOME": str(DIRECTORY), "TMPDIR": str(DIRECTORY / "tmp")}
     particular = {
         MOTO: {
-            **cloud.aws_environment(),
+            **_as_aws(cloud),
+            "SANDBOX_RUNS_JOBS": "yes",
             "MOTO_ACCOUNT_ID": ACCOUNT,
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
             "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
         },
         MINISTACK: {
+            **_as_aws(cloud),
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(cloud.ports[MINISTACK]),
             "MINISTACK_ACCOUNT_ID": ACCOUNT,
@@ -281,6 +284,16 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         "authenticator": cloud.aws_environment(),
     }
     return common | particular.get(name, {})
+
+
+def _as_aws(cloud: Cloud) -> dict[str, str]:
+    """Return with what the emulated services reach each other and the cluster."""
+    return {
+        **cloud.aws_environment(),
+        "AWS_ACCESS_KEY_ID": front.AWS_ITSELF,
+        "AWS_SECRET_ACCESS_KEY": front.AWS_ITSELF,
+        "KUBECONFIG": str(cloud.control_plane.kubeconfig),
+    }
 
 
 def _with_credentials(cloud: Cloud) -> Cloud:

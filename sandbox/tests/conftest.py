@@ -11,12 +11,14 @@ from contextlib import closing
 
 import pytest
 
+from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.cloud.lifecycle import LISTENING
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.program import ROOT
 
+AS_AWS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
 
@@ -55,7 +57,6 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         "kube-apiserver": plane.commands()["kube-apiserver"],
     }
     environment = {
-        **os.environ,
         "MOTO_ACCOUNT_ID": ACCOUNT,
         "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
         "BIND_HOST": "127.0.0.1",
@@ -84,7 +85,13 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         for name, command in commands.items():
             log = directory / f"{name}.log"
             started.append(
-                processes.start(name, command, environment=environment, cwd=ROOT, log=log)
+                processes.start(
+                    name,
+                    command,
+                    environment={**os.environ, **found, **environment, **AS_AWS},
+                    cwd=ROOT,
+                    log=log,
+                )
             )
         wait_for(lambda: answers(ports["moto"]), "moto")
         wait_for(lambda: answers(ports["ministack"]), "ministack")

@@ -25,11 +25,13 @@ import psutil
 import pytest
 
 from sandbox.clone import Clone
+from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
 from sandbox.engine import plugins
 from sandbox.engine.environment import environment
 from sandbox.machine import go_builds, processes
 from sandbox.machine.program import ROOT
+from sandbox.tests.aws_account import trust
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +115,35 @@ def test_every_service_has_an_endpoint_of_this_sandbox(clone: Clone) -> None:
     assert {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EMR_CONTAINERS"} <= endpoints.keys()
 
 
+def _subnets(ec2: Any) -> list[str]:  # noqa: ANN401  (of boto3's making)
+    vpc_id = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    return [
+        ec2.create_subnet(
+            VpcId=vpc_id, CidrBlock=f"10.0.{number}.0/24", AvailabilityZone=f"us-west-2{zone}"
+        )["Subnet"]["SubnetId"]
+        for number, zone in enumerate("ab")
+    ]
+
+
+def _create_cluster(clone: Clone, name: str) -> None:
+    """Make a cluster that lets nobody in."""
+    role = clone.aws("iam").create_role(
+        RoleName=name, AssumeRolePolicyDocument=trust("eks.amazonaws.com")
+    )
+    clone.aws("eks").create_cluster(
+        name=name,
+        roleArn=role["Role"]["Arn"],
+        resourcesVpcConfig={"subnetIds": _subnets(clone.aws("ec2"))},
+        accessConfig={
+            "authenticationMode": "API",
+            "bootstrapClusterCreatorAdminPermissions": False,
+        },
+    )
+
+
 def test_the_emulated_cluster_has_the_real_api_server(clone: Clone) -> None:
     eks = clone.aws("eks")
-    role = "arn:aws:iam::123456789012:role/cluster"
-    eks.create_cluster(name="real", roleArn=role, resourcesVpcConfig={"subnetIds": ["a", "b"]})
+    _create_cluster(clone, "real")
     try:
         cluster = eks.describe_cluster(name="real")["cluster"]
         address = urlsplit(cluster["endpoint"])
@@ -133,9 +160,8 @@ def test_the_emulated_cluster_has_the_real_api_server(clone: Clone) -> None:
 
 def test_a_token_of_the_aws_cli_is_known_to_the_api_server(clone: Clone) -> None:
     eks = clone.aws("eks")
-    role = "arn:aws:iam::123456789012:role/cluster"
     caller = clone.aws("sts").get_caller_identity()["Arn"]
-    eks.create_cluster(name="known", roleArn=role, resourcesVpcConfig={"subnetIds": ["a", "b"]})
+    _create_cluster(clone, "known")
     try:
         assert _who_am_i(clone, "known") is None
         eks.create_access_entry(
@@ -464,6 +490,7 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
         docker.settimeout(2)
         port = free.getsockname()[1]
         free.close()
+        as_aws = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
         authority = tmp_path / "ca.crt"
         authority.write_text("a certificate")
         ministack = processes.start(
@@ -475,6 +502,9 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
                 "BIND_HOST": "127.0.0.1",
                 "GATEWAY_PORT": str(port),
                 "TMPDIR": str(tmp_path),
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",  # it has the other services too
+                "AWS_REGION": "us-west-2",
+                **as_aws,
                 "SANDBOX_API_SERVER": "https://127.0.0.1:1",
                 "SANDBOX_API_SERVER_CA": str(authority),
             },
@@ -483,18 +513,17 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
         )
         try:
             _wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
-            anyone = "anyone"
-            eks = boto3.client(
-                "eks",
-                endpoint_url=f"http://127.0.0.1:{port}",
-                region_name="us-west-2",
-                aws_access_key_id=anyone,
-                aws_secret_access_key=anyone,
-            )
+            here: dict[str, Any] = {
+                "endpoint_url": f"http://127.0.0.1:{port}",
+                "region_name": "us-west-2",
+                "aws_access_key_id": front.AWS_ITSELF,
+                "aws_secret_access_key": front.AWS_ITSELF,
+            }
+            eks, ec2 = boto3.client("eks", **here), boto3.client("ec2", **here)
             eks.create_cluster(
                 name="contained",
                 roleArn="arn:aws:iam::123456789012:role/cluster",
-                resourcesVpcConfig={"subnetIds": ["a"]},
+                resourcesVpcConfig={"subnetIds": _subnets(ec2)},
             )
             _wait(lambda: eks.describe_cluster(name="contained")["cluster"]["status"] == "ACTIVE")
             with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""Who asks moto, and whether the policies of the role that they have assumed allow it."""
+"""Who asks moto, and whether that is allowed: by the policies of their role, and by AWS itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from importlib import import_module
 from typing import Any, Final, TypeAlias
 from xml.etree import ElementTree
 
+from moto.core.responses import ActionResult
+from moto.core.utils import get_service_model
+from werkzeug.exceptions import HTTPException
+
 from sandbox.cloud.aws import authorization
+from sandbox.cloud.aws.refusals import front
+from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
@@ -16,11 +22,18 @@ Demand: TypeAlias = tuple[str, str, dict[str, str]]
 """An action, a resource, and what else conditions may ask about."""
 
 
-def authorize_callers() -> None:
-    """Ask the policies of whoever has assumed a role; the sandbox's own user may do anything."""
+def judge(aws: Aws) -> None:
+    """Ask the policies of whoever has assumed a role, and let requests be refused as AWS does."""
     authorization_module: Module = import_module("moto.core.authorization")
+
+    def authorize(request: Json, _request_class: type, resource: str = "*") -> None:
+        _authorize(request, resource)
+        service = request.boto3_service_name
+        if refused := front.refusal(aws, service, request.normalized_request):
+            _refuse(request, refused)
+
     # moto's own evaluation ignores conditions.
-    authorization_module.ActionAuthenticatorMixin._authenticate_and_authorize_action = _authorize
+    authorization_module.ActionAuthenticatorMixin._authenticate_and_authorize_action = authorize
 
 
 def role_of(arn: str, partition: str, account_id: str) -> Json:
@@ -38,7 +51,7 @@ def _backend(service: str, account_id: str, partition: str) -> Json:
     return backends[account_id][partition]
 
 
-def _authorize(request: Json, _request_class: type, resource: str = "*") -> None:
+def _authorize(request: Json, resource: str) -> None:
     demands_of = _DEMANDS.get(request.service_name)
     account_id, partition = request.current_account, request.partition
     session = sessions(partition, account_id).get_assumed_role_from_access_key(request.access_key)
@@ -50,18 +63,25 @@ def _authorize(request: Json, _request_class: type, resource: str = "*") -> None
     everywhere = {"aws:ResourceAccount": account_id}
     for action, wanted, context in demands_of(request, resource):
         if not authorization.is_allowed(documents, action, wanted, everywhere | context):
-            _refuse(
-                request,
-                f"User: {session.arn} is not authorized to perform: {action} on resource: {wanted}",
+            code = "AccessDenied" if request.service_name == "s3" else "AccessDeniedException"
+            message = (
+                f"User: {session.arn} is not authorized to perform: {action} on resource: {wanted}"
             )
+            _refuse(request, front.RefusedError(code, message))
 
 
-def _refuse(request: Json, message: str) -> None:
+def _refuse(request: Json, refused: front.RefusedError) -> None:
+    """Raise what moto makes an answer of in the protocol of the service."""
     if request.service_name == "s3":
         s3: Module = import_module("moto.s3.exceptions")
-        raise s3.S3ClientError("AccessDenied", message)
+        raise s3.S3ClientError(refused.code, refused.message)
     core: Module = import_module("moto.core.exceptions")
-    raise core.JsonRESTError("AccessDeniedException", message)
+    if get_service_model(request.boto3_service_name).protocol not in {"ec2", "query"}:
+        raise core.JsonRESTError(refused.code, refused.message)
+    status, _, body = request.serialized(ActionResult(refused))
+    error = HTTPException(body)
+    error.code = status
+    raise error
 
 
 def _emr_containers(request: Json, _: str) -> list[Demand]:

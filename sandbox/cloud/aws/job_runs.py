@@ -11,11 +11,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
-import boto3
 from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
-from botocore.config import Config
 
 from sandbox.cloud.aws import authorization, callers
+from sandbox.machine.aws_api import Aws
 from sandbox.machine.program import ROOT
 
 Json: TypeAlias = Any
@@ -30,7 +29,7 @@ class _RefusedError(Exception):
     """Why a job does not get its role."""
 
 
-def complete_job_runs() -> None:
+def complete(aws: Aws) -> None:
     """Let moto really run what job runs are told to run."""
     models: Module = import_module("moto.emrcontainers.models")
     backend, utcnow = models.EMRContainersBackend, models.utcnow
@@ -39,7 +38,7 @@ def complete_job_runs() -> None:
     def start_job_run(self: Json, **told: Json) -> Json:
         run = start(self, **told)
         run.created_at, run.state = utcnow(), "PENDING"
-        threading.Thread(target=_execute, args=(self, run, utcnow), daemon=True).start()
+        threading.Thread(target=_execute, args=(aws, self, run, utcnow), daemon=True).start()
         return run
 
     def cancel_job_run(self: Json, job_run_id: str, virtual_cluster_id: str) -> Json:
@@ -52,9 +51,9 @@ def complete_job_runs() -> None:
     backend.start_job_run, backend.cancel_job_run = start_job_run, cancel_job_run
 
 
-def _execute(backend: Json, run: Json, utcnow: Callable[[], object]) -> None:
+def _execute(aws: Aws, backend: Json, run: Json, utcnow: Callable[[], object]) -> None:
     try:
-        credentials = _credentials(backend, run)
+        credentials = _credentials(aws, backend, run)
         _follow(run, credentials)
     except _RefusedError as reason:
         _end(run, "FAILED", str(reason), "USER_ERROR")
@@ -102,20 +101,14 @@ def _follow(run: Json, credentials: dict[str, str]) -> None:
     del _runners[run.id]
 
 
-def _credentials(backend: Json, run: Json) -> dict[str, str]:
+def _credentials(aws: Aws, backend: Json, run: Json) -> dict[str, str]:
     """Assume the job execution role as EKS Pod Identity does for the driver's pod."""
     role_name = run.execution_role_arn.rpartition("/")[2]
     account, region, partition = backend.account_id, backend.region_name, backend.partition
     info = backend.virtual_clusters[run.virtual_cluster_id].container_provider
     cluster, namespace = info["id"], info["info"]["eksInfo"]["namespace"]
     service_account = f"emr-containers-sa-spark-driver-{account}-{Base36().encode(role_name)}"
-    anyone = "emr"
-    eks = boto3.client(
-        "eks",
-        aws_access_key_id=anyone,
-        aws_secret_access_key=anyone,
-        config=Config(proxies={}),
-    )
+    eks = aws.client("eks")
     found = eks.list_pod_identity_associations(
         clusterName=cluster, namespace=namespace, serviceAccount=service_account
     )["associations"]

@@ -1,15 +1,15 @@
-"""ministack, made fit for a sandbox: no containers, and clusters that have our API server."""
+"""ministack, completed with what the sandbox needs of it."""
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sandbox.cloud.aws.emulators import complete_ministack
+from sandbox.cloud.aws import eks, mwaa
+from sandbox.machine.aws_api import Aws
 
 
 def main() -> None:
@@ -19,21 +19,10 @@ def main() -> None:
     sys.modules["docker"] = None  # type: ignore[assignment]
 
     app: Any = import_module("ministack.app")
-    eks: Any = import_module("ministack.services.eks")
-
-    complete_ministack()
-    endpoint = os.environ["SANDBOX_API_SERVER"]
-    authority = base64.b64encode(Path(os.environ["SANDBOX_API_SERVER_CA"]).read_bytes()).decode()
-    describe = eks._sanitize
-
-    def describe_with_real_endpoint(cluster: dict[str, Any]) -> dict[str, Any]:
-        return {
-            **describe(cluster),
-            "endpoint": endpoint,
-            "certificateAuthority": {"data": authority},
-        }
-
-    eks._sanitize = describe_with_real_endpoint
+    aws = Aws(os.environ["AWS_REGION"])
+    authority = Path(os.environ["SANDBOX_API_SERVER_CA"])
+    eks.complete(aws, os.environ["SANDBOX_API_SERVER"], authority)
+    mwaa.complete(aws)
     app.main()
 
 

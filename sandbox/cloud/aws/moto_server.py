@@ -6,17 +6,17 @@ import os
 
 from moto import server
 
-from sandbox.cloud.aws.callers import authorize_callers
-from sandbox.cloud.aws.emulators import complete_moto
-from sandbox.cloud.aws.job_runs import complete_job_runs
+from sandbox.cloud.aws import callers, job_runs, moto
+from sandbox.machine.aws_api import Aws
 
 
 def main() -> None:
     """Serve until the process is ended."""
-    complete_moto()
-    authorize_callers()
-    if "AWS_ENDPOINT_URL_EKS" in os.environ:  # a job's role depends on what EKS knows
-        complete_job_runs()
+    aws = Aws(os.environ["AWS_REGION"])
+    moto.complete(aws)
+    callers.judge(aws)
+    if "SANDBOX_RUNS_JOBS" in os.environ:
+        job_runs.complete(aws)
     server.main()
 
 

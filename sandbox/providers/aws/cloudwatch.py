@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sandbox.providers.aws.kms import require_usable_key
 from sandbox.providers.aws.resource import LOCAL, UPDATES, AutoName, Input, ResourceType
 from sandbox.providers.aws.tags import tag_changes
 from sandbox.providers.protocol import Properties
@@ -32,7 +31,6 @@ class LogGroup(ResourceType):
 
     def create(self, inputs: Properties) -> str:
         key = inputs.get("kmsKeyId")
-        require_usable_key(self.aws, key)
         tags = inputs.get("tagsAll")
         self.api.create_log_group(
             logGroupName=inputs["name"],
@@ -69,7 +67,6 @@ class LogGroup(ResourceType):
         self._retain(resource_id, new.get("retentionInDays", 0))
         key = new.get("kmsKeyId")
         if old.get("kmsKeyId") != key and key:
-            require_usable_key(self.aws, key)
             self.api.associate_kms_key(logGroupName=resource_id, kmsKeyId=key)
         elif old.get("kmsKeyId") != key:
             self.api.disassociate_kms_key(logGroupName=resource_id)

@@ -6,9 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.providers.aws import dependents
-from sandbox.providers.aws.calls import Answer, RefusedError, find, wait_until
-from sandbox.providers.aws.kms import require_usable_key
+from sandbox.machine.aws_api import Answer, find, wait_until
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -24,7 +22,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import Tag, tag_changes, tag_list, tag_map
-from sandbox.providers.protocol import Failure, Properties, Value
+from sandbox.providers.protocol import Failure, PluginError, Properties, Value
 
 
 class Ec2Type(ResourceType):
@@ -137,10 +135,6 @@ class Vpc(Ec2Type):
         return answer[name[0].upper() + name[1:]]["Value"]
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        users = dependents.of_vpc(self.aws, resource_id)
-        if users:
-            message = f"The vpc '{resource_id}' has dependencies and cannot be deleted: {users}"
-            raise RefusedError("DeleteVpc", "DependencyViolation", message)
         self.api.delete_vpc(VpcId=resource_id)
 
 
@@ -195,13 +189,6 @@ class Subnet(Ec2Type):
         }
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        users = dependents.of_subnet(self.aws, resource_id)
-        if users:
-            raise RefusedError(
-                "DeleteSubnet",
-                "DependencyViolation",
-                f"The subnet '{resource_id}' has dependencies and cannot be deleted: {users}",
-            )
         self.api.delete_subnet(SubnetId=resource_id)
 
 
@@ -223,17 +210,8 @@ class InternetGateway(Ec2Type):
             self.api.attach_internet_gateway(InternetGatewayId=resource_id, VpcId=vpc_id)
 
     def _detach(self, resource_id: str, vpc_id: str | None) -> None:
-        if not vpc_id:
-            return
-        mapped = dependents.public_addresses_of_vpc(self.aws, vpc_id)
-        if mapped:
-            raise RefusedError(
-                "DetachInternetGateway",
-                "DependencyViolation",
-                f"Network {vpc_id} has some mapped public address(es). Please unmap those public "
-                f"address(es) before detaching the gateway: {mapped}",
-            )
-        self.api.detach_internet_gateway(InternetGatewayId=resource_id, VpcId=vpc_id)
+        if vpc_id:
+            self.api.detach_internet_gateway(InternetGatewayId=resource_id, VpcId=vpc_id)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         attached = (self.read(resource_id, old) or {}).get("vpcId")
@@ -303,10 +281,6 @@ class Eip(Ec2Type):
         }
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        users = dependents.of_address(self.aws, resource_id)
-        if users:
-            message = f"Address {resource_id} is in use: {users}"
-            raise RefusedError("ReleaseAddress", "InvalidIPAddress.InUse", message)
         self.api.release_address(AllocationId=resource_id)
 
 
@@ -324,8 +298,6 @@ class NatGateway(Ec2Type):
     def create(self, inputs: Properties) -> str:
         allocation = inputs.get("allocationId")
         public = inputs.get("connectivityType", "public") == "public"
-        if public:
-            self._require_way_out(inputs["subnetId"])
         answer = self.api.create_nat_gateway(
             SubnetId=inputs["subnetId"],
             ConnectivityType="public" if public else "private",
@@ -333,13 +305,6 @@ class NatGateway(Ec2Type):
             TagSpecifications=self.tag_specifications(inputs),
         )
         return str(answer["NatGateway"]["NatGatewayId"])
-
-    def _require_way_out(self, subnet_id: str) -> None:
-        vpc_id = self.api.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]["VpcId"]
-        attached = [{"Name": "attachment.vpc-id", "Values": [vpc_id]}]
-        if not self.api.describe_internet_gateways(Filters=attached)["InternetGateways"]:
-            message = f"Network {vpc_id} has no Internet gateway attached"
-            raise RefusedError("CreateNatGateway", "Gateway.NotAttached", message)
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         gateway = self.one("describe_nat_gateways", "NatGateways", NatGatewayIds=[resource_id])
@@ -361,10 +326,6 @@ class NatGateway(Ec2Type):
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_nat_gateway(NatGatewayId=resource_id)
         wait_until(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
-        # moto leaves behind what goes with a gateway in AWS.
-        own = [{"Name": "network-interface-id", "Values": [state.get("networkInterfaceId", "")]}]
-        for left in self.api.describe_network_interfaces(Filters=own)["NetworkInterfaces"]:
-            self.api.delete_network_interface(NetworkInterfaceId=left["NetworkInterfaceId"])
 
 
 class RouteTable(Ec2Type):
@@ -522,10 +483,6 @@ class VpcEndpoint(Ec2Type):
 
     def create(self, inputs: Properties) -> str:
         interface = inputs.get("vpcEndpointType") == "Interface"
-        zones = self.api.describe_subnets(SubnetIds=inputs.get("subnetIds", []))["Subnets"]
-        if inputs.get("subnetIds") and len({z["AvailabilityZone"] for z in zones}) < len(zones):
-            message = "Found another VPC endpoint subnet in the availability zone"
-            raise RefusedError("CreateVpcEndpoint", "DuplicateSubnetsInSameZone", message)
         given = {name: inputs[key] for key, (name, _) in self._lists.items() if inputs.get(key)}
         if "policy" in inputs:
             given["PolicyDocument"] = inputs["policy"]
@@ -638,10 +595,6 @@ class SecurityGroup(Ec2Type):
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         if inputs.get("revokeRulesOnDelete"):
             _revoke_all(self, resource_id)
-        users = dependents.of_security_group(self.aws, resource_id)
-        if users:
-            message = f"resource {resource_id} has a dependent object: {users}"
-            raise RefusedError("DeleteSecurityGroup", "DependencyViolation", message)
         self.api.delete_security_group(GroupId=resource_id)
 
 
@@ -679,8 +632,7 @@ class DefaultSecurityGroup(Ec2Type):
     def create(self, inputs: Properties) -> str:
         group = self._of(inputs["vpcId"])
         if group is None:
-            message = f"The vpc ID '{inputs['vpcId']}' does not exist"
-            raise RefusedError("DescribeSecurityGroups", "InvalidVpcID.NotFound", message)
+            raise PluginError(f"VPC {inputs['vpcId']} has no default security group")
         return str(group["GroupId"])
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
@@ -880,7 +832,7 @@ class FlowLog(Ec2Type):
         )
         if answer.get("Unsuccessful"):
             error = answer["Unsuccessful"][0]["Error"]
-            raise RefusedError("CreateFlowLogs", error["Code"], error["Message"])
+            raise PluginError(f"CreateFlowLogs: api error {error['Code']}: {error['Message']}")
         return str(answer["FlowLogIds"][0])
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
@@ -967,8 +919,6 @@ class LaunchTemplate(Ec2Type):
         return any(old.get(key) != new.get(key) for key in (*self._data, "description"))
 
     def create(self, inputs: Properties) -> str:
-        for mapping in inputs.get("blockDeviceMappings", []):
-            require_usable_key(self.aws, mapping.get("ebs", {}).get("kmsKeyId"))
         answer = self.api.create_launch_template(
             LaunchTemplateName=inputs["name"],
             LaunchTemplateData=self._template_data(inputs),

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import re
-import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.cloud.aws.emulators import RESERVED_TAG
-from sandbox.providers.aws.calls import Answer, Aws, RefusedError, error_code, find, wait_until
-from sandbox.providers.aws.kms import require_usable_key
-from sandbox.providers.aws.nodes import NodeGroup as Nodes
-from sandbox.providers.aws.nodes import Zone, core_api
+from sandbox.machine.aws_api import Answer, find, wait_until
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -26,7 +19,7 @@ from sandbox.providers.aws.resource import (
     same,
     shape,
 )
-from sandbox.providers.aws.tags import tag_changes, tag_list
+from sandbox.providers.aws.tags import tag_changes
 from sandbox.providers.protocol import UNKNOWN, Failure, PluginError, Properties, Value
 
 
@@ -49,31 +42,6 @@ class EksType(ResourceType):
 
 def _time(value: Value) -> str:
     return str(value.isoformat()) if value else ""
-
-
-def require_role(aws: Aws, operation: str, arn: str, *services: str) -> Answer:
-    """Return the role, or refuse one that does not exist or that the services cannot assume."""
-    found = find(aws.client("iam").get_role, RoleName=arn.rpartition("/")[2])
-    if found is None or found["Role"]["Arn"] != arn:
-        message = f"Role with arn: {arn}, could not be assumed because it does not exist"
-        raise RefusedError(operation, "InvalidParameterException", message)
-    trust = json.dumps(found["Role"]["AssumeRolePolicyDocument"])
-    for service in services:
-        if service not in trust:
-            message = f"Role with arn: {arn} cannot be assumed by {service}: see its trust policy"
-            raise RefusedError(operation, "InvalidParameterException", message)
-    return found["Role"]
-
-
-_IMPLIED_ACCESS = "AmazonEKSClusterAdminPolicy"
-
-
-def principal(caller_arn: str) -> str:
-    """Return the role or user behind what STS tells of the caller."""
-    session = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.*", caller_arn)
-    if session:
-        return "arn:{}:iam::{}:role/{}".format(*session.groups())
-    return caller_arn.replace(":sts:", ":iam:")
 
 
 class Cluster(EksType):
@@ -123,16 +91,7 @@ class Cluster(EksType):
     )
 
     def create(self, inputs: Properties) -> str:
-        network = inputs["vpcConfig"]
-        require_role(self.aws, "CreateCluster", inputs["roleArn"], "eks.amazonaws.com")
-        vpc_id = self._require_subnets(network["subnetIds"])
         encryption = inputs.get("encryptionConfig")
-        if encryption:
-            require_usable_key(self.aws, encryption["provider"]["keyArn"])
-        if find(self.api.describe_cluster, name=inputs["name"]):
-            message = f"Cluster already exists with name: {inputs['name']}"
-            raise RefusedError("CreateCluster", "ResourceInUseException", message)
-        group_id = self._create_security_group(inputs["name"], vpc_id)
         given = {
             name: inputs[key]
             for key, name in {
@@ -147,79 +106,21 @@ class Cluster(EksType):
         }
         if encryption:
             given["encryptionConfig"] = [encryption]
-        # What EKS finds out itself reaches the emulator this way.
-        told = {f"{RESERVED_TAG}vpcId": vpc_id, f"{RESERVED_TAG}clusterSecurityGroupId": group_id}
         self.api.create_cluster(
             name=inputs["name"],
             roleArn=inputs["roleArn"],
-            resourcesVpcConfig=network,
+            resourcesVpcConfig=inputs["vpcConfig"],
             logging=_logging(inputs),
-            tags={**inputs.get("tagsAll", {}), **told},
+            tags=inputs.get("tagsAll", {}),
             **given,
         )
         return str(inputs["name"])
-
-    def _require_subnets(self, subnet_ids: list[str]) -> str:
-        subnets = self.aws.client("ec2").describe_subnets(SubnetIds=subnet_ids)["Subnets"]
-        if len({subnet["AvailabilityZone"] for subnet in subnets}) < 2:
-            message = "Subnets specified must be in at least two different AZs"
-            raise RefusedError("CreateCluster", "InvalidParameterException", message)
-        return str(subnets[0]["VpcId"])
-
-    def _create_security_group(self, name: str, vpc_id: str) -> str:
-        ec2 = self.aws.client("ec2")
-        # EKS also sets aws:eks:cluster-name, which only AWS itself may.
-        tags = {
-            "Name": f"eks-cluster-sg-{name}",
-            f"kubernetes.io/cluster/{name}": "owned",
-        }
-        group_id: str = ec2.create_security_group(
-            GroupName=f"eks-cluster-sg-{name}-{zlib.crc32(name.encode())}",
-            Description="EKS created security group applied to ENI that is attached to EKS "
-            "Control Plane master nodes, as well as any managed workloads.",
-            VpcId=vpc_id,
-        )["GroupId"]
-        ec2.create_tags(Resources=[group_id], Tags=tag_list(tags))
-        itself = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}
-        ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[itself])
-        return group_id
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
         wait_until(
             lambda: self.api.describe_cluster(name=resource_id)["cluster"]["status"] == "ACTIVE",
             f"cluster {resource_id}",
         )
-        access = inputs.get("accessConfig", {})
-        self._keep_creator_out(resource_id)
-        if access.get("bootstrapClusterCreatorAdminPermissions", True):
-            self._let_creator_in(resource_id)
-        if inputs.get("enabledClusterLogTypes"):
-            self._ensure_log_group(resource_id)
-
-    def _keep_creator_out(self, name: str) -> None:
-        """Remove the emulator's own entry, whose principal is not the one of STS."""
-        for arn in self.api.list_access_entries(clusterName=name)["accessEntries"]:
-            self.api.delete_access_entry(clusterName=name, principalArn=arn)
-
-    def _let_creator_in(self, name: str) -> None:
-        creator = principal(self.aws.caller["Arn"])
-        self.api.create_access_entry(
-            clusterName=name, principalArn=creator, username=creator, type="STANDARD"
-        )
-        self.api.associate_access_policy(
-            clusterName=name,
-            principalArn=creator,
-            policyArn=_access_policy(self.aws, _IMPLIED_ACCESS),
-            accessScope={"type": "cluster"},
-        )
-
-    def _ensure_log_group(self, name: str) -> None:
-        """Make the log group that EKS makes when nobody has."""
-        try:
-            self.aws.client("logs").create_log_group(logGroupName=f"/aws/eks/{name}/cluster")
-        except Exception as error:
-            if error_code(error) != "ResourceAlreadyExistsException":
-                raise
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(self.api.describe_cluster, name=resource_id)
@@ -296,22 +197,7 @@ class Cluster(EksType):
         self.retag(self.aws.arn("eks", f"cluster/{resource_id}"), old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        cluster = self.api.describe_cluster(name=resource_id)["cluster"]
-        if cluster.get("deletionProtection"):
-            message = f"Cluster {resource_id} has deletion protection enabled"
-            raise RefusedError("DeleteCluster", "InvalidRequestException", message)
-        groups = self.api.list_nodegroups(clusterName=resource_id)["nodegroups"]
-        if groups:
-            message = f"Cluster has nodegroups attached: {', '.join(groups)}"
-            raise RefusedError("DeleteCluster", "ResourceInUseException", message)
         self.api.delete_cluster(name=resource_id)
-        group_id = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
-        try:
-            self.aws.client("ec2").delete_security_group(GroupId=group_id)
-        except Exception as error:
-            # EKS leaves it where other rules name it, and the VPC cannot go then.
-            if error_code(error) not in {"DependencyViolation", "InvalidGroup.NotFound"}:
-                raise
 
 
 def _logging(inputs: Properties) -> Value:
@@ -331,18 +217,6 @@ def _enabled_logs(cluster: Answer) -> list[str]:
         if setting["enabled"]
         for kind in setting["types"]
     ]
-
-
-def require_active(eks: ResourceType, operation: str, name: str) -> Answer:
-    """Return the cluster, or refuse when it is not there or not yet ready."""
-    answer = find(eks.aws.client("eks").describe_cluster, name=name)
-    if answer is None:
-        message = f"No cluster found for name: {name}."
-        raise RefusedError(operation, "ResourceNotFoundException", message)
-    if answer["cluster"]["status"] != "ACTIVE":
-        message = f"Cluster '{name}' is not in ACTIVE status"
-        raise RefusedError(operation, "InvalidRequestException", message)
-    return answer["cluster"]
 
 
 def _require_ready(kind: str, resource_id: str, found: Answer) -> None:
@@ -393,9 +267,7 @@ class NodeGroup(EksType):
             yield Failure("scalingConfig", f"desiredSize must be between the others: {scaling}")
 
     def create(self, inputs: Properties) -> str:
-        core_api()  # without a cluster for the nodes nothing is made
         cluster_name, name = inputs["clusterName"], inputs["nodeGroupName"]
-        self._require_preconditions(inputs)
         given = {
             api: inputs[key]
             for key, api in {
@@ -424,78 +296,13 @@ class NodeGroup(EksType):
         )
         return f"{cluster_name}:{name}"
 
-    def _require_preconditions(self, inputs: Properties) -> None:
-        cluster = require_active(self, "CreateNodegroup", inputs["clusterName"])
-        ec2 = self.aws.client("ec2")
-        for subnet in ec2.describe_subnets(SubnetIds=inputs["subnetIds"])["Subnets"]:
-            if subnet["VpcId"] != cluster["resourcesVpcConfig"]["vpcId"]:
-                message = f"Subnet {subnet['SubnetId']} is not in the cluster's VPC"
-                raise RefusedError("CreateNodegroup", "InvalidParameterException", message)
-        template = inputs.get("launchTemplate")
-        if template:
-            if "diskSize" in inputs:
-                message = "Disk size must be specified within the launch template."
-                raise RefusedError("CreateNodegroup", "InvalidParameterException", message)
-            which = (
-                {"LaunchTemplateId": template["id"]}
-                if "id" in template
-                else {"LaunchTemplateName": template["name"]}
-            )
-            self._require_version(which, str(template.get("version", "$Default")))
-        role = inputs["nodeRoleArn"]
-        require_role(self.aws, "CreateNodegroup", role, "ec2.amazonaws.com")
-        attached = self.aws.client("iam").list_attached_role_policies(
-            RoleName=role.rpartition("/")[2]
-        )
-        names = {one["PolicyName"] for one in attached["AttachedPolicies"]}
-        if not names & {"AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy"}:
-            message = f"Instances failed to join the kubernetes cluster: {role} has no node policy"
-            raise RefusedError("CreateNodegroup", "NodeCreationFailure", message)
-
-    def _require_version(self, template: dict[str, str], version: str) -> None:
-        answer = self.aws.client("ec2").describe_launch_template_versions(**template)
-        numbers = [str(one["VersionNumber"]) for one in answer["LaunchTemplateVersions"]]
-        if version not in {*numbers, "$Default", "$Latest"}:
-            message = f"Could not find launch template version {version}: it has {numbers}"
-            code = "InvalidLaunchTemplateId.VersionNotFound"
-            raise RefusedError("CreateNodegroup", code, message)
-
     def finish(self, resource_id: str, inputs: Properties) -> None:
-        group = self._describe(resource_id)
-        _require_ready("Node Group", resource_id, group)
-        self._let_nodes_in(inputs)
-        self._nodes(group).scale(group["scalingConfig"]["desiredSize"])
-
-    def _let_nodes_in(self, inputs: Properties) -> None:
-        """Make the access entry for the node role, as EKS does for managed nodes."""
-        entry = {"clusterName": inputs["clusterName"], "principalArn": inputs["nodeRoleArn"]}
-        if find(self.api.describe_access_entry, **entry) is None:
-            self.api.create_access_entry(
-                **entry,
-                type="EC2_LINUX",
-                username="system:node:{{EC2PrivateDNSName}}",
-                kubernetesGroups=["system:nodes"],
-            )
+        _require_ready("Node Group", resource_id, self._describe(resource_id))
 
     def _describe(self, resource_id: str) -> Answer:
         cluster_name, name = resource_id.split(":", 1)
         answer = find(self.api.describe_nodegroup, clusterName=cluster_name, nodegroupName=name)
         return answer["nodegroup"] if answer else None
-
-    def _nodes(self, group: Answer) -> Nodes:
-        subnets = self.aws.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
-        subnets.sort(key=lambda subnet: str(subnet["AvailabilityZone"]))
-        return Nodes(
-            name=group["nodegroupName"],
-            cluster=group["clusterName"],
-            instance_type=group["instanceTypes"][0],
-            architecture="arm64" if "ARM" in group["amiType"].upper() else "amd64",
-            capacity_type=group["capacityType"],
-            version=group["version"],
-            labels=group["labels"],
-            taints=group["taints"],
-            zones=[Zone(one["AvailabilityZone"], one["CidrBlock"]) for one in subnets],
-        )
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         group = self._describe(resource_id)
@@ -562,23 +369,11 @@ class NodeGroup(EksType):
         }
         if versions:
             self.api.update_nodegroup_version(**here, **versions)
-        group = self._describe(resource_id)
-        self.retag(group["nodegroupArn"], old, new)
-        if "scalingConfig" in changes:
-            self._nodes(group).scale(group["scalingConfig"]["desiredSize"])
+        self.retag(self._describe(resource_id)["nodegroupArn"], old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         cluster_name, name = resource_id.split(":", 1)
-        group = self._describe(resource_id)
-        self._nodes(group).scale(0)
         self.api.delete_nodegroup(clusterName=cluster_name, nodegroupName=name)
-        roles = {
-            self._describe(f"{cluster_name}:{other}")["nodeRole"]
-            for other in self.api.list_nodegroups(clusterName=cluster_name)["nodegroups"]
-        }
-        if group["nodeRole"] not in roles:
-            entry = {"clusterName": cluster_name, "principalArn": group["nodeRole"]}
-            find(self.api.delete_access_entry, **entry)
 
 
 class Addon(EksType):
@@ -605,8 +400,6 @@ class Addon(EksType):
 
     def create(self, inputs: Properties) -> str:
         cluster_name, name = inputs["clusterName"], inputs["addonName"]
-        require_active(self, "CreateAddon", cluster_name)
-        self._require_roles("CreateAddon", inputs)
         self.api.create_addon(
             clusterName=cluster_name,
             addonName=name,
@@ -614,10 +407,6 @@ class Addon(EksType):
             **{key: inputs[key] for key in self._settings if key in inputs},
         )
         return f"{cluster_name}:{name}"
-
-    def _require_roles(self, operation: str, inputs: Properties) -> None:
-        for one in inputs.get("podIdentityAssociations", []):
-            require_role(self.aws, operation, one["roleArn"], "pods.eks.amazonaws.com")
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
         _require_ready("Add-On", resource_id, self._describe(resource_id))
@@ -659,7 +448,6 @@ class Addon(EksType):
             if not same(old.get(key), new.get(key), UPDATES)
         }
         if changes:
-            self._require_roles("UpdateAddon", new)
             self.api.update_addon(clusterName=cluster_name, addonName=name, **changes)
         self.retag(self._describe(resource_id)["addonArn"], old, new)
 
@@ -668,9 +456,6 @@ class Addon(EksType):
         self.api.delete_addon(
             clusterName=cluster_name, addonName=name, preserve=inputs.get("preserve", False)
         )
-
-
-_OWNED_PREFIXES = ("system:", "eks:", "aws:", "amazon:", "iam:")
 
 
 class AccessEntry(EksType):
@@ -690,13 +475,11 @@ class AccessEntry(EksType):
     outputs = ("accessEntryArn", "createdAt", "modifiedAt")
 
     def create(self, inputs: Properties) -> str:
-        self._require_preconditions(inputs)
         given = {
             api: inputs[key]
             for key, api in {"kubernetesGroups": "kubernetesGroups", "userName": "username"}.items()
             if key in inputs
         }
-        given.setdefault("username", _default_user_name(inputs["principalArn"]))
         self.api.create_access_entry(
             clusterName=inputs["clusterName"],
             principalArn=inputs["principalArn"],
@@ -705,30 +488,6 @@ class AccessEntry(EksType):
             **given,
         )
         return f"{inputs['clusterName']}:{inputs['principalArn']}"
-
-    def _require_preconditions(self, inputs: Properties) -> None:
-        operation, code = "CreateAccessEntry", "InvalidParameterException"
-        arn = inputs["principalArn"]
-        cluster = require_active(self, operation, inputs["clusterName"])
-        if cluster["accessConfig"].get("authenticationMode") not in {"API", "API_AND_CONFIG_MAP"}:
-            message = (
-                "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP]"
-            )
-            raise RefusedError(operation, "InvalidRequestException", message)
-        if ":role/aws-service-role/" in arn:
-            message = (
-                "The caller is not allowed to modify access entries with a principalArn value of "
-                f"a Service Linked Role: {arn}"
-            )
-            raise RefusedError(operation, code, message)
-        if not _principal_exists(self.aws, arn):
-            message = f"The specified principalArn is invalid: invalid principal: {arn}"
-            raise RefusedError(operation, code, message)
-        names = [*inputs.get("kubernetesGroups", []), inputs.get("userName", "")]
-        for name in names:
-            if name.startswith(_OWNED_PREFIXES):
-                message = f"{name} must not begin with one of {', '.join(_OWNED_PREFIXES)}"
-                raise RefusedError(operation, code, message)
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         cluster_name, arn = resource_id.split(":", 1)
@@ -766,43 +525,6 @@ class AccessEntry(EksType):
         self.api.delete_access_entry(clusterName=cluster_name, principalArn=arn)
 
 
-def _default_user_name(arn: str) -> str:
-    role = re.fullmatch(r"arn:([\w-]+):iam::(\d+):role/(?:.*/)?([^/]+)", arn)
-    if role:
-        partition, account, name = role.groups()
-        return f"arn:{partition}:sts::{account}:assumed-role/{name}/{{{{SessionName}}}}"
-    return arn
-
-
-def _principal_exists(aws: Aws, arn: str) -> bool:
-    iam, name = aws.client("iam"), arn.rpartition("/")[2]
-    if ":role/" in arn:
-        found = find(iam.get_role, RoleName=name)
-        return bool(found and found["Role"]["Arn"] == arn)
-    if ":user/" in arn:
-        return find(iam.get_user, UserName=name) is not None
-    return False
-
-
-# https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
-_ACCESS_POLICIES = frozenset(
-    {
-        "AmazonEKSAdminPolicy",
-        "AmazonEKSAdminViewPolicy",
-        "AmazonEKSClusterAdminPolicy",
-        "AmazonEKSEditPolicy",
-        "AmazonEKSSecretAdminPolicy",
-        "AmazonEKSSecretReaderPolicy",
-        "AmazonEKSViewPolicy",
-        "AmazonEMRJobPolicy",
-    }
-)
-
-
-def _access_policy(aws: Aws, name: str) -> str:
-    return f"arn:{aws.partition}:eks::aws:cluster-access-policy/{name}"
-
-
 class AccessPolicyAssociation(EksType):
     pulumi_type = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
     inputs: ClassVar = {
@@ -816,11 +538,6 @@ class AccessPolicyAssociation(EksType):
     delete_before_replace = True
 
     def create(self, inputs: Properties) -> str:
-        name = inputs["policyArn"].rpartition("/")[2]
-        known = name in _ACCESS_POLICIES and inputs["policyArn"] == _access_policy(self.aws, name)
-        if not known:
-            message = f"The policyArn parameter format is not valid: {inputs['policyArn']}"
-            raise RefusedError("AssociateAccessPolicy", "InvalidParameterException", message)
         self.api.associate_access_policy(
             clusterName=inputs["clusterName"],
             principalArn=inputs["principalArn"],
@@ -872,9 +589,6 @@ class PodIdentityAssociation(EksType):
     delete_before_replace = True
 
     def create(self, inputs: Properties) -> str:
-        operation = "CreatePodIdentityAssociation"
-        require_active(self, operation, inputs["clusterName"])
-        self._require_trust(operation, inputs["roleArn"])
         answer = self.api.create_pod_identity_association(
             clusterName=inputs["clusterName"],
             namespace=inputs["namespace"],
@@ -884,10 +598,6 @@ class PodIdentityAssociation(EksType):
             tags=inputs.get("tagsAll", {}),
         )
         return str(answer["association"]["associationId"])
-
-    def _require_trust(self, operation: str, arn: str) -> None:
-        wanted = ("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession")
-        require_role(self.aws, operation, arn, *wanted)
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(
@@ -913,7 +623,6 @@ class PodIdentityAssociation(EksType):
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         settings = ("disableSessionTags", "roleArn")
         if any(old.get(key) != new.get(key) for key in settings):
-            self._require_trust("UpdatePodIdentityAssociation", new["roleArn"])
             self.api.update_pod_identity_association(
                 clusterName=new["clusterName"],
                 associationId=resource_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sandbox.providers.aws.calls import Aws
+from sandbox.machine.aws_api import Aws
 from sandbox.providers.protocol import PluginError, Properties
 
 Function = Callable[[Aws, Properties], Properties]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from sandbox.providers.aws.calls import find
-from sandbox.providers.aws.policies import require_policy
+from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import KEY, LOCAL, UPDATES, AutoName, Input, ResourceType
 from sandbox.providers.aws.tags import tag_changes, tag_list, tag_map
 from sandbox.providers.protocol import Properties, Value
@@ -35,7 +34,6 @@ class Role(ResourceType):
     outputs = ("arn", "createDate", "uniqueId")
 
     def create(self, inputs: Properties) -> str:
-        self._require_trust("CreateRole", inputs)
         boundary = inputs.get("permissionsBoundary")
         self.api.create_role(
             RoleName=inputs["name"],
@@ -47,11 +45,6 @@ class Role(ResourceType):
             **({"PermissionsBoundary": boundary} if boundary else {}),
         )
         return str(inputs["name"])
-
-    def _require_trust(self, operation: str, inputs: Properties) -> None:
-        require_policy(
-            operation, "MalformedPolicyDocument", inputs["assumeRolePolicy"], resource=False
-        )
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(self.api.get_role, RoleName=resource_id)
@@ -74,7 +67,6 @@ class Role(ResourceType):
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         if old.get("assumeRolePolicy") != new["assumeRolePolicy"]:
-            self._require_trust("UpdateAssumeRolePolicy", new)
             self.api.update_assume_role_policy(
                 RoleName=resource_id, PolicyDocument=new["assumeRolePolicy"]
             )
@@ -128,9 +120,6 @@ class RolePolicy(ResourceType):
         return f"{inputs['role']}:{inputs['name']}"
 
     def _put(self, inputs: Properties) -> None:
-        require_policy(
-            "PutRolePolicy", "MalformedPolicyDocument", inputs["policy"], principal=False
-        )
         self.api.put_role_policy(
             RoleName=inputs["role"], PolicyName=inputs["name"], PolicyDocument=inputs["policy"]
         )

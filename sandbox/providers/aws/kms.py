@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sandbox.providers.aws.calls import Aws, RefusedError, find
-from sandbox.providers.aws.policies import require_policy
+from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import (
     LOCAL,
     OFF,
@@ -18,18 +17,6 @@ from sandbox.providers.aws.resource import (
 )
 from sandbox.providers.aws.tags import tag_changes, tag_map
 from sandbox.providers.protocol import Properties
-
-
-def require_usable_key(aws: Aws, key: str | None) -> None:
-    """Refuse a key that is disabled or about to be deleted, as every service does."""
-    if not key:
-        return
-    answer = find(aws.client("kms").describe_key, KeyId=key)
-    if answer is None:
-        raise RefusedError("DescribeKey", "NotFoundException", f"Key '{key}' does not exist")
-    state = answer["KeyMetadata"]["KeyState"]
-    if state != "Enabled":
-        raise RefusedError("Encrypt", "KMSInvalidStateException", f"{key} is {state}.")
 
 
 class Key(ResourceType):
@@ -53,7 +40,6 @@ class Key(ResourceType):
     def create(self, inputs: Properties) -> str:
         policy = {}
         if "policy" in inputs:
-            require_policy("CreateKey", "MalformedPolicyDocumentException", inputs["policy"])
             policy = {"Policy": inputs["policy"]}
         answer = self.api.create_key(
             Description=inputs.get("description", ""),
@@ -114,7 +100,6 @@ class Key(ResourceType):
                 KeyId=resource_id, Description=new.get("description", "")
             )
         if "policy" in new and old.get("policy") != new["policy"]:
-            require_policy("PutKeyPolicy", "MalformedPolicyDocumentException", new["policy"])
             self.api.put_key_policy(KeyId=resource_id, PolicyName="default", Policy=new["policy"])
         wanted, removed = tag_changes(old, new)
         if removed:
@@ -143,7 +128,6 @@ class Alias(ResourceType):
     outputs = ("arn", "targetKeyArn")
 
     def create(self, inputs: Properties) -> str:
-        require_usable_key(self.aws, inputs["targetKeyId"])
         self.api.create_alias(AliasName=inputs["name"], TargetKeyId=inputs["targetKeyId"])
         return str(inputs["name"])
 
@@ -164,7 +148,6 @@ class Alias(ResourceType):
         }
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
-        require_usable_key(self.aws, new["targetKeyId"])
         self.api.update_alias(AliasName=resource_id, TargetKeyId=new["targetKeyId"])
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.providers.aws.calls import Answer, RefusedError, error_code, find, wait_until
-from sandbox.providers.aws.eks import require_role
-from sandbox.providers.aws.kms import require_usable_key
+from sandbox.machine.aws_api import find, wait_until
 from sandbox.providers.aws.resource import (
     CHOSEN,
     REPLACES,
@@ -21,11 +19,9 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import UNKNOWN, Failure, Properties, Value
+from sandbox.providers.protocol import UNKNOWN, Failure, PluginError, Properties, Value
 
 _LOGS = ("dagProcessingLogs", "schedulerLogs", "taskLogs", "webserverLogs", "workerLogs")
-# The groups are not all named as the settings are.
-_LOG_GROUPS = {"dagProcessingLogs": "DAGProcessing", "webserverLogs": "WebServer"}
 # Files that the environment reads at a fixed version.
 _VERSIONED = (
     ("pluginsS3Path", "pluginsS3ObjectVersion"),
@@ -101,57 +97,7 @@ class Environment(ResourceType):
             reason = f"expected DAY:HH:MM in half hours, like SUN:03:30, got {window}"
             yield Failure("weeklyMaintenanceWindowStart", reason)
 
-    def _require_preconditions(self, operation: str, inputs: Properties) -> None:
-        network = inputs["networkConfiguration"]
-        for problem in (
-            *self._network_problems(network),
-            *self._bucket_problems(inputs),
-            *self._key_problems(inputs.get("kmsKey")),
-        ):
-            raise RefusedError(operation, "ValidationException", problem)
-        services = ("airflow.amazonaws.com", "airflow-env.amazonaws.com")
-        require_role(self.aws, operation, inputs["executionRoleArn"], *services)
-        require_usable_key(self.aws, inputs.get("kmsKey"))
-
-    def _network_problems(self, network: Value) -> Iterator[str]:
-        ec2, subnet_ids = self.aws.client("ec2"), network["subnetIds"]
-        if len(set(subnet_ids)) != 2:
-            yield f"Exactly two subnets must be given, got {len(set(subnet_ids))}: {subnet_ids}"
-        subnets = ec2.describe_subnets(SubnetIds=subnet_ids)["Subnets"]
-        if len({subnet["AvailabilityZone"] for subnet in subnets}) < len(subnets):
-            yield f"Subnets must be in different availability zones: {subnet_ids}"
-        for subnet in subnets:
-            if _has_internet_gateway(ec2, subnet):
-                yield f"Subnet {subnet['SubnetId']} is not private: it has an internet gateway"
-        groups = ec2.describe_security_groups(GroupIds=network["securityGroupIds"])
-        if not any(_refers_to_itself(group) for group in groups["SecurityGroups"]):
-            names = ", ".join(network["securityGroupIds"])
-            yield f"No security group has an ingress rule that refers to the group itself: {names}"
-
-    def _bucket_problems(self, inputs: Properties) -> Iterator[str]:
-        s3, bucket = self.aws.client("s3"), inputs["sourceBucketArn"].rpartition(":")[2]
-        if find(s3.head_bucket, Bucket=bucket) is None:
-            yield f"Bucket {bucket} does not exist"
-            return
-        if s3.get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
-            yield f"Bucket {bucket} is not versioned: enable bucket versioning"
-        answer = find(s3.get_public_access_block, Bucket=bucket)
-        block = answer["PublicAccessBlockConfiguration"] if answer else {}
-        if len(block) < 4 or not all(block.values()):
-            yield f"Bucket {bucket} does not block all public access"
-        for path, version in _VERSIONED:
-            if path not in inputs:
-                continue
-            where = {"Bucket": bucket, "Key": inputs[path], "VersionId": inputs[version]}
-            if not _object_exists(s3, where):
-                yield f"s3://{bucket}/{inputs[path]} has no version {inputs[version]}"
-
-    def _key_problems(self, key: str | None) -> Iterator[str]:
-        if key and (key.startswith("alias/") or ":alias/" in key):
-            yield f"kmsKey must be the ARN or id of a key, not an alias: {key}"
-
     def create(self, inputs: Properties) -> str:
-        self._require_preconditions("CreateEnvironment", inputs)
         given = {_api_name(key): inputs[key] for key in self._settings if key in inputs}
         given["NetworkConfiguration"] = _network(inputs)
         if "loggingConfiguration" in inputs:
@@ -165,17 +111,6 @@ class Environment(ResourceType):
             return bool(environment["Status"] == "AVAILABLE")
 
         wait_until(available, f"environment {resource_id}")
-        logs = self.aws.client("logs")
-        for key, log in (inputs.get("loggingConfiguration") or {}).items():
-            if not log.get("enabled"):
-                continue
-            # MWAA makes the groups that nobody has made.
-            try:
-                kind = _LOG_GROUPS.get(key, _api_name(key).removesuffix("Logs"))
-                logs.create_log_group(logGroupName=f"airflow-{resource_id}-{kind}")
-            except Exception as error:
-                if error_code(error) != "ResourceAlreadyExistsException":
-                    raise
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(self.api.get_environment, Name=resource_id)
@@ -223,10 +158,8 @@ class Environment(ResourceType):
         }
         for path, _ in _VERSIONED:
             if path in old and path not in new:
-                message = f"{path} cannot be taken away once it was set: give an empty file"
-                raise RefusedError("UpdateEnvironment", "ValidationException", message)
+                raise PluginError(f"{path} cannot be taken away: give an empty file instead")
         if changes:
-            self._require_preconditions("UpdateEnvironment", new)
             if "NetworkConfiguration" in changes:
                 groups = new["networkConfiguration"]["securityGroupIds"]
                 changes["NetworkConfiguration"] = {"SecurityGroupIds": groups}
@@ -272,40 +205,3 @@ def _logging_found(settings: Value) -> Value:
         }
         for key, log in settings.items()
     }
-
-
-def _has_internet_gateway(ec2: Answer, subnet: Answer) -> bool:
-    """Tell whether the subnet's route table, or its VPC's main one, leads to a gateway."""
-    explicit = [{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
-    main = [
-        {"Name": "association.main", "Values": ["true"]},
-        {"Name": "vpc-id", "Values": [subnet["VpcId"]]},
-    ]
-    tables = (
-        ec2.describe_route_tables(Filters=explicit)["RouteTables"]
-        or ec2.describe_route_tables(Filters=main)["RouteTables"]
-    )
-    return any(
-        str(route.get("GatewayId", "")).startswith("igw-")
-        for table in tables
-        for route in table["Routes"]
-    )
-
-
-def _refers_to_itself(group: Answer) -> bool:
-    return any(
-        pair["GroupId"] == group["GroupId"]
-        for permission in group["IpPermissions"]
-        for pair in permission.get("UserIdGroupPairs", [])
-    )
-
-
-def _object_exists(s3: Answer, where: dict[str, str]) -> bool:
-    try:
-        s3.head_object(**where)
-    except Exception as error:
-        # A version id of a wrong form is a bad request.
-        if error_code(error) in {"400", "404", "NoSuchKey", "NoSuchVersion", "InvalidArgument"}:
-            return False
-        raise
-    return True

@@ -8,7 +8,7 @@ import importlib.metadata
 import json
 import os
 
-from sandbox.providers.aws.calls import Aws, error_code
+from sandbox.machine.aws_api import Aws, error_code
 from sandbox.providers.aws.injection import Injection
 from sandbox.providers.aws.resource import ResourceType
 from sandbox.providers.protocol import (

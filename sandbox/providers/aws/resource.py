@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
-from sandbox.providers.aws.calls import Aws, Client
+from sandbox.machine.aws_api import Aws, Client
 from sandbox.providers.protocol import UNKNOWN, Asset, Diff, Failure, Properties, Value
 
 Shape: TypeAlias = Mapping[str, "Shape | None"]

@@ -6,9 +6,7 @@ import base64
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.providers.aws.calls import Answer, RefusedError, find
-from sandbox.providers.aws.kms import require_usable_key
-from sandbox.providers.aws.policies import require_policy
+from sandbox.machine.aws_api import Answer, find
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -81,15 +79,10 @@ class Bucket(ResourceType):
         self._tag(resource_id, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        versions = list(_versions(self, resource_id))
-        if versions and not inputs.get("forceDestroy"):
-            message = (
-                "The bucket you tried to delete is not empty. You must delete all versions in "
-                f"the bucket, or set forceDestroy and run `pulumi up` first: {resource_id}"
-            )
-            raise RefusedError("DeleteBucket", "BucketNotEmpty", message)
-        for one in versions:
-            self.api.delete_object(Bucket=resource_id, Key=one["Key"], VersionId=one["VersionId"])
+        if inputs.get("forceDestroy"):
+            for one in list(_versions(self, resource_id)):
+                which = {"Key": one["Key"], "VersionId": one["VersionId"]}
+                self.api.delete_object(Bucket=resource_id, **which)
         self.api.delete_bucket(Bucket=resource_id)
 
 
@@ -198,7 +191,6 @@ class BucketServerSideEncryptionConfiguration(BucketPart):
         for rule in inputs["rules"]:
             default = rule.get("applyServerSideEncryptionByDefault", {})
             key = default.get("kmsMasterKeyId")
-            require_usable_key(self.aws, key)
             rules.append(
                 {
                     "ApplyServerSideEncryptionByDefault": {
@@ -339,7 +331,6 @@ class BucketPolicy(BucketPart):
     inputs: ClassVar = {"bucket": KEY, "policy": Input(json=True, required=True)}
 
     def put(self, inputs: Properties) -> None:
-        require_policy("PutBucketPolicy", "MalformedPolicy", inputs["policy"])
         self.api.put_bucket_policy(Bucket=inputs["bucket"], Policy=inputs["policy"])
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
@@ -400,7 +391,6 @@ class BucketObjectv2(ResourceType):
 
     def _put(self, inputs: Properties) -> None:
         key = inputs.get("kmsKeyId")
-        require_usable_key(self.aws, key)
         names = {
             "bucketKeyEnabled": "BucketKeyEnabled",
             "contentType": "ContentType",

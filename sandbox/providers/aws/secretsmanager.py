@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sandbox.providers.aws.calls import find
-from sandbox.providers.aws.kms import require_usable_key
-from sandbox.providers.aws.policies import require_policy
+from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -37,7 +35,6 @@ class Secret(ResourceType):
 
     def create(self, inputs: Properties) -> str:
         key = inputs.get("kmsKeyId")
-        require_usable_key(self.aws, key)
         answer = self.api.create_secret(
             Name=inputs["name"],
             Description=inputs.get("description", ""),
@@ -52,7 +49,6 @@ class Secret(ResourceType):
     def _put_policy(self, resource_id: str, inputs: Properties) -> None:
         policy = inputs.get("policy")
         if policy:
-            require_policy("PutResourcePolicy", "MalformedPolicyDocumentException", policy)
             self.api.put_resource_policy(SecretId=resource_id, ResourcePolicy=policy)
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
@@ -72,7 +68,6 @@ class Secret(ResourceType):
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         if any(old.get(key) != new.get(key) for key in ("description", "kmsKeyId")):
             key = new.get("kmsKeyId")
-            require_usable_key(self.aws, key)
             self.api.update_secret(
                 SecretId=resource_id,
                 Description=new.get("description", ""),

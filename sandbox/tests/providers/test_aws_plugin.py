@@ -100,7 +100,7 @@ def test_an_unforeseen_error_tells_where_it_arose(engine: Any) -> None:  # noqa:
     properties = struct_pb2.Struct(fields={"one": struct_pb2.Value(struct_value=archive)})
     with pytest.raises(grpc.RpcError) as failed:
         engine.Check(provider_pb2.CheckRequest(type=VPC, news=properties))
-    assert re.search(r"KeyError: .*plugin\.py:\d+\)$", failed.value.details() or "")
+    assert re.search(r"KeyError: .*protocol\.py:\d+\)$", failed.value.details() or "")
 
 
 def test_a_failed_check_names_the_property(engine: Any) -> None:  # noqa: ANN401

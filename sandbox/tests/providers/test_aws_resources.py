@@ -13,7 +13,7 @@ import boto3
 import pytest
 from pydantic import ValidationError
 
-from sandbox.providers.aws import nodes
+from sandbox.cloud.kubernetes import nodes
 from sandbox.providers.aws.injection import Injection
 from sandbox.providers.aws.provider import AwsPlugin, resource_types
 from sandbox.providers.protocol import UNKNOWN, Asset, PluginError, Properties, Resource

@@ -11,9 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sandbox.providers.protocol import PluginError, Value
-
 CoreApi: TypeAlias = Any
+
+
+class UnknownInstanceTypeError(Exception):
+    """An instance type of which the sandbox does not know what pods can have of it."""
+
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
 
@@ -21,12 +24,9 @@ GROUP_LABEL = "eks.amazonaws.com/nodegroup"
 @functools.cache
 def core_api() -> CoreApi:
     """Return a client of the API server that KUBECONFIG names."""
-    path = os.environ.get("KUBECONFIG")
-    if not path:
-        raise PluginError("KUBECONFIG is not set: nodes and namespaces are in its cluster")
-    from kubernetes import client, config  # noqa: PLC0415  (slow, and a preview needs it not)
+    from kubernetes import client, config  # noqa: PLC0415  (slow, and not every start needs it)
 
-    return client.CoreV1Api(config.new_client_from_config(path))
+    return client.CoreV1Api(config.new_client_from_config(os.environ["KUBECONFIG"]))
 
 
 def namespace_exists(name: str) -> bool:
@@ -71,7 +71,7 @@ class NodeGroup:
         for name in reversed(names[wanted:]):
             remove(name)
 
-    def _node(self, zone: Zone) -> dict[str, Value]:
+    def _node(self, zone: Zone) -> dict[str, Any]:
         region = zone.name.rstrip("abcdefghijklmnopqrstuvwxyz")
         network = ipaddress.ip_network(zone.cidr_block)
         # AWS keeps the first four addresses and the last one of a subnet.
@@ -149,7 +149,7 @@ def allocatable(instance_type: str) -> dict[str, str]:
     """Return about what pods can have of an instance."""
     match = re.fullmatch(r"([a-z])[a-z0-9-]*\.(?:(\d*)(xlarge)|(large|medium))", instance_type)
     if match is None:
-        raise PluginError(f"instance type {instance_type} is not part of the sandbox")
+        raise UnknownInstanceTypeError(f"instance type {instance_type} is not part of the sandbox")
     family, factor, _, _ = match.groups()
     size = instance_type.partition(".")[2]
     cpus = 4 * int(factor or 1) if size.endswith("xlarge") else 2

@@ -1,4 +1,4 @@
-"""How the stand-in calls the emulated AWS APIs."""
+"""AWS's API at the addresses that the environment names."""
 
 from __future__ import annotations
 
@@ -9,24 +9,14 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sandbox.providers.protocol import PluginError
-
 Client: TypeAlias = Any
 """A boto3 client; its methods are made at run time."""
 
 Answer: TypeAlias = Any
 
 
-class RefusedError(PluginError):
-    """What AWS would have answered where the emulator is more lenient."""
-
-    def __init__(self, operation: str, code: str, message: str) -> None:
-        super().__init__(f"{operation}: api error {code}: {message}")
-        self.code = code
-
-
 class Aws:
-    """The account and region that a provider is configured for."""
+    """An account and a region, as whom the environment says."""
 
     def __init__(self, region: str) -> None:
         self.region = region
@@ -75,8 +65,6 @@ class Aws:
 
 def error_code(error: Exception) -> str:
     """Return the code of an AWS error, or nothing."""
-    if isinstance(error, RefusedError):
-        return error.code
     response: dict[str, dict[str, str]] = getattr(error, "response", {})
     return response.get("Error", {}).get("Code", "")
 
@@ -95,9 +83,10 @@ def find(call: Callable[..., Answer], **arguments: object) -> Answer | None:
 
 
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Return when the condition holds."""
+    """Return when the condition holds, or raise TimeoutError."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
-            raise PluginError(f"gave up waiting for {what} after {seconds:.0f} s")
+            message = f"gave up waiting for {what} after {seconds:.0f} s"
+            raise TimeoutError(message)
         time.sleep(0.05)

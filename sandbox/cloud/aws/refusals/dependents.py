@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sandbox.providers.aws.calls import Answer, Aws
+from sandbox.machine.aws_api import Answer, Aws
 
 
 def _joined(users: Iterator[str]) -> str:

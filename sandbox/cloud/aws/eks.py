@@ -1,75 +1,159 @@
-"""What the emulators lack of the services that the sandbox needs, added to them as they start."""
+"""What ministack's EKS lacks."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+import zlib
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import unquote
+from urllib.parse import quote
+
+import boto3
+
+from sandbox.cloud.aws.refusals import front
+from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
+from sandbox.machine.aws_api import Aws, error_code
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
 
-RESERVED_TAG = "sandbox:"
-"""Tags of a new EKS cluster through which the stand-in tells what EKS itself would find out."""
+
+_ARN_IN_PATH = re.compile(r"(?<=/access-entries/)arn:.+?(?=/access-policies|$)")
 
 
-def complete_ministack() -> None:
-    """Let EKS and MWAA keep all that they are told, and update what AWS updates."""
-    _complete_eks(import_module("ministack.services.eks"))
-    _complete_mwaa(import_module("ministack.services.mwaa"))
+def complete(aws: Aws, endpoint: str, authority: Path) -> None:
+    """Let clusters have our API server, keep what they are told, do what EKS does, and be refused.
 
-
-def _complete_eks(eks: Module) -> None:
-    _keep_cluster(eks)
-    _keep_node_groups(eks)
+    endpoint, authority: the address of the API server, and the file of who vouches for it.
+    """
+    eks: Module = import_module("ministack.services.eks")
+    _serve_real_endpoint(eks, endpoint, authority)
+    _know_callers(eks, aws)
+    _keep_cluster(eks, aws)
+    _keep_node_groups(eks, aws)
+    _name_users(eks)
     _own_pod_identities(eks)
     _tag_pod_identities(eks)
     serve = eks._handle_request_sync
 
     def handle(method: str, path: str, headers: Json, body: bytes, query: Json) -> Json:
-        for pattern, update in _EKS_UPDATES.items():
+        # ministack hands over a decoded path, in which an ARN's slashes divide it.
+        encoded = _ARN_IN_PATH.sub(lambda arn: quote(arn[0], safe=""), path)
+        request = front.request_of(method, encoded, headers, body, query)
+        if refused := front.refusal(aws, "eks", request):
+            return eks._error(400, refused.code, refused.message)
+        for pattern, update in _UPDATES.items():
             match = re.fullmatch(pattern, path)
             if match and method == "POST":
-                return update(eks, json.loads(body or b"{}"), *match.groups())
+                return update(eks, aws, json.loads(body or b"{}"), *match.groups())
         return serve(method, path, headers, body, query)
 
     eks._handle_request_sync = handle
 
 
-def _keep_cluster(eks: Module) -> None:
+def _serve_real_endpoint(eks: Module, endpoint: str, authority: Path) -> None:
+    certificate = base64.b64encode(authority.read_bytes()).decode()
+    describe = eks._sanitize
+
+    def sanitize(cluster: Json) -> Json:
+        real = {"endpoint": endpoint, "certificateAuthority": {"data": certificate}}
+        return {**describe(cluster), **real}
+
+    eks._sanitize = sanitize
+
+
+def _know_callers(eks: Module, aws: Aws) -> None:
+    """Let STS tell who makes a cluster: users are where IAM is, which is not here."""
+
+    def resolve_caller_identity(access_key: str) -> Json:
+        sts = boto3.client(
+            "sts",
+            region_name=aws.region,
+            aws_access_key_id=access_key,
+            aws_secret_access_key="unknown",  # noqa: S106  (STS goes by the key's id here)
+        )
+        arn = sts.get_caller_identity()["Arn"]
+        return {"userArn": arn if ":assumed-role/" in arn else arn.replace(":sts:", ":iam:")}
+
+    eks.resolve_caller_identity = resolve_caller_identity
+
+
+def _keep_cluster(eks: Module, aws: Aws) -> None:
     create, delete = eks._create_cluster, eks._delete_cluster
 
     def create_cluster(body: Json, creator_arn: str | None = None) -> Json:
-        told = {
-            key.removeprefix(RESERVED_TAG): body["tags"].pop(key)
-            for key in list(body.get("tags", {}))
-            if key.startswith(RESERVED_TAG)
-        }
+        name, network = body["name"], body["resourcesVpcConfig"]
+        subnets = aws.client("ec2").describe_subnets(SubnetIds=network["subnetIds"])["Subnets"]
+        network["vpcId"] = subnets[0]["VpcId"]
         answer = create(body, creator_arn)
-        cluster = eks._clusters.get(body.get("name", ""))
+        cluster = eks._clusters.get(name)
         if answer[0] != 200 or cluster is None:
             return answer
         cluster["upgradePolicy"] = body.get("upgradePolicy", {"supportType": "EXTENDED"})
         cluster["deletionProtection"] = body.get("deletionProtection", False)
         # Not told by DescribeCluster: what a node needs to become ready.
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
-        cluster["resourcesVpcConfig"].update(told)
+        group_id = _create_security_group(aws, name, network["vpcId"])
+        cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
+        _ensure_log_group(aws, cluster)
         return eks._json_resp(200, {"cluster": eks._sanitize(cluster)})
 
     def delete_cluster(name: str) -> Json:
+        cluster = eks._clusters.get(name)
         answer = delete(name)
         for key in [key for key in eks._addons if str(key).startswith(f"{name}/")]:
             eks._addons.pop(key, None)
+        if cluster is not None:
+            _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
         return answer
 
     eks._create_cluster, eks._delete_cluster = create_cluster, delete_cluster
 
 
-def _keep_node_groups(eks: Module) -> None:
-    create = eks._create_nodegroup
+def _create_security_group(aws: Aws, name: str, vpc_id: str) -> str:
+    ec2 = aws.client("ec2")
+    # EKS also sets aws:eks:cluster-name, which only AWS itself may.
+    tags = {"Name": f"eks-cluster-sg-{name}", f"kubernetes.io/cluster/{name}": "owned"}
+    group_id: str = ec2.create_security_group(
+        GroupName=f"eks-cluster-sg-{name}-{zlib.crc32(name.encode())}",
+        Description="EKS created security group applied to ENI that is attached to EKS "
+        "Control Plane master nodes, as well as any managed workloads.",
+        VpcId=vpc_id,
+    )["GroupId"]
+    ec2.create_tags(
+        Resources=[group_id], Tags=[{"Key": key, "Value": value} for key, value in tags.items()]
+    )
+    itself = {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group_id}]}
+    ec2.authorize_security_group_ingress(GroupId=group_id, IpPermissions=[itself])
+    return group_id
+
+
+def _delete_security_group(aws: Aws, group_id: str) -> None:
+    try:
+        aws.client("ec2").delete_security_group(GroupId=group_id)
+    except Exception as error:
+        # EKS leaves it where other rules name it, and the VPC cannot go then.
+        if error_code(error) not in {"DependencyViolation", "InvalidGroup.NotFound"}:
+            raise
+
+
+def _ensure_log_group(aws: Aws, cluster: Json) -> None:
+    """Make the log group that EKS makes when nobody has."""
+    if not any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
+        return
+    try:
+        aws.client("logs").create_log_group(logGroupName=f"/aws/eks/{cluster['name']}/cluster")
+    except Exception as error:
+        if error_code(error) != "ResourceAlreadyExistsException":
+            raise
+
+
+def _keep_node_groups(eks: Module, aws: Aws) -> None:
+    create, delete = eks._create_nodegroup, eks._delete_nodegroup
 
     def create_nodegroup(cluster_name: str, body: Json) -> Json:
         answer = create(cluster_name, body)
@@ -86,9 +170,68 @@ def _keep_node_groups(eks: Module) -> None:
             group["status"] = "CREATE_FAILED"
             message = "Unhealthy nodes in the kubernetes cluster: container network not ready"
             group["health"] = {"issues": [{"code": "NodeCreationFailure", "message": message}]}
+            return eks._json_resp(200, {"nodegroup": group})
+        # As EKS does for managed nodes.
+        key = eks._ae_key(cluster_name, group["nodeRole"])
+        entry = {
+            "type": "EC2_LINUX",
+            "username": "system:node:{{EC2PrivateDNSName}}",
+            "kubernetesGroups": ["system:nodes"],
+        }
+        if key not in eks._access_entries:
+            made = eks._build_access_entry(cluster_name, group["nodeRole"], entry)
+            eks._access_entries[key] = made
+        _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
         return eks._json_resp(200, {"nodegroup": group})
 
-    eks._create_nodegroup = create_nodegroup
+    def delete_nodegroup(cluster_name: str, name: str) -> Json:
+        group = eks._nodegroups.get(f"{cluster_name}/{name}")
+        if group is not None:
+            _nodes(aws, group).scale(0)
+        answer = delete(cluster_name, name)
+        if group is not None and not any(
+            one["clusterName"] == cluster_name and one["nodeRole"] == group["nodeRole"]
+            for one in eks._nodegroups.values()
+        ):
+            eks._access_entries.pop(eks._ae_key(cluster_name, group["nodeRole"]), None)
+        return answer
+
+    eks._create_nodegroup, eks._delete_nodegroup = create_nodegroup, delete_nodegroup
+
+
+def _nodes(aws: Aws, group: Json) -> NodeGroup:
+    subnets = aws.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
+    subnets.sort(key=lambda subnet: str(subnet["AvailabilityZone"]))
+    return NodeGroup(
+        name=group["nodegroupName"],
+        cluster=group["clusterName"],
+        instance_type=group["instanceTypes"][0],
+        architecture="arm64" if "ARM" in group["amiType"].upper() else "amd64",
+        capacity_type=group["capacityType"],
+        version=group["version"],
+        labels=group["labels"],
+        taints=group["taints"],
+        zones=[Zone(one["AvailabilityZone"], one["CidrBlock"]) for one in subnets],
+    )
+
+
+def _name_users(eks: Module) -> None:
+    """Give entries without a user name the one that EKS makes of the principal."""
+    build = eks._build_access_entry
+
+    def build_access_entry(cluster_name: str, principal_arn: str, body: Json) -> Json:
+        named = {"username": _user_name(principal_arn), **body}
+        return build(cluster_name, principal_arn, named)
+
+    eks._build_access_entry = build_access_entry
+
+
+def _user_name(arn: str) -> str:
+    role = re.fullmatch(r"arn:([\w-]+):iam::(\d+):role/(?:.*/)?([^/]+)", arn)
+    if role:
+        partition, account, name = role.groups()
+        return f"arn:{partition}:sts::{account}:assumed-role/{name}/{{{{SessionName}}}}"
+    return arn
 
 
 # Add-ons whose pods run on nodes of their own choice, so that they need some.
@@ -179,7 +322,7 @@ def _updated(eks: Module, kind: str) -> Json:
     return eks._json_resp(200, {"update": update})
 
 
-def _update_cluster_config(eks: Module, body: Json, name: str) -> Json:
+def _update_cluster_config(eks: Module, _: Aws, body: Json, name: str) -> Json:
     cluster = eks._clusters.get(name)
     if cluster is None:
         return eks._describe_cluster(name)
@@ -191,7 +334,7 @@ def _update_cluster_config(eks: Module, body: Json, name: str) -> Json:
     return _updated(eks, "ConfigUpdate")
 
 
-def _update_cluster_version(eks: Module, body: Json, name: str) -> Json:
+def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
     cluster = eks._clusters.get(name)
     if cluster is None:
         return eks._describe_cluster(name)
@@ -208,7 +351,9 @@ def _update_cluster_version(eks: Module, body: Json, name: str) -> Json:
     return _updated(eks, "VersionUpdate")
 
 
-def _update_nodegroup_config(eks: Module, body: Json, cluster_name: str, name: str) -> Json:
+def _update_nodegroup_config(
+    eks: Module, aws: Aws, body: Json, cluster_name: str, name: str
+) -> Json:
     group = eks._nodegroups.get(f"{cluster_name}/{name}")
     if group is None:
         return eks._describe_nodegroup(cluster_name, name)
@@ -223,10 +368,14 @@ def _update_nodegroup_config(eks: Module, body: Json, cluster_name: str, name: s
     names = {(one["key"], one["effect"]) for one in changed}
     kept_taints = [one for one in group["taints"] if (one["key"], one["effect"]) not in names]
     group["taints"] = [*kept_taints, *taints.get("addOrUpdateTaints", [])]
+    if "scalingConfig" in body:
+        _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
     return _updated(eks, "ConfigUpdate")
 
 
-def _update_nodegroup_version(eks: Module, body: Json, cluster_name: str, name: str) -> Json:
+def _update_nodegroup_version(
+    eks: Module, _: Aws, body: Json, cluster_name: str, name: str
+) -> Json:
     group = eks._nodegroups.get(f"{cluster_name}/{name}")
     if group is None:
         return eks._describe_nodegroup(cluster_name, name)
@@ -237,139 +386,9 @@ def _update_nodegroup_version(eks: Module, body: Json, cluster_name: str, name: 
 
 
 _NAME = r"([A-Za-z0-9_-]+)"
-_EKS_UPDATES: dict[str, Callable[..., Json]] = {
+_UPDATES: dict[str, Callable[..., Json]] = {
     rf"/clusters/{_NAME}/update-config": _update_cluster_config,
     rf"/clusters/{_NAME}/updates": _update_cluster_version,
     rf"/clusters/{_NAME}/node-groups/{_NAME}/update-config": _update_nodegroup_config,
     rf"/clusters/{_NAME}/node-groups/{_NAME}/update-version": _update_nodegroup_version,
 }
-
-
-# The groups are not all named as the settings are.
-_LOG_GROUPS = {"DagProcessingLogs": "DAGProcessing", "WebserverLogs": "WebServer"}
-
-
-def _complete_mwaa(mwaa: Module) -> None:
-    create, update, describe = (
-        mwaa._create_environment,
-        mwaa._update_environment,
-        mwaa._build_env_response,
-    )
-
-    def keep(path: str, body: bytes) -> None:
-        environment = mwaa._environments.get(path.strip("/").split("/")[-1])
-        if environment is not None:
-            told = json.loads(body) if body else {}
-            environment.update({key: value for key, value in told.items() if key != "Tags"})
-
-    def create_environment(method: str, path: str, headers: Json, body: bytes, query: Json) -> Json:
-        answer = create(method, path, headers, body, query)
-        if answer[0] == 200:
-            keep(path, body)
-        return answer
-
-    def update_environment(method: str, path: str, headers: Json, body: bytes, query: Json) -> Json:
-        answer = update(method, path, headers, body, query)
-        if answer[0] == 200:
-            keep(path, body)
-        return answer
-
-    def build_response(environment: Json) -> Json:
-        found = describe(environment)
-        _, _, _, region, account, _ = found["Arn"].split(":", 5)
-        for kind, settings in found.get("LoggingConfiguration", {}).items():
-            kind_of_group = _LOG_GROUPS.get(kind, kind.removesuffix("Logs"))
-            group = f"airflow-{found['Name']}-{kind_of_group}"
-            settings["CloudWatchLogGroupArn"] = f"arn:aws:logs:{region}:{account}:log-group:{group}"
-        return found
-
-    serve = mwaa.handle_request
-
-    async def handle_request(
-        method: str, path: str, headers: Json, body: bytes, query: Json
-    ) -> Json:
-        if not path.startswith("/tags/"):
-            return await serve(method, path, headers, body, query)
-        return _tag_environment(mwaa, method, unquote(path), body, query)
-
-    mwaa.handle_request = handle_request
-    mwaa._create_environment = create_environment
-    mwaa._update_environment = update_environment
-    mwaa._build_env_response = build_response
-
-
-def _tag_environment(mwaa: Module, method: str, path: str, body: bytes, query: Json) -> Json:
-    environment = mwaa._environments.get(path.rpartition("/")[2])
-    if environment is None:
-        return mwaa.error_response_json("ResourceNotFoundException", f"{path} not found", 404)
-    tags = environment["Tags"]
-    if method == "POST":
-        tags.update(json.loads(body)["Tags"])
-    elif method == "DELETE":
-        for key in query.get("tagKeys", []):
-            tags.pop(key, None)
-    return mwaa.json_response({"Tags": tags} if method == "GET" else {})
-
-
-def complete_moto() -> None:
-    """Let a namespace be used again, tags change, and a bucket's policy have conditions.
-
-    And let a key go that was deleted in a bucket whose versioning was suspended since: moto closes
-    the content of every version, also of a delete marker, which has none.
-    """
-    import_module("moto.s3.models").FakeDeleteMarker.dispose = lambda _: None
-    backend: Module = import_module("moto.emrcontainers.models").EMRContainersBackend
-    delete = backend.delete_virtual_cluster
-
-    def delete_virtual_cluster(self: Json, cluster_id: str) -> Json:
-        cluster = delete(self, cluster_id)
-        # Where moto looks whether a namespace is taken; it is told from container_provider.
-        cluster.namespace = None
-        return cluster
-
-    backend.delete_virtual_cluster = delete_virtual_cluster
-    _tag_virtual_clusters()
-    _read_conditions()
-
-
-def _tag_virtual_clusters() -> None:
-    """Add the calls that change tags."""
-    responses: Module = import_module("moto.emrcontainers.responses")
-    handler = responses.EMRContainersResponse
-
-    def tags(self: Json) -> dict[str, str]:
-        cluster_id = self._get_param("resourceArn").rpartition("/")[2]
-        cluster = self.emrcontainers_backend.describe_virtual_cluster(cluster_id)
-        cluster.tags = cluster.tags or {}
-        found: dict[str, str] = cluster.tags
-        return found
-
-    def tag_resource(self: Json) -> Json:
-        tags(self).update(self._get_param("tags"))
-        return responses.ActionResult({})
-
-    def untag_resource(self: Json) -> Json:
-        for key in self._get_param("tagKeys"):
-            tags(self).pop(key, None)
-        return responses.ActionResult({})
-
-    handler.tag_resource, handler.untag_resource = tag_resource, untag_resource
-    paths = import_module("moto.emrcontainers.urls").url_paths
-    paths["{0}/tags/(?P<resourceArn>.+)$"] = handler.dispatch
-
-
-def _read_conditions() -> None:
-    access = import_module("moto.iam.access_control")
-
-    def get_permission(self: Json, action: str, resource: str) -> Json:
-        """Leave out statements with a condition, which moto would apply to every request."""
-        document = json.loads(self.policy) if self.policy else {}
-        statements = document.get("Statement", [])
-        statements = [statements] if isinstance(statements, dict) else statements
-        plain = [one for one in statements if "Condition" not in one]
-        if not plain:
-            return access.PermissionResult.NEUTRAL
-        policy = access.IAMPolicy(json.dumps({**document, "Statement": plain}))
-        return policy.is_action_permitted(action, resource)
-
-    import_module("moto.s3.models").FakeBucket.get_permission = get_permission

@@ -1,0 +1,182 @@
+"""What EKS refuses."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
+from sandbox.cloud.aws.refusals.roles import require_role
+from sandbox.cloud.kubernetes import nodes
+from sandbox.machine.aws_api import Answer, Aws, find
+
+_ACCESS_ENTRY_MODES: Final = frozenset({"API", "API_AND_CONFIG_MAP"})
+_OWNED_PREFIXES: Final = ("system:", "eks:", "aws:", "amazon:", "iam:")
+
+# https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
+_ACCESS_POLICIES: Final = frozenset(
+    {
+        "AmazonEKSAdminPolicy",
+        "AmazonEKSAdminViewPolicy",
+        "AmazonEKSClusterAdminPolicy",
+        "AmazonEKSEditPolicy",
+        "AmazonEKSSecretAdminPolicy",
+        "AmazonEKSSecretReaderPolicy",
+        "AmazonEKSViewPolicy",
+        "AmazonEMRJobPolicy",
+    }
+)
+
+
+def active_cluster(aws: Aws, name: str) -> Answer:
+    """Return the cluster, or refuse when it is not there or not yet ready."""
+    answer = find(aws.client("eks").describe_cluster, name=name)
+    if answer is None:
+        raise RefusedError("ResourceNotFoundException", f"No cluster found for name: {name}.")
+    if answer["cluster"]["status"] != "ACTIVE":
+        raise RefusedError("InvalidRequestException", f"Cluster '{name}' is not in ACTIVE status")
+    return answer["cluster"]
+
+
+def has_access_entries(cluster: Answer) -> bool:
+    """Tell whether the cluster's authentication mode knows access entries."""
+    return cluster["accessConfig"].get("authenticationMode") in _ACCESS_ENTRY_MODES
+
+
+@refuses("eks", "CreateCluster")
+def _cluster(aws: Aws, told: Told) -> None:
+    if find(aws.client("eks").describe_cluster, name=told["name"]):
+        message = f"Cluster already exists with name: {told['name']}"
+        raise RefusedError("ResourceInUseException", message)
+    require_role(aws, told["roleArn"], "eks.amazonaws.com")
+    subnet_ids = told["resourcesVpcConfig"].get("subnetIds", [])
+    subnets = aws.client("ec2").describe_subnets(SubnetIds=subnet_ids)["Subnets"]
+    if not subnet_ids or len({subnet["AvailabilityZone"] for subnet in subnets}) < 2:
+        message = "Subnets specified must be in at least two different AZs"
+        raise RefusedError("InvalidParameterException", message)
+
+
+@refuses("eks", "DeleteCluster")
+def _cluster_in_use(aws: Aws, told: Told) -> None:
+    eks, name = aws.client("eks"), told["name"]
+    answer = find(eks.describe_cluster, name=name)
+    if answer is None:
+        return
+    if answer["cluster"].get("deletionProtection"):
+        message = f"Cluster {name} has deletion protection enabled"
+        raise RefusedError("InvalidRequestException", message)
+    if groups := eks.list_nodegroups(clusterName=name)["nodegroups"]:
+        message = f"Cluster has nodegroups attached: {', '.join(groups)}"
+        raise RefusedError("ResourceInUseException", message)
+
+
+@refuses("eks", "CreateNodegroup")
+def _node_group(aws: Aws, told: Told) -> None:
+    cluster = active_cluster(aws, told["clusterName"])
+    for subnet in aws.client("ec2").describe_subnets(SubnetIds=told["subnets"])["Subnets"]:
+        if subnet["VpcId"] != cluster["resourcesVpcConfig"]["vpcId"]:
+            message = f"Subnet {subnet['SubnetId']} is not in the cluster's VPC"
+            raise RefusedError("InvalidParameterException", message)
+    if "launchTemplate" in told:
+        if "diskSize" in told:
+            message = "Disk size must be specified within the launch template."
+            raise RefusedError("InvalidParameterException", message)
+        _require_version(aws, told["launchTemplate"])
+    role = told["nodeRole"]
+    require_role(aws, role, "ec2.amazonaws.com")
+    attached = aws.client("iam").list_attached_role_policies(RoleName=role.rpartition("/")[2])
+    names = {one["PolicyName"] for one in attached["AttachedPolicies"]}
+    if not names & {"AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy"}:
+        message = f"Instances failed to join the kubernetes cluster: {role} has no node policy"
+        raise RefusedError("NodeCreationFailure", message)
+    for kind in told.get("instanceTypes", []):
+        try:
+            nodes.allocatable(kind)
+        except nodes.UnknownInstanceTypeError as error:
+            raise RefusedError("InvalidParameterException", str(error)) from None
+
+
+@refuses("eks", "UpdateNodegroupVersion")
+def _node_group_version(aws: Aws, told: Told) -> None:
+    if "launchTemplate" in told:
+        _require_version(aws, told["launchTemplate"])
+
+
+def _require_version(aws: Aws, template: Told) -> None:
+    names = {"id": "LaunchTemplateId", "name": "LaunchTemplateName"}
+    which = {name: template[key] for key, name in names.items() if key in template}
+    answer = aws.client("ec2").describe_launch_template_versions(**which)
+    numbers = [str(one["VersionNumber"]) for one in answer["LaunchTemplateVersions"]]
+    version = str(template.get("version", "$Default"))
+    if version not in {*numbers, "$Default", "$Latest"}:
+        message = f"Could not find launch template version {version}: it has {numbers}"
+        raise RefusedError("InvalidLaunchTemplateId.VersionNotFound", message)
+
+
+@refuses("eks", "CreateAddon")
+def _addon(aws: Aws, told: Told) -> None:
+    active_cluster(aws, told["clusterName"])
+
+
+@refuses("eks", "CreateAddon", "UpdateAddon")
+def _addon_roles(aws: Aws, told: Told) -> None:
+    for one in told.get("podIdentityAssociations", []):
+        require_role(aws, one["roleArn"], "pods.eks.amazonaws.com")
+
+
+@refuses("eks", "CreatePodIdentityAssociation")
+def _pod_identity(aws: Aws, told: Told) -> None:
+    active_cluster(aws, told["clusterName"])
+
+
+@refuses("eks", "CreatePodIdentityAssociation", "UpdatePodIdentityAssociation")
+def _pod_identity_role(aws: Aws, told: Told) -> None:
+    if "roleArn" in told:
+        wanted = ("pods.eks.amazonaws.com", "sts:AssumeRole", "sts:TagSession")
+        require_role(aws, told["roleArn"], *wanted)
+
+
+@refuses("eks", "CreateAccessEntry")
+def _access_entry(aws: Aws, told: Told) -> None:
+    arn = told["principalArn"]
+    if not has_access_entries(active_cluster(aws, told["clusterName"])):
+        message = (
+            "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP]"
+        )
+        raise RefusedError("InvalidRequestException", message)
+    if ":role/aws-service-role/" in arn:
+        message = (
+            "The caller is not allowed to modify access entries with a principalArn value of a "
+            f"Service Linked Role: {arn}"
+        )
+        raise RefusedError("InvalidParameterException", message)
+    if not _principal_exists(aws, arn):
+        message = f"The specified principalArn is invalid: invalid principal: {arn}"
+        raise RefusedError("InvalidParameterException", message)
+
+
+@refuses("eks", "CreateAccessEntry", "UpdateAccessEntry")
+def _owned_names(_: Aws, told: Told) -> None:
+    for name in [*told.get("kubernetesGroups", []), told.get("username", "")]:
+        if name.startswith(_OWNED_PREFIXES):
+            message = f"{name} must not begin with one of {', '.join(_OWNED_PREFIXES)}"
+            raise RefusedError("InvalidParameterException", message)
+
+
+def _principal_exists(aws: Aws, arn: str) -> bool:
+    iam, name = aws.client("iam"), arn.rpartition("/")[2]
+    if ":role/" in arn:
+        found = find(iam.get_role, RoleName=name)
+        return bool(found and found["Role"]["Arn"] == arn)
+    if ":user/" in arn:
+        return find(iam.get_user, UserName=name) is not None
+    return False
+
+
+@refuses("eks", "AssociateAccessPolicy")
+def _access_policy(aws: Aws, told: Told) -> None:
+    prefix, _, name = told["policyArn"].rpartition("/")
+    if prefix != f"arn:{aws.partition}:eks::aws:cluster-access-policy" or (
+        name not in _ACCESS_POLICIES
+    ):
+        message = f"The policyArn parameter format is not valid: {told['policyArn']}"
+        raise RefusedError("InvalidParameterException", message)

@@ -1,0 +1,84 @@
+"""What every service refuses that is given a policy document."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
+from sandbox.machine.aws_api import Aws
+
+_VERSIONS: Final = ("2012-10-17", "2008-10-17")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the documents of one kind must name, and the error that tells what is wrong."""
+
+    error: str
+    principal: bool
+    resource: bool
+
+
+_TRUST: Final = _Kind("MalformedPolicyDocument", principal=True, resource=False)
+_OF_IDENTITY: Final = _Kind("MalformedPolicyDocument", principal=False, resource=True)
+_OF_BUCKET: Final = _Kind("MalformedPolicy", principal=True, resource=True)
+_OF_RESOURCE: Final = _Kind("MalformedPolicyDocumentException", principal=True, resource=True)
+
+# Which parameter of an operation is a document, and of which kind.
+_GIVEN: Final = {
+    ("iam", "CreatePolicy"): ("PolicyDocument", _OF_IDENTITY),
+    ("iam", "CreatePolicyVersion"): ("PolicyDocument", _OF_IDENTITY),
+    ("iam", "CreateRole"): ("AssumeRolePolicyDocument", _TRUST),
+    ("iam", "PutGroupPolicy"): ("PolicyDocument", _OF_IDENTITY),
+    ("iam", "PutRolePolicy"): ("PolicyDocument", _OF_IDENTITY),
+    ("iam", "PutUserPolicy"): ("PolicyDocument", _OF_IDENTITY),
+    ("iam", "UpdateAssumeRolePolicy"): ("PolicyDocument", _TRUST),
+    ("kms", "CreateKey"): ("Policy", _OF_RESOURCE),
+    ("kms", "PutKeyPolicy"): ("Policy", _OF_RESOURCE),
+    ("s3", "PutBucketPolicy"): ("Policy", _OF_BUCKET),
+    ("secretsmanager", "PutResourcePolicy"): ("ResourcePolicy", _OF_RESOURCE),
+}
+
+
+def _malformed(parameter: str, kind: _Kind, _: Aws, told: Told) -> None:
+    text = told.get(parameter)
+    if text and (problem := _problem(text, kind)):
+        raise RefusedError(kind.error, problem)
+
+
+for (_service, _operation), (_parameter, _kind) in _GIVEN.items():
+    refuses(_service, _operation)(partial(_malformed, _parameter, _kind))
+
+
+def _problem(text: str, kind: _Kind) -> str | None:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return "This policy contains invalid Json"
+    if not isinstance(document, dict) or document.get("Version") not in _VERSIONS:
+        return f"Policy document must have a Version, one of {', '.join(_VERSIONS)}"
+    statements = document.get("Statement")
+    statements = [statements] if isinstance(statements, dict) else statements
+    if not isinstance(statements, list) or not statements:
+        return "Policy document must have a Statement"
+    return next((problem for one in statements if (problem := _statement(one, kind))), None)
+
+
+def _statement(statement: Any, kind: _Kind) -> str | None:  # noqa: ANN401  (whatever JSON holds)
+    if not isinstance(statement, dict):
+        return "Statement must be an object"
+    named = "Principal" in statement or "NotPrincipal" in statement
+    acted_on = statement.get("Resource") or statement.get("NotResource")
+    problems = {
+        "Statement must have an Effect, Allow or Deny": statement.get("Effect")
+        not in {"Allow", "Deny"},
+        "Statement must have actions": not (statement.get("Action") or statement.get("NotAction")),
+        "Missing required field Principal": kind.principal and not named,
+        "Policy document should not specify a principal.": named and not kind.principal,
+        "Missing required field Resource": kind.resource and not acted_on,
+        "Has prohibited field Resource": acted_on and not kind.resource,
+    }
+    return next((text for text, applies in problems.items() if applies), None)
