@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from components.aws_account import AwsAccount
-from components.network import plan_subnets
+from components.subnet_plan import plan_subnets
 from settings_rules import RULES, Finding, aws_regions
 from versions import AIRFLOW, EMR, KUBERNETES
 

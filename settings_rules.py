@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import botocore.session
 from botocore.exceptions import UnknownRegionError
 
-from components.network import plan_subnets
+from components.subnet_plan import plan_subnets
 from versions import AIRFLOW, EMR, KUBERNETES
 
 if TYPE_CHECKING:
