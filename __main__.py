@@ -25,9 +25,9 @@ from components.job_namespace import (
 from components.network import Network, NetworkArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
-from settings import Settings
+from settings.loading import load as load_settings
 
-settings = Settings.load(pulumi.Config())
+settings = load_settings(pulumi.Config())
 name, account = settings.name, settings.aws_account
 
 aws_provider = aws.Provider(

@@ -16,7 +16,7 @@ import pytest
 from components.airflow_access import AirflowAccess, TeamAccess
 from components.dag_bucket import files_to_upload
 from sandbox import python_environments
-from settings import AirflowSettings
+from settings.sections import AirflowSettings
 from tests.components.conftest import Engine
 from tests.components.test_airflow_access import ARGS
 

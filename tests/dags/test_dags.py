@@ -15,9 +15,9 @@ from pydantic import TypeAdapter
 from components.dag_bucket import files_to_upload
 from components.job_namespace import POD_OPERATOR_RULES
 from sandbox import python_environments
-from settings import TeamName
+from settings.values import TeamName
+from settings.versions import AIRFLOW
 from tests.dags.conftest import DEFAULT, LOCKS, PLATFORM, ROOT, TEAMS, VERSIONS, Found
-from versions import AIRFLOW
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
 TAGS = {"eks", "emr", "example", "spark"}
