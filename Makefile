@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help up preview airflow dags down test test-dags lint
+.PHONY: help up preview airflow dags down test test-dags lint settings
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -16,6 +16,7 @@ help:
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style and types"
+	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
 up preview airflow dags down: $(INSTALLED)
 	@$(VENV)/python -m sandbox $@
@@ -31,6 +32,9 @@ lint: $(INSTALLED)
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy .
+
+settings: $(INSTALLED)
+	@$(VENV)/python -m settings.reference
 
 $(INSTALLED): uv.lock
 	@test -x $(VENV)/uv || { \

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
 
@@ -17,41 +17,50 @@ from settings.versions import AIRFLOW, EMR, KUBERNETES
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """A check of a value, and in words the values that pass it."""
+class _Values:
+    """The values that pass, in words."""
+
+    words: str
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "values": self.words}
+
+
+@dataclass(frozen=True)
+class _Rule(_Values):
+    """The check that lets them pass, too."""
 
     check: Callable[[Any], object]
-    values: str
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         return no_info_after_validator_function(self.check, handler(source))
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {**handler(schema), "values": self.values}
 
-
-def _pattern(regex: str, values: str) -> _Rule:
+def _pattern(regex: str, words: str) -> _Rule:
     def check(value: str) -> str:
         if not re.fullmatch(regex, value):
-            raise ValueError(f"must be {values}")
+            raise ValueError(f"must be {words}")
         return value
 
-    return _Rule(check, values)
+    return _Rule(words, check)
 
 
 def _one_of(table: Mapping[str, object], what: str) -> _Rule:
-    choices = f"one of {', '.join(table)} (in quotes, so that YAML leaves 1.40 as it is)"
+    words = f"one of {', '.join(table)}"
 
     def check(value: str) -> str:
         if value not in table:
-            raise ValueError(f"is no {what} that this program supports; choose {choices}")
+            raise ValueError(
+                f"is no {what} that this program supports; choose {words} "
+                "(in quotes, so that YAML leaves 1.40 as it is)"
+            )
         return value
 
-    return _Rule(check, choices)
+    return _Rule(words, check)
 
 
 _IPV4_RANGE = "an IPv4 range such as 10.0.0.0/16"
@@ -149,11 +158,11 @@ AccountId = Annotated[str, _pattern(r"\d{12}", "the 12 digits of an AWS account,
 Cidr = Annotated[
     IPv4Network,
     BeforeValidator(_network, json_schema_input_type=str),
-    Field(json_schema_extra={"values": _IPV4_RANGE}),
+    _Values(_IPV4_RANGE),
 ]
-VpcCidr = Annotated[Cidr, _Rule(_vpc_range, f"an IPv4 range {_IN_PRIVATE}; /16 to /24")]
-PublicCidr = Annotated[str, _Rule(_public_range, "a public IPv4 range")]
-Principal = Annotated[str, _Rule(_principal, _PRINCIPAL)]
+VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
+PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
+Principal = Annotated[str, _Rule(_PRINCIPAL, _principal)]
 Namespace = Annotated[
     str,
     _pattern(
@@ -213,10 +222,10 @@ MaintenanceWindow = Annotated[
         "a day, an hour and 00 or 30 minutes in UTC, such as SUN:03:30",
     ),
 ]
-LogRetentionDays = Annotated[int, _Rule(_retention, _RETENTION)]
+LogRetentionDays = Annotated[int, _Rule(_RETENTION, _retention)]
 SupportedKubernetes = Annotated[str, _one_of(KUBERNETES, "Kubernetes version")]
 SupportedAirflow = Annotated[str, _one_of(AIRFLOW, "Airflow version")]
-ReleaseLabel = Annotated[str, _Rule(_release_label, _RELEASE_LABELS)]
+ReleaseLabel = Annotated[str, _Rule(_RELEASE_LABELS, _release_label)]
 
 Risk = Literal[
     "deployerOnlyAdmin",

@@ -1,92 +1,86 @@
-"""What the files of the repository say about settings."""
+"""What Pulumi.yaml, docs/settings.md and the README say of settings."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import pytest
 import yaml
 
-from settings.sections import SECTIONS, PodQuotaSettings, Section, TeamSettings
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def project() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
-    return content
+from settings import reference
+from settings.sections import SECTIONS
+from settings.values import Risk
 
 
-NESTED: dict[str, type[Section]] = {"podQuota": PodQuotaSettings, "teams": TeamSettings}
+@pytest.mark.parametrize("name", reference.FILES)
+def test_a_file_says_what_the_declarations_say(name: str) -> None:
+    content = (reference.ROOT / name).read_text()
+
+    assert reference.rendered(content, reference.FILES[name]()) == content, "run `make settings`"
 
 
-def kind(schema: dict[str, Any]) -> str:
-    """The type of a setting, as Pulumi.yaml has to tell it."""
-    match schema:
-        case {"enum": choices}:
-            return " | ".join(choices)
-        case {"anyOf": kinds}:
-            return " or ".join(kind(one) for one in kinds)
-        case {"$ref": _}:
-            return "map"
-        case {"type": "array", "items": items}:
-            return f"list of {kind(items)}"
-        case {"type": "object"}:
-            return "map of string"
-        case _:
-            return str(schema["type"])
+def test_what_is_above_the_mark_is_kept() -> None:
+    content = "by hand\n# Written by `make settings`:\nold\n"
+
+    assert reference.rendered(content, ["new"]) == ("by hand\n# Written by `make settings`:\nnew\n")
 
 
-def lines(model: type[Section], prefix: str = "") -> Iterator[str]:
-    """What Pulumi.yaml has to tell about the settings of a section."""
-    for name, schema in model.model_json_schema()["properties"].items():
-        default = f"default {json.dumps(schema['default'])}" if "default" in schema else "required"
-        yield f"- {prefix}{name} ({kind(schema)}, {default}): {schema['description']}"
-        if name in NESTED:
-            items = "[]" if schema.get("type") == "array" else ""
-            yield from lines(NESTED[name], f"{prefix}{name}{items}.")
+def test_pulumi_yaml_declares_sections_with_their_defaults() -> None:
+    declared = yaml.safe_load((reference.ROOT / "Pulumi.yaml").read_text())["config"]
+
+    # A provider that is not handed to a resource shall fail.
+    assert declared.pop("pulumi:disable-default-providers") == {"value": ["aws", "kubernetes"]}
+    assert list(declared) == list(SECTIONS)
+    for section, model in SECTIONS.items():
+        assert declared[section]["type"] == "object"
+        lines = declared[section]["description"].splitlines()
+        assert lines[0] == model.__doc__
+        for setting in model.model_json_schema()["properties"]:
+            assert any(line.startswith(f"- {setting} (") for line in lines)
+        if section != "account":  # it has settings without a default
+            default = model().model_dump(mode="json", by_alias=True)
+            assert declared[section]["default"] == default
 
 
-def test_pulumi_yaml_declares_the_sections_and_nothing_else() -> None:
-    declared = [key for key in project()["config"] if ":" not in key]
-    assert declared == list(SECTIONS)
+@pytest.mark.parametrize(
+    "start",
+    [
+        "`account.id` | **required** | the 12 digits of",
+        "`account.acceptedRisks` | `[]` | list: `deployerOnlyAdmin`, `endedSupport`,",
+        "`account.tags` | `{}` | map; keys: up to 128 letters",
+        "`account.forceDestroy` | `false` | boolean",
+        '`network.cidrBlock` | `"10.0.0.0/16"` | an IPv4 range in one of 10.0.0.0/8',
+        "`network.zones` | `3` | 2 to 4 | In how many",
+        "`cluster.publicAccessCidrs` | `[]` | list of up to 40: a public",
+        '`cluster.instanceTypes` | `["m7i.xlarge", "m6i.xlarge"]` | list of 1 to 20: an EC2',
+        "`airflow.weeklyMaintenanceWindow` | `null` | a day, an hour and 00 or 30 minutes in UTC, "
+        "such as SUN:03:30; or null | When",
+        '`airflow.podQuota.memory` | `"128Gi"` | a size with its unit',
+        "`spark.teams[].name` | **required** | up to 20 small letters, digits, hyphens | Name of "
+        "the team; its namespace is emr-&lt;name&gt;. |",
+        "`singleNat` | `network.nat` | ends the way out for all zones when one zone fails | "
+        "choose perZone |",
+    ],
+)
+def test_a_row_tells_default_and_limits(start: str) -> None:
+    (row,) = (line for line in reference.tables() if line.startswith(f"| {start}"))
+
+    assert not re.search(r"<|\s\|\s\|", row)  # no tag, no empty cell
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_pulumi_yaml_describes_each_setting_with_type_and_default(section: str) -> None:
-    declared = project()["config"][section]
-    assert declared["type"] == "object"
-    assert declared["description"].splitlines() == [
-        SECTIONS[section].__doc__,
-        *lines(SECTIONS[section]),
-    ]
+def test_every_risk_is_told() -> None:
+    lines = list(reference.tables())
+    risks = [line.split("`")[1] for line in lines[lines.index("## Risks") :] if "| `" in line]
+
+    assert sorted(risks) == sorted(get_args(Risk))
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_pulumi_yaml_has_the_defaults_of_the_program(section: str) -> None:
-    model = SECTIONS[section]
-    if any(field.is_required() for field in model.model_fields.values()):
-        assert "default" not in project()["config"][section]
-    else:
-        default = model().model_dump(mode="json", by_alias=True)
-        assert project()["config"][section]["default"] == default
+def test_the_readme_says_of_a_setting_what_the_reference_says() -> None:
+    readme = (reference.ROOT / "README.md").read_text()
+    rows = re.findall(rf"^\| `(?:{'|'.join(SECTIONS)})\..*", readme, re.M)
+    values = re.compile(r"^((?:\| [^|]+ ){2})\| [^|]+ ")  # the README has no column for them
+    told = {values.sub(r"\1", line) for line in reference.tables()}
 
-
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_readme_has_each_setting_with_its_default(section: str) -> None:
-    readme = (ROOT / "README.md").read_text()
-    for line in lines(SECTIONS[section]):
-        told = re.fullmatch(r"- (\S+) \(.*?(?:(required)|default (.*))\): (.*)", line)
-        assert told is not None, line
-        key, required, default, text = told.groups()
-        shown = "**required**" if required else f"`{default}`"
-        assert f"| `{section}.{key}` | {shown} | {text} |" in readme
-
-
-def test_no_provider_is_taken_by_default() -> None:
-    declared = project()["config"]["pulumi:disable-default-providers"]
-    assert declared == {"value": ["aws", "kubernetes"]}
+    assert rows
+    assert not set(rows) - told
