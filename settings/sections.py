@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from components.capacity import EnvironmentCapacity, NodeGroup
 from settings.values import (
     AccountId,
     Cidr,
@@ -123,11 +124,16 @@ class ClusterSettings(Section):
     """Refuse to delete the cluster until this is false again."""
 
     @property
-    def ami_type(self) -> str:
-        """The EKS image for the architecture."""
-        return {"x86_64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}[
-            self.architecture
-        ]
+    def node_group(self) -> NodeGroup:
+        """The nodes, with the EKS image for their architecture."""
+        images = {"x86_64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
+        return NodeGroup(
+            instance_types=self.instance_types,
+            ami_type=images[self.architecture],
+            min_size=self.node_min,
+            max_size=self.node_max,
+            disk_gib=self.node_disk_gib,
+        )
 
 
 class PodQuotaSettings(Section):
@@ -174,6 +180,18 @@ class AirflowSettings(Section):
     """Kubernetes namespace for the pods of KubernetesPodOperator."""
     pod_quota: PodQuotaSettings = PodQuotaSettings()
     """What those pods may ask for together."""
+
+    @property
+    def capacity(self) -> EnvironmentCapacity:
+        """The size of the MWAA environment."""
+        return EnvironmentCapacity(
+            environment_class=self.environment_class,
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+            schedulers=self.schedulers,
+            min_webservers=self.min_webservers,
+            max_webservers=self.max_webservers,
+        )
 
 
 class TeamSettings(Section):

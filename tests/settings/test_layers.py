@@ -28,6 +28,7 @@ def test_settings_know_of_no_resources() -> None:
 
     assert {module for module in loaded if module.startswith("components.")} == {
         "components.aws_account",
+        "components.capacity",
         "components.subnet_plan",
     }
     assert not {module for module in loaded if module.startswith("pulumi_")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from components.capacity import EnvironmentCapacity
 from tests.settings.conftest import PRODUCTION, Load, botocore_shape
 
 
@@ -52,8 +53,26 @@ def test_the_image_follows_the_architecture(
     load: Load, architecture: str, kind: str, image: str
 ) -> None:
     changes = {"cluster.architecture": architecture, "cluster.instanceTypes": [kind]}
-    assert load(changes).cluster.ami_type == image
+    assert load(changes).cluster.node_group.ami_type == image
     assert image in botocore_shape("eks", "AMITypes")["enum"]
+
+
+def test_no_number_takes_the_place_of_another(load: Load) -> None:
+    workers = {"airflow.minWorkers": 6, "airflow.maxWorkers": 7, "airflow.schedulers": 3}
+    webservers = {"airflow.minWebservers": 4, "airflow.maxWebservers": 5}
+    nodes = {"cluster.nodeMin": 4, "cluster.nodeMax": 8, "cluster.nodeDiskGib": 50}
+    settings = load(workers | webservers | nodes)
+
+    assert settings.airflow.capacity == EnvironmentCapacity(
+        environment_class="mw1.medium",
+        min_workers=6,
+        max_workers=7,
+        schedulers=3,
+        min_webservers=4,
+        max_webservers=5,
+    )
+    node_group = settings.cluster.node_group
+    assert (node_group.min_size, node_group.max_size, node_group.disk_gib) == (4, 8, 50)
 
 
 def test_settings_stay_as_they_were_read(load: Load) -> None:
