@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: help up preview airflow dags down test test-dags lint install
+.PHONY: help up preview airflow dags down test test-dags lint settings install
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -15,6 +15,7 @@ help:
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style and types"
+	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
 up preview airflow dags down: install
 	@$(VENV)/python -m sandbox $@
@@ -31,6 +32,9 @@ lint: install
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy .
 	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
+
+settings: install
+	@$(VENV)/python -m settings.reference
 
 # Each time, since `pulumi install` takes out again what the program itself does not need.
 install:

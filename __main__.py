@@ -25,9 +25,9 @@ from components.job_namespace import (
 from components.network import Network, NetworkArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
-from settings import Settings
+from settings.loading import load as load_settings
 
-settings = Settings.load(pulumi.Config())
+settings = load_settings(pulumi.Config())
 name, account = settings.name, settings.aws_account
 
 aws_provider = aws.Provider(
@@ -81,12 +81,7 @@ airflow = AirflowEnvironment(
     AirflowEnvironmentArgs(
         environment_name=name,
         airflow_version=settings.airflow.version,
-        environment_class=settings.airflow.environment_class,
-        min_workers=settings.airflow.min_workers,
-        max_workers=settings.airflow.max_workers,
-        schedulers=settings.airflow.schedulers,
-        min_webservers=settings.airflow.min_webservers,
-        max_webservers=settings.airflow.max_webservers,
+        capacity=settings.airflow.capacity,
         webserver_access_mode=settings.airflow.webserver_access,
         weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
         log_level=settings.airflow.log_level,
@@ -115,11 +110,7 @@ cluster = EksCluster(
         public_access_cidrs=settings.cluster.public_access_cidrs,
         admin_principal_arns=settings.cluster.admin_principal_arns,
         viewer_principal_arns=settings.cluster.viewer_principal_arns,
-        instance_types=settings.cluster.instance_types,
-        ami_type=settings.cluster.ami_type,
-        node_min=settings.cluster.node_min,
-        node_max=settings.cluster.node_max,
-        node_disk_gib=settings.cluster.node_disk_gib,
+        node_group=settings.cluster.node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,

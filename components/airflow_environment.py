@@ -12,6 +12,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
+from components.capacity import EnvironmentCapacity
 from components.dag_bucket import DAG_FOLDER
 
 # AWS names an environment's log groups airflow-<environment>-<kind>.
@@ -22,12 +23,7 @@ LOG_KINDS = ("DAGProcessing", "Scheduler", "Task", "WebServer", "Worker")
 class AirflowEnvironmentArgs:
     environment_name: str
     airflow_version: str
-    environment_class: str
-    min_workers: int
-    max_workers: int
-    schedulers: int
-    min_webservers: int
-    max_webservers: int
+    capacity: EnvironmentCapacity
     webserver_access_mode: Literal["PRIVATE_ONLY", "PUBLIC_ONLY", "PUBLIC_AND_PRIVATE"]
     weekly_maintenance_window: str | None
     """`DAY:HH:MM` in UTC, on the half-hour; None leaves the choice to AWS."""
@@ -119,12 +115,12 @@ class AirflowEnvironment(pulumi.ComponentResource):
             f"{name}-environment",
             name=args.environment_name,
             airflow_version=args.airflow_version,
-            environment_class=args.environment_class,
-            min_workers=args.min_workers,
-            max_workers=args.max_workers,
-            schedulers=args.schedulers,
-            min_webservers=args.min_webservers,
-            max_webservers=args.max_webservers,
+            environment_class=args.capacity.environment_class,
+            min_workers=args.capacity.min_workers,
+            max_workers=args.capacity.max_workers,
+            schedulers=args.capacity.schedulers,
+            min_webservers=args.capacity.min_webservers,
+            max_webservers=args.capacity.max_webservers,
             webserver_access_mode=args.webserver_access_mode,
             weekly_maintenance_window_start=args.weekly_maintenance_window,
             worker_replacement_strategy="GRACEFUL",  # an update lets running tasks finish

@@ -13,6 +13,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
 from components.aws_account import AwsAccount
+from components.capacity import NodeGroup
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -36,11 +37,7 @@ class EksClusterArgs:
     """Administrators beside the identity that creates the cluster, which must not be listed: EKS
     makes its entry itself, and refuses a second one."""
     viewer_principal_arns: tuple[str, ...]
-    instance_types: tuple[str, ...]
-    ami_type: str
-    node_min: int
-    node_max: int
-    node_disk_gib: int
+    node_group: NodeGroup
     log_retention_days: int
     deletion_protection: bool
     account: AwsAccount
@@ -121,12 +118,12 @@ class EksCluster(pulumi.ComponentResource):
             version=args.kubernetes_version,
             node_role_arn=node_role.arn,
             subnet_ids=args.subnet_ids,
-            ami_type=args.ami_type,
-            instance_types=list(args.instance_types),
+            ami_type=args.node_group.ami_type,
+            instance_types=list(args.node_group.instance_types),
             scaling_config={
-                "desired_size": args.node_min,
-                "min_size": args.node_min,
-                "max_size": args.node_max,
+                "desired_size": args.node_group.min_size,
+                "min_size": args.node_group.min_size,
+                "max_size": args.node_group.max_size,
             },
             ignore_scaling_changes=True,  # of the desired size: it is the autoscaler's
             launch_template={
@@ -223,7 +220,7 @@ class EksCluster(pulumi.ComponentResource):
                     "device_name": "/dev/xvda",  # the root device of AL2023
                     "ebs": {
                         "volume_type": "gp3",
-                        "volume_size": self._args.node_disk_gib,
+                        "volume_size": self._args.node_group.disk_gib,
                         "encrypted": "true",
                         "delete_on_termination": "true",
                     },

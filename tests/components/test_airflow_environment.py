@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
+from components.capacity import EnvironmentCapacity
 from tests.components.conftest import ACCOUNT, Engine
 
 BUCKET = "arn:aws:s3:::mwaa-on-eks-test-dags-123456789012"
@@ -14,12 +15,14 @@ KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
 ARGS = AirflowEnvironmentArgs(
     environment_name="mwaa-on-eks-test",
     airflow_version="3.3.1",
-    environment_class="mw1.medium",
-    min_workers=1,
-    max_workers=10,
-    schedulers=2,
-    min_webservers=2,
-    max_webservers=2,
+    capacity=EnvironmentCapacity(
+        environment_class="mw1.medium",
+        min_workers=1,
+        max_workers=10,
+        schedulers=2,
+        min_webservers=2,
+        max_webservers=2,
+    ),
     webserver_access_mode="PUBLIC_ONLY",
     weekly_maintenance_window=None,
     log_level="INFO",

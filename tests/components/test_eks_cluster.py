@@ -13,6 +13,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import resource_pb2 as messages
 
+from components.capacity import NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
 from tests.components.conftest import ACCOUNT, Engine, Resource
 
@@ -31,11 +32,13 @@ ARGS = EksClusterArgs(
     public_access_cidrs=("203.0.113.0/24",),
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
-    instance_types=("m7i.xlarge", "m6i.xlarge"),
-    ami_type="AL2023_x86_64_STANDARD",
-    node_min=3,
-    node_max=9,
-    node_disk_gib=100,
+    node_group=NodeGroup(
+        instance_types=("m7i.xlarge", "m6i.xlarge"),
+        ami_type="AL2023_x86_64_STANDARD",
+        min_size=3,
+        max_size=9,
+        disk_gib=100,
+    ),
     log_retention_days=365,
     deletion_protection=False,
     account=ACCOUNT,

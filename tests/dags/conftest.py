@@ -17,7 +17,7 @@ from components.airflow_access import AirflowAccess, TeamAccess
 from components.dag_bucket import files_to_upload
 from sandbox.machine import python_environments
 from sandbox.runs.airflow import LOCKS
-from settings import AirflowSettings
+from settings.sections import AirflowSettings
 from tests.components.conftest import Engine
 from tests.components.test_airflow_access import ARGS
 

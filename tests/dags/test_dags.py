@@ -17,9 +17,9 @@ from components.job_namespace import POD_OPERATOR_RULES
 from sandbox.cloud.aws import job_runner
 from sandbox.machine import python_environments
 from sandbox.runs.airflow import LOCKS
-from settings import TeamName
+from settings.values import TeamName
+from settings.versions import AIRFLOW
 from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
-from versions import AIRFLOW
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
 TAGS = {"eks", "emr", "example", "spark"}

@@ -1,0 +1,59 @@
+"""Where the platform stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from botocore.exceptions import UnknownRegionError
+
+from settings.rules.rule import Finding, Findings, Rules
+from settings.stack import Settings, aws_regions
+
+RULES = Rules()
+
+_RESERVED_TAGS = ("project", "stack", "Name")
+
+
+@RULES.reading("account.tags", "airflow.dagDelivery")
+def _tags(s: Settings) -> Findings:
+    # An S3 object takes 10 tags, most other things 50, of which components and AWS use some.
+    limit = (10 if s.airflow.dag_delivery == "pulumi" else 40) - len(_RESERVED_TAGS)
+    if len(s.account.tags) > limit:
+        yield Finding(
+            "account.tags",
+            len(s.account.tags),
+            f"are more tags than {limit}: S3 objects take 10 with project, stack and Name "
+            "(airflow.dagDelivery: pipeline makes none), other things 40",
+        )
+    # IAM takes Owner and owner for the same key.
+    keys = Counter(key.lower() for key in [*_RESERVED_TAGS, *s.account.tags])
+    for key in s.account.tags:
+        if keys[key.lower()] > 1:
+            yield Finding(
+                f"account.tags.{key}",
+                s.account.tags[key],
+                "is a key twice, whatever its capitals (project, stack and Name are set already): "
+                "remove or rename it",
+            )
+
+
+@RULES.reading("account.region", "account.acceptedRisks")
+def _region(s: Settings) -> Findings:
+    region = s.account.region
+    try:
+        partition = aws_regions().get_partition_for_region(region)
+    except UnknownRegionError:
+        yield Finding("account.region", region, "is no AWS region, such as us-west-2")
+        return
+    lacking = [
+        service
+        for service, name in (("MWAA", "mwaa"), ("EKS", "eks"), ("EMR on EKS", "emr-containers"))
+        if region not in aws_regions().get_available_regions(name, partition_name=partition)
+    ]
+    if lacking and "unlistedRegion" not in s.account.accepted_risks:
+        yield Finding(
+            "account.region",
+            region,
+            f"has no {' and no '.join(lacking)}, as far as this botocore knows: choose another "
+            "region, or add unlistedRegion to account.acceptedRisks if AWS offers it by now",
+        )

@@ -1,0 +1,106 @@
+"""The EKS cluster, its nodes and who may enter it."""
+
+from __future__ import annotations
+
+import re
+
+from settings.rules.rule import Finding, Findings, Rules, listed_once, supported
+from settings.stack import Settings
+from settings.versions import KUBERNETES
+
+RULES = Rules()
+
+
+@RULES.reading("cluster.kubernetesVersion", "account.acceptedRisks")
+def _kubernetes_support(s: Settings) -> Findings:
+    version = s.cluster.kubernetes_version
+    ends = KUBERNETES[version].support_ends
+    yield from supported(s, "cluster.kubernetesVersion", version, ends, next(iter(KUBERNETES)))
+
+
+@RULES.reading("cluster.nodeMin", "cluster.nodeMax")
+def _node_range(s: Settings) -> Findings:
+    if s.cluster.node_min > s.cluster.node_max:
+        yield Finding(
+            "cluster.nodeMin",
+            s.cluster.node_min,
+            f"is more than cluster.nodeMax, {s.cluster.node_max}: lower it or raise that",
+        )
+
+
+@RULES.reading("cluster.instanceTypes", "cluster.architecture")
+def _instance_types(s: Settings) -> Findings:
+    kinds = s.cluster.instance_types
+    yield from listed_once("cluster.instanceTypes", kinds)
+    for kind in kinds:
+        # Graviton families have a g behind their generation: m7g, c7gn, im4gn.
+        graviton = bool(re.match(r"[a-z]+\d+g|a1\.", kind))
+        if graviton != (s.cluster.architecture == "arm64"):
+            right = "arm64" if graviton else "x86_64"
+            yield Finding(
+                "cluster.instanceTypes",
+                kind,
+                f"is {right}: set cluster.architecture to that or choose another type",
+            )
+    if len(kinds) == 1:
+        yield Finding(
+            "cluster.instanceTypes",
+            kinds,
+            "is one type: when AWS runs out of it, no node starts; add a similar one",
+            warning=True,
+        )
+    if len({kind.partition(".")[2] for kind in kinds}) > 1:
+        yield Finding(
+            "cluster.instanceTypes",
+            kinds,
+            "are of several sizes: the cluster autoscaler reckons with the first one's",
+            warning=True,
+        )
+
+
+@RULES.reading("cluster.publicAccessCidrs", "account.production")
+def _public_endpoint(s: Settings) -> Findings:
+    cidrs = s.cluster.public_access_cidrs
+    yield from listed_once("cluster.publicAccessCidrs", cidrs)
+    if "0.0.0.0/0" in cidrs:
+        yield Finding(
+            "cluster.publicAccessCidrs",
+            cidrs,
+            "lets the whole internet try the API server: name the ranges that need it",
+            warning=not s.account.production,
+        )
+    if not cidrs and not s.account.production:
+        yield Finding(
+            "cluster.publicAccessCidrs",
+            cidrs,
+            "leaves the API server to the VPC: Pulumi must run there (VPN, CloudShell in the VPC)",
+            warning=True,
+        )
+
+
+@RULES.reading(
+    "cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "account.id", "account.region"
+)
+def _principals(s: Settings) -> Findings:
+    admins, viewers = s.cluster.admin_principal_arns, s.cluster.viewer_principal_arns
+    yield from listed_once("cluster.adminPrincipalArns", admins)
+    yield from listed_once("cluster.viewerPrincipalArns", viewers)
+    for arn in viewers:
+        if arn in admins:
+            yield Finding(
+                "cluster.viewerPrincipalArns",
+                arn,
+                "is an administrator too, and EKS takes one access entry for each: leave one",
+            )
+    for key, arns in (
+        ("cluster.adminPrincipalArns", admins),
+        ("cluster.viewerPrincipalArns", viewers),
+    ):
+        for arn in arns:
+            if arn.split(":")[4] != s.account.id:
+                yield Finding(
+                    key,
+                    arn,
+                    f"is of another account than account.id, {s.account.id}: name a role there "
+                    "that these people may assume",
+                )

@@ -1,0 +1,129 @@
+"""Zones, addresses and ways out of the VPC."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network
+from math import ceil
+
+from components.subnet_plan import plan_subnets
+from settings.rules.rule import Finding, Findings, Rules, listed_once
+from settings.stack import Settings
+
+RULES = Rules()
+
+
+@RULES.reading("network.cidrBlock", "network.forbiddenCidrs")
+def _overlaps(s: Settings) -> Findings:
+    vpc = s.network.cidr_block
+    # EKS takes 172.20.0.0/16 for Services of clusters in a VPC within 10.0.0.0/8 and 10.100.0.0/16
+    # in others (the bootstrap script of awslabs/amazon-eks-ami relied on it).
+    in_ten = vpc.overlaps(IPv4Network("10.0.0.0/8"))
+    services = IPv4Network("172.20.0.0/16" if in_ten else "10.100.0.0/16")
+    for forbidden in s.network.forbidden_cidrs:
+        if vpc.overlaps(forbidden):
+            yield Finding(
+                "network.cidrBlock", str(vpc), f"overlaps {forbidden} of network.forbiddenCidrs"
+            )
+        elif services.overlaps(forbidden):
+            yield Finding(
+                "network.forbiddenCidrs",
+                str(forbidden),
+                f"overlaps {services}, which EKS gives to Services: pods will not reach addresses "
+                f"there; a VPC {'outside' if in_ten else 'within'} 10.0.0.0/8 avoids it",
+                warning=True,
+            )
+
+
+@RULES.reading("network.availabilityZones", "account.region")
+def _zones(s: Settings) -> Findings:
+    zones = s.network.availability_zones
+    if zones and not 2 <= len(zones) <= 4:
+        yield Finding("network.availabilityZones", zones, "must be 2 to 4 zones, or none named")
+    yield from listed_once("network.availabilityZones", zones)
+    for zone in zones:
+        if not re.fullmatch(rf"{re.escape(s.account.region)}[a-z]", zone):
+            yield Finding(
+                "network.availabilityZones",
+                zone,
+                f"is no availability zone of {s.account.region}, such as {s.account.region}a "
+                "(neither MWAA nor EKS run in local or Wavelength zones)",
+            )
+
+
+# How many addresses a node can hold: its network interfaces times the addresses of each, up to the
+# 250 pods that EKS allows ("Maximum pods" in the EKS user guide; general purpose instances).
+_NODE_ADDRESSES = {"medium": 8, "large": 30, "xlarge": 60, "2xlarge": 60}
+
+
+def addresses_used(s: Settings, cidr: IPv4Network) -> float:
+    """The part of the fullest private subnet that is in use with everything at its maximum."""
+    zones = s.network.zone_count
+    sizes = [kind.partition(".")[2] for kind in s.cluster.instance_types]
+    per_node = max(_NODE_ADDRESSES.get(size, 250) for size in sizes)
+    airflow = s.airflow.max_workers + s.airflow.schedulers + s.airflow.max_webservers + 2
+    needed = (
+        ceil(s.cluster.node_max / zones) * per_node
+        + ceil(airflow / 2)  # MWAA takes two of the subnets
+        + len(s.network.interface_endpoints)
+        + 16  # for EKS itself ("Amazon EKS networking requirements for VPC and subnets")
+    )
+    usable = plan_subnets(cidr, zones).private[0].num_addresses - 5  # AWS keeps five
+    return needed / usable
+
+
+@RULES.reading(
+    "network.cidrBlock",
+    "network.zones",
+    "network.availabilityZones",
+    "network.interfaceEndpoints",
+    "cluster.instanceTypes",
+    "cluster.nodeMax",
+    "airflow.maxWorkers",
+    "airflow.schedulers",
+    "airflow.maxWebservers",
+)
+def _addresses(s: Settings) -> Findings:
+    if not 2 <= s.network.zone_count <= 4:
+        return
+    vpc = s.network.cidr_block
+    used = addresses_used(s, vpc)
+    if used <= 0.75:
+        return
+    fitting = [
+        prefix
+        for prefix in range(16, vpc.prefixlen)
+        if addresses_used(s, IPv4Network(f"{vpc.network_address}/{prefix}", strict=False)) <= 0.75
+    ]
+    wider = [f"a /{fitting[-1]} or wider"] if fitting else []
+    yield Finding(
+        "network.cidrBlock",
+        str(vpc),
+        "gives a private subnet too few addresses: with all of cluster.nodeMax and "
+        f"airflow.maxWorkers running, {used:.0%} of them are taken, and the VPC cannot be resized; "
+        f"choose {', '.join([*wider, 'more zones', 'fewer or smaller nodes'])}",
+        warning=used <= 1,
+    )
+
+
+# What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
+# guide; "Deploy private clusters with limited internet access", EKS user guide).
+_NEEDED_WITHOUT_NAT = (
+    *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
+    *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
+    *("sqs", "sts"),
+)
+
+
+@RULES.reading("network.nat", "network.interfaceEndpoints")
+def _endpoints(s: Settings) -> Findings:
+    given = s.network.interface_endpoints
+    yield from listed_once("network.interfaceEndpoints", given)
+    missing = [name for name in _NEEDED_WITHOUT_NAT if name not in given]
+    if s.network.nat == "none" and missing:
+        yield Finding(
+            "network.interfaceEndpoints",
+            given,
+            f"lacks {', '.join(missing)}, which network.nat: none leaves no other way to: add "
+            "them or choose single or perZone",
+        )

@@ -1,0 +1,101 @@
+"""What is weak for production."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from settings.rules.rule import Finding, Findings, Rule, Rules
+from settings.stack import Settings
+from settings.values import Risk
+
+RULES = Rules()
+
+
+@dataclass(frozen=True)
+class Weakness:
+    """What a production stack must not have, or must accept by name."""
+
+    risk: Risk
+    key: str
+    found: Callable[[Settings], object]
+    is_weak: Callable[[Settings], bool]
+    text: str
+
+
+WEAKNESSES = (
+    Weakness(
+        "singleNat",
+        "network.nat",
+        lambda s: s.network.nat,
+        lambda s: s.network.nat == "single",
+        "ends the way out for all zones when one zone fails: choose perZone",
+    ),
+    Weakness(
+        "noDeletionProtection",
+        "cluster.deletionProtection",
+        lambda s: s.cluster.deletion_protection,
+        lambda s: not s.cluster.deletion_protection,
+        "lets one command delete the cluster: set it to true",
+    ),
+    Weakness(
+        "forceDestroy",
+        "account.forceDestroy",
+        lambda s: s.account.force_destroy,
+        lambda s: s.account.force_destroy,
+        "lets one command delete all DAGs and job data: set it to false",
+    ),
+    Weakness(
+        "publicWebServer",
+        "airflow.webserverAccess",
+        lambda s: s.airflow.webserver_access,
+        lambda s: s.airflow.webserver_access == "PUBLIC_ONLY",
+        "sends workers to the web server through the internet: choose PUBLIC_AND_PRIVATE or "
+        "PRIVATE_ONLY",
+    ),
+    Weakness(
+        "publicEndpoint",
+        "cluster.publicAccessCidrs",
+        lambda s: s.cluster.public_access_cidrs,
+        lambda s: bool(s.cluster.public_access_cidrs),
+        "opens the API server to addresses on the internet: leave it empty",
+    ),
+    Weakness(
+        "deployerOnlyAdmin",
+        "cluster.adminPrincipalArns",
+        lambda s: s.cluster.admin_principal_arns,
+        lambda s: not s.cluster.admin_principal_arns,
+        "leaves the cluster to the identity that deployed it: name a role of its administrators",
+    ),
+    Weakness(
+        "shortLogRetention",
+        "account.logRetentionDays",
+        lambda s: s.account.log_retention_days,
+        lambda s: s.account.log_retention_days < 365,
+        "is less than a year: choose 365 or more",
+    ),
+)
+
+
+def _weakness(weakness: Weakness, s: Settings) -> Findings:
+    accepted = weakness.risk in s.account.accepted_risks
+    if s.account.production and accepted != weakness.is_weak(s):
+        if accepted:
+            text = f"{weakness.risk} is accepted without need: remove it"
+            yield Finding("account.acceptedRisks", s.account.accepted_risks, text, warning=True)
+        else:
+            yield Finding(
+                weakness.key,
+                weakness.found(s),
+                f"{weakness.text}; or add {weakness.risk} to account.acceptedRisks",
+            )
+
+
+RULES.extend(
+    Rule(
+        frozenset({"account.production", "account.acceptedRisks", weakness.key}),
+        partial(_weakness, weakness),
+    )
+    for weakness in WEAKNESSES
+)

@@ -1,0 +1,252 @@
+"""What a stack may set: one section for each concern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from components.capacity import EnvironmentCapacity, NodeGroup
+from settings.values import (
+    AccountId,
+    Cidr,
+    Cpu,
+    InstanceType,
+    InterfaceEndpoint,
+    LogRetentionDays,
+    MaintenanceWindow,
+    Memory,
+    Namespace,
+    OptionKey,
+    OptionValue,
+    Pods,
+    Principal,
+    PublicCidr,
+    ReleaseLabel,
+    Risk,
+    SupportedAirflow,
+    SupportedKubernetes,
+    TagKey,
+    TagValue,
+    TeamName,
+    VpcCidr,
+    release_of,
+)
+
+
+class Section(BaseModel):
+    """Settings of one concern, one configuration key."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        coerce_numbers_to_str=True,  # YAML reads 111122223333 and 64 as numbers
+        use_attribute_docstrings=True,
+    )
+    stand_ins: ClassVar[Mapping[str, str]] = {}
+    """For settings without a default, so that rules about the other ones can still be checked."""
+
+
+class AccountSettings(Section):
+    """Where the platform stands and how carefully it is kept."""
+
+    stand_ins = {"id": "000000000000", "region": "us-east-1"}
+
+    id: AccountId
+    """The AWS account; with credentials of any other one nothing is done."""
+    region: str
+    """The region, one that has MWAA, EKS and EMR on EKS."""
+    production: bool = False
+    """Refuse whatever is weak for production, unless acceptedRisks names it."""
+    accepted_risks: tuple[Risk, ...] = ()
+    """Weaknesses that somebody has decided to live with."""
+    tags: dict[TagKey, TagValue] = {}
+    """Tags for everything, besides project and stack."""
+    log_retention_days: LogRetentionDays = 365
+    """How long logs are kept."""
+    force_destroy: bool = False
+    """Let `pulumi destroy` empty the buckets."""
+
+
+class NetworkSettings(Section):
+    """The VPC."""
+
+    cidr_block: VpcCidr = IPv4Network("10.0.0.0/16")
+    """Address range of the VPC, /16 to /24; each private subnet takes a sixteenth of it."""
+    zones: Annotated[int, Field(ge=2, le=4)] = 3
+    """In how many availability zones there are subnets: the region's first ones."""
+    availability_zones: tuple[str, ...] = ()
+    """The zones by name, instead of zones. Append only: a zone's place fixes its range."""
+    nat: Literal["single", "perZone", "none"] = "single"
+    """NAT gateways for the private subnets; with none, all goes through interfaceEndpoints."""
+    interface_endpoints: tuple[InterfaceEndpoint, ...] = ()
+    """AWS services reached without NAT, by short name, such as ecr.api. S3 always is."""
+    forbidden_cidrs: tuple[Cidr, ...] = ()
+    """Ranges in use elsewhere (peers, offices), which the VPC must not overlap."""
+
+    @property
+    def zone_count(self) -> int:
+        """In how many zones there are subnets."""
+        return len(self.availability_zones) or self.zones
+
+
+class ClusterSettings(Section):
+    """The EKS cluster and its nodes."""
+
+    kubernetes_version: SupportedKubernetes = "1.35"
+    """Minor version of Kubernetes; raise it one step at a time."""
+    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API"
+    """API: access entries only. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
+    public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
+    """Who may reach the API server from the internet; empty: only from within the VPC."""
+    admin_principal_arns: tuple[Principal, ...] = ()
+    """IAM roles and users that administer the cluster, besides who deploys it."""
+    viewer_principal_arns: tuple[Principal, ...] = ()
+    """IAM roles and users that may look at everything but secrets."""
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=20)] = (
+        "m7i.xlarge",
+        "m6i.xlarge",
+    )
+    """Instance types of the nodes, of one size and by preference."""
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    """Architecture of the nodes."""
+    node_min: Annotated[int, Field(ge=1, le=450)] = 3
+    """How many nodes there are at least."""
+    node_max: Annotated[int, Field(ge=1, le=450)] = 9
+    """How many nodes the cluster autoscaler may ask for."""
+    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    """Size of each node's encrypted gp3 volume."""
+    deletion_protection: bool = False
+    """Refuse to delete the cluster until this is false again."""
+
+    @property
+    def node_group(self) -> NodeGroup:
+        """The nodes, with the EKS image for their architecture."""
+        images = {"x86_64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
+        return NodeGroup(
+            instance_types=self.instance_types,
+            ami_type=images[self.architecture],
+            min_size=self.node_min,
+            max_size=self.node_max,
+            disk_gib=self.node_disk_gib,
+        )
+
+
+class PodQuotaSettings(Section):
+    """What the pods of KubernetesPodOperator may ask for together."""
+
+    cpu: Cpu = "32"
+    """CPUs."""
+    memory: Memory = "128Gi"
+    """Memory."""
+    pods: Pods = "100"
+    """Pods."""
+
+
+class AirflowSettings(Section):
+    """The MWAA environment and the pods that its DAGs start."""
+
+    version: SupportedAirflow = "3.3.1"
+    """Version of Airflow; dags/requirements.txt must match it."""
+    environment_class: Literal[
+        "mw1.micro", "mw1.small", "mw1.medium", "mw1.large", "mw1.xlarge", "mw1.2xlarge"
+    ] = "mw1.medium"
+    """Size of schedulers, workers and web servers."""
+    min_workers: Annotated[int, Field(ge=1, le=50)] = 1
+    """How many workers there are at least."""
+    max_workers: Annotated[int, Field(ge=1, le=50)] = 10
+    """How many workers there may be; more than 25 need a raised quota."""
+    schedulers: Annotated[int, Field(ge=1, le=5)] = 2
+    """How many schedulers: 2 to 5, with mw1.micro 1."""
+    min_webservers: Annotated[int, Field(ge=1, le=5)] = 2
+    """How many web servers there are at least: 2 to 5, with mw1.micro 1."""
+    max_webservers: Annotated[int, Field(ge=1, le=5)] = 2
+    """How many web servers there may be."""
+    webserver_access: Literal["PUBLIC_ONLY", "PRIVATE_ONLY", "PUBLIC_AND_PRIVATE"] = "PUBLIC_ONLY"
+    """Where the web server listens; who signs in is a matter of IAM in each case."""
+    weekly_maintenance_window: MaintenanceWindow | None = None
+    """When MWAA may update the environment, in UTC, such as SUN:03:30; null: AWS's choice."""
+    log_level: Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] = "INFO"
+    """Least severe messages that reach the five log groups."""
+    options: dict[OptionKey, OptionValue] = {}
+    """Options of airflow.cfg by section.key."""
+    dag_delivery: Literal["pulumi", "pipeline"] = "pulumi"
+    """Who fills the DAG bucket: this program from dags/, or a pipeline of its own."""
+    pod_namespace: Namespace = "mwaa"
+    """Kubernetes namespace for the pods of KubernetesPodOperator."""
+    pod_quota: PodQuotaSettings = PodQuotaSettings()
+    """What those pods may ask for together."""
+
+    @property
+    def capacity(self) -> EnvironmentCapacity:
+        """The size of the MWAA environment."""
+        return EnvironmentCapacity(
+            environment_class=self.environment_class,
+            min_workers=self.min_workers,
+            max_workers=self.max_workers,
+            schedulers=self.schedulers,
+            min_webservers=self.min_webservers,
+            max_webservers=self.max_webservers,
+        )
+
+
+class TeamSettings(Section):
+    """A team that runs Spark jobs, with a virtual cluster of its own."""
+
+    name: TeamName
+    """Name of the team; its namespace is emr-<name>."""
+    cpu: Cpu = "64"
+    """CPUs that its jobs may ask for together."""
+    memory: Memory = "256Gi"
+    """Memory that its jobs may ask for together."""
+    pods: Pods = "100"
+    """Pods that its jobs may consist of together."""
+
+    @property
+    def namespace(self) -> str:
+        """The Kubernetes namespace that the team's virtual cluster stands for."""
+        return f"emr-{self.name}"
+
+
+class SparkSettings(Section):
+    """EMR on EKS."""
+
+    release_label: ReleaseLabel = "emr-7.14.0-latest"
+    """EMR release that the sample DAG asks for: emr-7.3.0 or later, with -latest or a date."""
+    teams: Annotated[tuple[TeamSettings, ...], Field(min_length=1)] = (TeamSettings(name="mwaa"),)
+    """One virtual cluster each; the first one belongs to the connection emr_eks."""
+
+    @property
+    def release(self) -> str:
+        """The release that the label stands for."""
+        return release_of(self.release_label)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "account": AccountSettings,
+    "network": NetworkSettings,
+    "cluster": ClusterSettings,
+    "airflow": AirflowSettings,
+    "spark": SparkSettings,
+}
+
+
+def names_of(model: type[Section]) -> list[str]:
+    """Return the names of a section's settings, as a stack writes them."""
+    return [to_camel(field) for field in model.model_fields]
+
+
+def _with_nested(path: str, model: type[Section]) -> Iterator[tuple[str, type[Section]]]:
+    yield path, model
+    for name, field in zip(names_of(model), model.model_fields.values(), strict=True):
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                yield from _with_nested(f"{path}.{name}", kind)
+
+
+MODELS = dict(nested for section in SECTIONS.items() for nested in _with_nested(*section))
+"""The sections and what they hold of their kind, by path: spark.teams too."""

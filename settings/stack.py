@@ -1,0 +1,94 @@
+"""Everything that is decided before the first cloud call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+import botocore.session
+
+from components.aws_account import AwsAccount
+from settings.sections import (
+    AccountSettings,
+    AirflowSettings,
+    ClusterSettings,
+    NetworkSettings,
+    SparkSettings,
+)
+
+
+@cache
+def aws_regions() -> botocore.session.Session:
+    """What botocore knows about regions, without a call."""
+    return botocore.session.get_session()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a stack has set, and the names that follow from it."""
+
+    project: str
+    stack: str
+    today: date
+    """The day that dates of support are compared with."""
+    account: AccountSettings
+    network: NetworkSettings
+    cluster: ClusterSettings
+    airflow: AirflowSettings
+    spark: SparkSettings
+
+    @property
+    def name(self) -> str:
+        """Name of the cluster and the MWAA environment, and beginning of the other fixed names."""
+        return f"{self.project}-{self.stack}"
+
+    @property
+    def aws_account(self) -> AwsAccount:
+        """The account, the region, and the AWS partition of the region."""
+        region = self.account.region
+        partition = str(aws_regions().get_partition_for_region(region))
+        return AwsAccount(self.account.id, region, partition)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags of everything that can have tags."""
+        return {"project": self.project, "stack": self.stack, **self.account.tags}
+
+    @property
+    def dag_bucket_name(self) -> str:
+        """The bucket that MWAA reads DAGs from."""
+        return f"{self.name}-dags-{self.account.id}"
+
+    @property
+    def job_bucket_name(self) -> str:
+        """The bucket in which each team has its prefix."""
+        return f"{self.name}-jobs-{self.account.id}"
+
+    @property
+    def secrets_prefix(self) -> str:
+        """Where in Secrets Manager Airflow looks for connections and variables."""
+        return f"airflow/{self.name}"
+
+    @property
+    def key_deletion_window_days(self) -> int:
+        """How long a deleted key can be brought back; AWS allows 7 to 30 days."""
+        return 30 if self.account.production else 7
+
+    @property
+    def airflow_group(self) -> str:
+        """The Kubernetes group of the MWAA execution role."""
+        return "airflow"
+
+    @property
+    def default_team(self) -> str:
+        """The team that the connection emr_eks belongs to."""
+        return self.spark.teams[0].name
+
+    def virtual_cluster_name(self, team: str) -> str:
+        """The name of a team's virtual cluster."""
+        return f"{self.name}-{team}"
+
+    def team_group(self, team: str) -> str:
+        """The Kubernetes group of a team's people."""
+        return f"spark-{team}"

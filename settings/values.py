@@ -1,0 +1,240 @@
+"""Rules for one value, whichever the other ones are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema, no_info_after_validator_function
+
+from components.subnet_plan import plan_subnets
+from settings.versions import AIRFLOW, EMR, KUBERNETES
+
+
+@dataclass(frozen=True)
+class _Values:
+    """The values that pass, in words."""
+
+    words: str
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "values": self.words}
+
+
+@dataclass(frozen=True)
+class _Rule(_Values):
+    """The check that lets them pass, too."""
+
+    check: Callable[[Any], object]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return no_info_after_validator_function(self.check, handler(source))
+
+
+def _pattern(regex: str, words: str) -> _Rule:
+    def check(value: str) -> str:
+        if not re.fullmatch(regex, value):
+            raise ValueError(f"must be {words}")
+        return value
+
+    return _Rule(words, check)
+
+
+def _one_of(table: Mapping[str, object], what: str) -> _Rule:
+    words = f"one of {', '.join(table)}"
+
+    def check(value: str) -> str:
+        if value not in table:
+            raise ValueError(
+                f"is no {what} that this program supports; choose {words} "
+                "(in quotes, so that YAML leaves 1.40 as it is)"
+            )
+        return value
+
+    return _Rule(words, check)
+
+
+_IPV4_RANGE = "an IPv4 range such as 10.0.0.0/16"
+
+
+def _network(value: object) -> IPv4Network:
+    try:
+        network = IPv4Network(str(value), strict=False)
+    except ValueError as error:
+        raise ValueError(f"must be {_IPV4_RANGE}") from error
+    if str(network) != value:
+        raise ValueError(f"must be written in its canonical form: {network}")
+    return network
+
+
+# RFC 1918 and RFC 6598: what a VPC may use without hiding a part of the internet.
+_PRIVATE = tuple(
+    map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
+)
+_IN_PRIVATE = f"in one of {', '.join(map(str, _PRIVATE))}"
+
+
+def _vpc_range(network: IPv4Network) -> IPv4Network:
+    if not any(network.subnet_of(private) for private in _PRIVATE):
+        raise ValueError(f"must lie {_IN_PRIVATE}")
+    plan_subnets(network, 2)
+    return network
+
+
+def _public_range(value: str) -> str:
+    network = _network(value)
+    if any(network.subnet_of(private) for private in _PRIVATE):
+        raise ValueError(
+            "is a private range, which EKS refuses here: name the public addresses that requests "
+            "come from; from within the VPC the private endpoint is always open"
+        )
+    return value
+
+
+_PRINCIPAL = "the ARN of an IAM role or user, such as arn:aws:iam::111122223333:role/Admin"
+
+
+def _principal(value: str) -> str:
+    if session := re.fullmatch(r"arn:([\w-]+):sts::(\d{12}):assumed-role/([^/]+)/.+", value):
+        partition, account, role = session.groups()
+        raise ValueError(
+            "is a session, which lasts hours only; name its role, with the role's path if it has "
+            f"one: arn:{partition}:iam::{account}:role/{role}"
+        )
+    if not re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:(role|user)/([\w+=,.@-]+/)*[\w+=,.@-]+", value):
+        raise ValueError(f"must be {_PRINCIPAL}")
+    if "/aws-service-role/" in value:
+        raise ValueError("is a service-linked role, which EKS accepts no access entry for")
+    if ":role/AWSReservedSSO_" in value:
+        raise ValueError(
+            "lacks its path: the role of an IAM Identity Center permission set is "
+            "…:role/aws-reserved/sso.amazonaws.com/<region>/AWSReservedSSO_…"
+        )
+    return value
+
+
+# The values that CloudWatch Logs documents for PutRetentionPolicy.
+_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192),
+    *(2557, 2922, 3288, 3653),
+)
+_RETENTION = ", ".join(map(str, _RETENTION_DAYS))
+
+
+def _retention(days: int) -> int:
+    if days not in _RETENTION_DAYS:
+        raise ValueError(f"CloudWatch Logs keeps logs for {_RETENTION} days")
+    return days
+
+
+_RELEASE_LABEL = re.compile(r"(emr-(?:spark-)?\d+\.\d+\.\d+)(?:-[a-z][a-z0-9-]*)?-(?:latest|\d{8})")
+_RELEASE_LABELS = f"one of {', '.join(EMR)} with -latest or -<yyyymmdd> behind it"
+
+
+def release_of(label: str) -> str:
+    """Return the EMR release that a release label stands for; of what is no label, nothing."""
+    match = _RELEASE_LABEL.fullmatch(label)
+    return match[1] if match else ""
+
+
+def _release_label(value: str) -> str:
+    if release_of(value) not in EMR:
+        raise ValueError(
+            f"is no label of a release that this program supports; choose {_RELEASE_LABELS}"
+        )
+    return value
+
+
+AccountId = Annotated[str, _pattern(r"\d{12}", "the 12 digits of an AWS account, in quotes")]
+Cidr = Annotated[
+    IPv4Network,
+    BeforeValidator(_network, json_schema_input_type=str),
+    _Values(_IPV4_RANGE),
+]
+VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
+PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
+Principal = Annotated[str, _Rule(_PRINCIPAL, _principal)]
+Namespace = Annotated[
+    str,
+    _pattern(
+        r"(?!kube-|default$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "a Kubernetes namespace of its own: up to 63 small letters, digits and hyphens, "
+        "neither default nor kube-…",
+    ),
+]
+InterfaceEndpoint = Annotated[
+    str,
+    _pattern(
+        r"(?!com\.amazonaws|s3$)[a-z][a-z0-9-]*(\.[a-z0-9-]+)*",
+        "an AWS service's short name such as ecr.api, without com.amazonaws.<region>; "
+        "S3 has its gateway endpoint already",
+    ),
+]
+TeamName = Annotated[
+    str,
+    # EMR's service accounts carry the job execution role's name, coded to half its length again.
+    _pattern(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "up to 20 small letters, digits, hyphens"),
+]
+Cpu = Annotated[str, _pattern(r"[1-9]\d*m?", "a number of CPUs, such as 64 or 500m")]
+Memory = Annotated[str, _pattern(r"[1-9]\d*[MGT]i", "a size with its unit, such as 256Gi")]
+Pods = Annotated[str, _pattern(r"[1-9]\d*", "a number of pods, such as 100")]
+InstanceType = Annotated[
+    str,
+    _pattern(
+        r"[a-z]+\d+[a-z0-9-]*\.(medium|\d*x?large|metal[a-z0-9-]*)",
+        "an EC2 instance type with room for more than a few pods, such as m7i.xlarge",
+    ),
+]
+TagKey = Annotated[
+    str,
+    _pattern(
+        r"(?i:(?!aws:))[\w .:/=+@-]{1,128}",
+        "up to 128 letters, digits, spaces and _.:/=+-@, and not begin with aws:",
+    ),
+]
+TagValue = Annotated[
+    str,
+    _pattern(r"(?=.*\S)[\w .:/=+@-]{1,256}", "up to 256 letters, digits, spaces and _.:/=+-@"),
+]
+OptionKey = Annotated[
+    str,
+    # botocore's ConfigKey, with the section that Airflow asks for.
+    _pattern(
+        r"(?=.{1,64}$)[a-z][a-z0-9_]*(\.[a-z0-9_]+)+",
+        "a section and a key of airflow.cfg in small letters, such as core.parallelism",
+    ),
+]
+OptionValue = Annotated[str, _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty")]
+MaintenanceWindow = Annotated[
+    str,
+    # The pattern of botocore's WeeklyMaintenanceWindowStart, without what it lets through around.
+    _pattern(
+        r"(MON|TUE|WED|THU|FRI|SAT|SUN):([01]\d|2[0-3]):(00|30)",
+        "a day, an hour and 00 or 30 minutes in UTC, such as SUN:03:30",
+    ),
+]
+LogRetentionDays = Annotated[int, _Rule(_RETENTION, _retention)]
+SupportedKubernetes = Annotated[str, _one_of(KUBERNETES, "Kubernetes version")]
+SupportedAirflow = Annotated[str, _one_of(AIRFLOW, "Airflow version")]
+ReleaseLabel = Annotated[str, _Rule(_RELEASE_LABELS, _release_label)]
+
+Risk = Literal[
+    "deployerOnlyAdmin",
+    "endedSupport",
+    "forceDestroy",
+    "noDeletionProtection",
+    "publicEndpoint",
+    "publicWebServer",
+    "shortLogRetention",
+    "singleNat",
+    "unlistedRegion",
+]

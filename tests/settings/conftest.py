@@ -1,0 +1,100 @@
+"""How the tests of settings load a stack, and what they expect of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import botocore.loaders
+import pulumi
+import pytest
+
+from settings.loading import load as load_settings
+from settings.stack import Settings
+
+TODAY = date(2026, 11, 23)
+MINIMUM = {
+    "account": {"id": "111122223333", "region": "us-west-2"},
+    "cluster": {"publicAccessCidrs": ["203.0.113.0/24"]},
+}
+PRODUCTION = {
+    "account.production": True,
+    "network.nat": "perZone",
+    "cluster.publicAccessCidrs": [],
+    "cluster.adminPrincipalArns": ["arn:aws:iam::111122223333:role/Admin"],
+    "cluster.deletionProtection": True,
+    "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
+}
+WITHOUT_NAT = {
+    "network.nat": "none",
+    "network.interfaceEndpoints": [
+        *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
+        *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
+        *("sqs", "sts"),
+    ],
+    "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
+    "airflow.dagDelivery": "pipeline",
+}
+MICRO = {
+    "airflow.environmentClass": "mw1.micro",
+    "airflow.minWorkers": 1,
+    "airflow.maxWorkers": 1,
+    "airflow.schedulers": 1,
+    "airflow.minWebservers": 1,
+    "airflow.maxWebservers": 1,
+}
+ADMIN = "arn:aws:iam::111122223333:role/Admin"
+Load = Callable[..., Settings]
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the program warned about."""
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    return warned
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> Iterator[Load]:
+    """Load a minimal stack with some settings changed, named as in section.setting."""
+
+    def loaded(changes: dict[str, Any], *, stack: str = "dev", today: date = TODAY) -> Settings:
+        sections: dict[str, Any] = json.loads(json.dumps(MINIMUM))
+        for key, value in changes.items():
+            section, _, setting = key.partition(".")
+            if setting:
+                sections.setdefault(section, {})[setting] = value
+            else:
+                sections[section] = value
+        return load_sections(sections, stack=stack, today=today)
+
+    def load_sections(sections: dict[str, Any], *, stack: str, today: date) -> Settings:
+        monkeypatch.setattr(pulumi, "get_stack", lambda: stack)
+        config = {f"mwaa-on-eks:{key}": json.dumps(value) for key, value in sections.items()}
+        pulumi.runtime.set_all_config(config | {"aws:region": "nowhere"}, secret_keys=[])
+        return load_settings(pulumi.Config("mwaa-on-eks"), today=today)
+
+    yield loaded
+    pulumi.runtime.set_all_config({}, secret_keys=[])
+
+
+def mistakes(
+    load: Load, changes: dict[str, Any], *, stack: str = "dev", today: date = TODAY
+) -> list[str]:
+    """The lines of the one error, without its heading."""
+    with pytest.raises(pulumi.RunError) as error:
+        load(changes, stack=stack, today=today)
+    heading, *lines = str(error.value).split("\n  ")
+    assert heading == (
+        "1 setting is wrong:" if len(lines) == 1 else f"{len(lines)} settings are wrong:"
+    )
+    return lines
+
+
+def botocore_shape(service: str, shape: str) -> dict[str, Any]:
+    model = botocore.loaders.Loader().load_service_model(service, "service-2")
+    found: dict[str, Any] = model["shapes"][shape]
+    return found

@@ -1,0 +1,49 @@
+"""Region and tags."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.settings.conftest import Load, mistakes
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        ({"account.region": "us-west"}, "account.region", "is no AWS region"),
+        ({"account.region": "ap-east-2"}, "account.region", "has no MWAA and no EMR on EKS"),
+        ({"account.region": "ca-west-1"}, "account.region", "has no EMR on EKS,"),
+        ({"account.region": "us-gov-west-1"}, "account.region", "has no MWAA,"),
+        ({"account.tags": {f"t{n}": "x" for n in range(8)}}, "account.tags", "more tags than 7"),
+        (
+            {"account.tags": {f"t{n}": "x" for n in range(38)}, "airflow.dagDelivery": "pipeline"},
+            "account.tags",
+            "more tags than 37",
+        ),
+        ({"account.tags": {"Stack": "x"}}, "account.tags.Stack", "whatever its capitals"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    (line,) = mistakes(load, changes)
+
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"account.region": "ca-west-1", "account.acceptedRisks": ["unlistedRegion"]},
+        {"account.tags": {f"t{n}": "x" for n in range(7)}},
+    ],
+)
+def test_what_is_right_is_neither_refused_nor_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    load(changes)
+
+    assert warnings == []

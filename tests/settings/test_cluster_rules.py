@@ -1,0 +1,108 @@
+"""The EKS cluster, its nodes and who may enter it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.settings.conftest import ADMIN, PRODUCTION, Load, mistakes
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        ({"cluster.nodeMin": 10}, "cluster.nodeMin", "more than cluster.nodeMax, 9"),
+        (
+            {"cluster.instanceTypes": ["m7i.xlarge", "m7g.xlarge"]},
+            "cluster.instanceTypes",
+            "is arm64: set cluster.architecture",
+        ),
+        (
+            {
+                "cluster.architecture": "arm64",
+                "cluster.instanceTypes": ["m7g.xlarge", "g4dn.xlarge"],
+            },
+            "cluster.instanceTypes",
+            "is x86_64: set",
+        ),
+        ({"cluster.instanceTypes": ["m7i.xlarge"] * 2}, "cluster.instanceTypes", "listed 2 times"),
+        (
+            {"cluster.publicAccessCidrs": ["192.0.2.0/24"] * 2},
+            "cluster.publicAccessCidrs",
+            "2 times",
+        ),
+        ({"cluster.adminPrincipalArns": [ADMIN, ADMIN]}, "cluster.adminPrincipalArns", "2 times"),
+        ({"cluster.viewerPrincipalArns": [ADMIN, ADMIN]}, "cluster.viewerPrincipalArns", "2 times"),
+        (
+            {"cluster.adminPrincipalArns": [ADMIN], "cluster.viewerPrincipalArns": [ADMIN]},
+            "cluster.viewerPrincipalArns",
+            "an administrator too",
+        ),
+        (
+            {"cluster.adminPrincipalArns": ["arn:aws:iam::999999999999:role/Admin"]},
+            "cluster.adminPrincipalArns",
+            "another account than account.id, 111122223333",
+        ),
+        (
+            PRODUCTION
+            | {
+                "cluster.publicAccessCidrs": ["0.0.0.0/0"],
+                "account.acceptedRisks": ["publicEndpoint"],
+            },
+            "cluster.publicAccessCidrs",
+            "whole internet",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    (line,) = mistakes(load, changes)
+
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cluster.nodeMin": 9},
+        {"cluster.architecture": "arm64", "cluster.instanceTypes": ["m7g.xlarge", "c7gn.xlarge"]},
+        {"cluster.instanceTypes": ["g4dn.xlarge", "m7i-flex.xlarge"]},
+    ],
+)
+def test_what_is_right_is_neither_refused_nor_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    load(changes)
+
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        ({"cluster.kubernetesVersion": "1.34"}, "cluster.kubernetesVersion", "2026-12-02 only"),
+        ({"cluster.instanceTypes": ["m7i.xlarge"]}, "cluster.instanceTypes", "is one type"),
+        (
+            {"cluster.instanceTypes": ["m7i.xlarge", "m7i.2xlarge"]},
+            "cluster.instanceTypes",
+            "of several sizes",
+        ),
+        (
+            {"cluster.publicAccessCidrs": ["0.0.0.0/0"]},
+            "cluster.publicAccessCidrs",
+            "whole internet",
+        ),
+        ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "must run there"),
+    ],
+)
+def test_what_may_be_meant_is_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
+) -> None:
+    load(changes)
+
+    (line,) = warnings
+    assert line.startswith(f"mwaa-on-eks:{key} = ")
+    assert text in line

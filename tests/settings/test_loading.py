@@ -1,0 +1,122 @@
+"""One error names all that is wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pytest
+
+from settings.loading import load as load_settings
+from tests.settings.conftest import MINIMUM, TODAY, Load, mistakes
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (
+            {"airflow.podQuota": 5},
+            "airflow.podQuota",
+            "must be a map of settings: cpu, memory, pods",
+        ),
+        ({"spark.teams": [{}]}, "spark.teams[0].name", "missing"),
+        ({"cluster": 5}, "cluster", "must be a map of settings: kubernetesVersion"),
+        ({"netwrok": {"zones": 2}}, "netwrok", "did you mean network?"),
+        ({"nodeMax": 5}, "nodeMax", "did you mean cluster.nodeMax?"),
+        ({"xyz": 5}, "xyz", "there are account, network, cluster, airflow, spark"),
+        ({"cluster.nodeMaks": 5}, "cluster.nodeMaks", "did you mean nodeMax?"),
+        ({"cluster.node_max": 5}, "cluster.node_max", "did you mean nodeMax?"),
+        ({"network.nodeMax": 5}, "network.nodeMax", "did you mean cluster.nodeMax?"),
+        ({"network.node_max": 5}, "network.node_max", "did you mean cluster.nodeMax?"),
+        ({"network.xyz": 5}, "network.xyz", "there are cidrBlock, zones"),
+        ({"airflow.podQuota": {"cpus": "5"}}, "airflow.podQuota.cpus", "did you mean cpu?"),
+        ({"spark.teams": [{"name": "t", "pod": "5"}]}, "spark.teams[0].pod", "did you mean pods?"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    (line,) = mistakes(load, changes)
+
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+def test_all_mistakes_are_told_together(load: Load) -> None:
+    lines = mistakes(
+        load,
+        {
+            "account": {"region": "us-west-2", "produktion": True},
+            "netwrok": {},
+            "network.zones": 9,
+            "cluster.nodeMin": 20,
+            "airflow.version": "2.5.1",
+            "airflow.minWorkers": 20,
+            "airflow.webserverAccess": "PRIVATE_ONLY",
+            "spark.teams": [{"name": "B"}, {"name": "b", "cpu": "x"}],
+        },
+        stack="Dev.1",
+    )
+
+    assert [line.split(" = ")[0].split(": ")[0] for line in lines] == [
+        "mwaa-on-eks:netwrok",
+        "mwaa-on-eks:account.id",
+        "mwaa-on-eks:account.produktion",
+        "mwaa-on-eks:network.zones",
+        "mwaa-on-eks:airflow.version",
+        "mwaa-on-eks:spark.teams[0].name",
+        "mwaa-on-eks:spark.teams[1].cpu",
+        "stack",
+        "mwaa-on-eks:cluster.nodeMin",
+        "mwaa-on-eks:airflow.minWorkers",
+    ]
+
+
+def test_a_line_holds_key_value_rule_and_way_out(load: Load) -> None:
+    assert mistakes(load, {"cluster.nodeMin": 10, "network.cidrBlock": "10.0.0.5/16"}) == [
+        'mwaa-on-eks:network.cidrBlock = "10.0.0.5/16": must be written in its canonical form: '
+        "10.0.0.0/16",
+        "mwaa-on-eks:cluster.nodeMin = 10: is more than cluster.nodeMax, 9: lower it or raise that",
+    ]
+
+
+def test_a_stack_without_an_account_is_told_what_is_missing(load: Load) -> None:
+    assert mistakes(load, {"account": {}}) == [
+        "mwaa-on-eks:account.id: is missing and has no default",
+        "mwaa-on-eks:account.region: is missing and has no default",
+    ]
+
+
+def test_a_section_that_is_no_json_is_told(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    load({})
+    pulumi.runtime.set_config("mwaa-on-eks:network", "{zones")
+
+    with pytest.raises(pulumi.RunError, match=r"network.*must be a map of settings: cidrBlock"):
+        load_settings(pulumi.Config("mwaa-on-eks"), today=TODAY)
+
+
+def test_a_secret_is_refused_and_never_shown(load: Load) -> None:
+    load({})
+    pulumi.runtime.set_all_config(
+        {
+            "mwaa-on-eks:account": json.dumps(MINIMUM["account"]),
+            "mwaa-on-eks:airflow": json.dumps({"options": {"smtp.smtp_password": "hünter2"}}),
+        },
+        secret_keys=["mwaa-on-eks:airflow"],
+    )
+
+    with pytest.raises(pulumi.RunError, match="Secrets Manager") as error:
+        load_settings(pulumi.Config("mwaa-on-eks"), today=TODAY)
+    assert "smtp_password = [secret]: must be printable ASCII" in str(error.value)
+    assert "hünter2" not in str(error.value)
+
+
+def test_unknown_sections_are_found_in_the_environment_too(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The official language host hands the configuration over in this variable.
+    monkeypatch.setenv("PULUMI_CONFIG", json.dumps({"mwaa-on-eks:netwrok": "{}", "aws:x": "y"}))
+
+    (line,) = mistakes(load, {})
+    assert line.startswith("mwaa-on-eks:netwrok")

@@ -1,0 +1,124 @@
+"""Zones, addresses and ways out."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from settings.rules.network import addresses_used
+from tests.settings.conftest import WITHOUT_NAT, Load, mistakes
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (
+            {"network.cidrBlock": "10.1.0.0/16", "network.forbiddenCidrs": ["10.0.0.0/8"]},
+            "network.cidrBlock",
+            "overlaps 10.0.0.0/8",
+        ),
+        ({"network.cidrBlock": "10.0.0.0/22"}, "network.cidrBlock", "a /19 or wider"),
+        ({"network.cidrBlock": "10.0.0.0/22", "network.zones": 2}, "network.cidrBlock", "a /19 or"),
+        ({"network.cidrBlock": "10.0.0.0/22", "network.zones": 4}, "network.cidrBlock", "a /19 or"),
+        ({"cluster.nodeMax": 450}, "network.cidrBlock", "fewer or smaller nodes"),
+        ({"network.availabilityZones": ["us-west-2a"]}, "network.availabilityZones", "2 to 4"),
+        (
+            {"network.availabilityZones": [f"us-west-2{zone}" for zone in "abcde"]},
+            "network.availabilityZones",
+            "2 to 4",
+        ),
+        (
+            {"network.availabilityZones": ["us-west-2a", "us-west-2a"]},
+            "network.availabilityZones",
+            "listed 2 times",
+        ),
+        (
+            {"network.availabilityZones": ["us-west-2a", "us-east-1b"]},
+            "network.availabilityZones",
+            "no availability zone of us-west-2",
+        ),
+        (
+            {"network.availabilityZones": ["us-west-2a", "us-west-2-lax-1a"]},
+            "network.availabilityZones",
+            "local or Wavelength",
+        ),
+        (
+            WITHOUT_NAT
+            | {"network.interfaceEndpoints": WITHOUT_NAT["network.interfaceEndpoints"][1:]},
+            "network.interfaceEndpoints",
+            "lacks airflow.api,",
+        ),
+        ({"network.interfaceEndpoints": ["sts", "sts"]}, "network.interfaceEndpoints", "2 times"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    (line,) = mistakes(load, changes)
+
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        WITHOUT_NAT,
+        {"network.cidrBlock": "172.31.0.0/16", "network.forbiddenCidrs": ["10.0.0.0/16"]},
+        {"network.availabilityZones": ["us-west-2a", "us-west-2b"]},
+    ],
+)
+def test_what_is_right_is_neither_refused_nor_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    load(changes)
+
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (
+            {"network.forbiddenCidrs": ["172.16.0.0/12"]},
+            "network.forbiddenCidrs",
+            "172.20.0.0/16, which EKS gives to Services",
+        ),
+        (
+            {"network.cidrBlock": "192.168.0.0/16", "network.forbiddenCidrs": ["10.0.0.0/8"]},
+            "network.forbiddenCidrs",
+            "a VPC within 10.0.0.0/8",
+        ),
+        ({"network.cidrBlock": "10.0.0.0/20"}, "network.cidrBlock", "a /19 or wider"),
+    ],
+)
+def test_what_may_be_meant_is_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
+) -> None:
+    load(changes)
+
+    (line,) = warnings
+    assert line.startswith(f"mwaa-on-eks:{key} = ")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    ("size", "addresses"),
+    [("medium", 8), ("large", 30), ("xlarge", 60), ("2xlarge", 60), ("4xlarge", 250)],
+)
+def test_addresses_are_reckoned_with_everything_at_its_maximum(
+    load: Load, size: str, addresses: int
+) -> None:
+    settings = load(
+        {
+            "network.interfaceEndpoints": ["sts", "logs"],
+            "cluster.instanceTypes": ["m6i.medium", f"m7i.{size}"],
+        }
+    )
+
+    used = addresses_used(settings, IPv4Network("10.0.0.0/20"))
+
+    # Three of nine nodes, half of MWAA, the endpoints and EKS, in a /24 of which AWS keeps five.
+    assert used == (3 * addresses + 8 + 2 + 16) / 251

@@ -1,0 +1,85 @@
+"""What is weak for production."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.settings.conftest import PRODUCTION, Load, mistakes
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (PRODUCTION | {"network.nat": "single"}, "network.nat", "add singleNat"),
+        (
+            PRODUCTION | {"cluster.deletionProtection": False},
+            "cluster.deletionProtection",
+            "add noDeletionProtection",
+        ),
+        (PRODUCTION | {"account.forceDestroy": True}, "account.forceDestroy", "add forceDestroy"),
+        (
+            PRODUCTION | {"airflow.webserverAccess": "PUBLIC_ONLY"},
+            "airflow.webserverAccess",
+            "add publicWebServer",
+        ),
+        (
+            PRODUCTION | {"cluster.publicAccessCidrs": ["203.0.113.0/24"]},
+            "cluster.publicAccessCidrs",
+            "add publicEndpoint",
+        ),
+        (
+            PRODUCTION | {"cluster.adminPrincipalArns": []},
+            "cluster.adminPrincipalArns",
+            "add deployerOnlyAdmin",
+        ),
+        (
+            PRODUCTION | {"account.logRetentionDays": 180},
+            "account.logRetentionDays",
+            "add shortLogRetention",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    (line,) = mistakes(load, changes)
+
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        PRODUCTION,
+        PRODUCTION | {"network.nat": "single", "account.acceptedRisks": ["singleNat"]},
+    ],
+)
+def test_what_is_right_is_neither_refused_nor_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    load(changes)
+
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (
+            PRODUCTION | {"account.acceptedRisks": ["singleNat"]},
+            "account.acceptedRisks",
+            "singleNat is accepted without need",
+        ),
+    ],
+)
+def test_what_may_be_meant_is_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
+) -> None:
+    load(changes)
+
+    (line,) = warnings
+    assert line.startswith(f"mwaa-on-eks:{key} = ")
+    assert text in line
