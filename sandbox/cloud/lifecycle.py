@@ -22,6 +22,7 @@ from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.machine import go_builds, ports, processes
 from sandbox.machine.processes import Process, SandboxError
 from sandbox.machine.program import DIRECTORY, ROOT
+from sandbox.machine.waiting import wait_for
 
 ACCOUNT: Final = "123456789012"
 REGION: Final = "us-west-2"
@@ -68,8 +69,6 @@ LISTENING: Final = (
     "kwok",
     "kubelet",
 )
-PATIENCE: Final = 120.0
-"""How many seconds a process may take until it serves."""
 
 
 @dataclass(frozen=True)
@@ -320,15 +319,18 @@ def _await_serving(cloud: Cloud, names: tuple[str, ...] | list[str]) -> None:
         "kube-apiserver": control_plane.is_ready,
         "kube-controller-manager": control_plane.has_service_accounts,
     }
-    deadline = time.monotonic() + PATIENCE
     for name in names:
         serves = conditions.get(name, lambda name=name: _listens(cloud, name))
-        while not serves():
+
+        def serves_or_has_ended(name: str = name, serves: Callable[[], bool] = serves) -> bool:
             if not processes.is_running(cloud.processes[name]):
                 raise SandboxError(f"{name} ended at once:\n{_last_lines(name)}")
-            if time.monotonic() > deadline:
-                raise SandboxError(f"{name} does not serve yet:\n{_last_lines(name)}")
-            time.sleep(0.1)
+            return serves()
+
+        try:
+            wait_for(serves_or_has_ended, f"{name} to serve")
+        except TimeoutError as error:
+            raise SandboxError(f"{error}:\n{_last_lines(name)}") from None
 
 
 def _listens(cloud: Cloud, name: str) -> bool:

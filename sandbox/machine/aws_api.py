@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -80,13 +79,3 @@ def find(call: Callable[..., Answer], **arguments: object) -> Answer | None:
         if _GONE.search(error_code(error)):
             return None
         raise
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Return when the condition holds, or raise TimeoutError."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            message = f"gave up waiting for {what} after {seconds:.0f} s"
-            raise TimeoutError(message)
-        time.sleep(0.05)

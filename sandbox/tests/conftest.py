@@ -5,8 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -17,17 +16,11 @@ from sandbox.cloud.lifecycle import LISTENING
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.program import ROOT
+from sandbox.machine.waiting import wait_for
 
 AS_AWS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
 ACCOUNT = "123456789012"
 REGION = "us-west-2"
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, f"{what} is not ready in time"
-        time.sleep(0.1)
 
 
 def answers(port: int) -> bool:

@@ -12,8 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,9 @@ from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
 from sandbox.engine import plugins
 from sandbox.engine.environment import environment
-from sandbox.machine import go_builds, processes
+from sandbox.machine import go_builds, ports, processes
 from sandbox.machine.program import ROOT
+from sandbox.machine.waiting import wait_for
 from sandbox.tests.aws_account import trust
 
 
@@ -73,18 +73,11 @@ def _pids(clone: Clone) -> dict[str, int]:
 def _kill(clone: Clone, name: str) -> None:
     pid = _pids(clone)[name]
     os.kill(pid, signal.SIGKILL)
-    _wait(lambda: not _runs(pid))
+    wait_for(lambda: not _runs(pid), f"{pid} to end")
 
 
 def _runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def _wait(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to be in time"
-        time.sleep(0.1)
 
 
 def test_it_listens_on_loopback_only(clone: Clone) -> None:
@@ -174,10 +167,7 @@ def test_a_token_of_the_aws_cli_is_known_to_the_api_server(clone: Clone) -> None
             accessScope={"type": "cluster"},
         )
         # The API server remembers the refusal for a while.
-        deadline = time.monotonic() + 30
-        while (user := _who_am_i(clone, "known")) is None and time.monotonic() < deadline:
-            time.sleep(1)
-        assert user is not None
+        user = wait_for(lambda: _who_am_i(clone, "known"), "the entry to count")
         assert user.username == caller
         assert "people" in user.groups
         administrator = kubernetes.client.CoreV1Api(_api_client(clone, "known"))
@@ -218,7 +208,7 @@ def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
     batch: Any = kubernetes.client.BatchV1Api(clone.kubernetes)
     core.create_node({"metadata": {"name": "node"}})
     core.create_namespace({"metadata": {"name": "work"}})
-    _wait(lambda: bool(core.list_namespaced_service_account("work").items))
+    wait_for(lambda: core.list_namespaced_service_account("work").items, "an account")
     container = {"name": "main", "image": "example.com/image"}
     core.create_namespaced_pod(
         "work", {"metadata": {"name": "service"}, "spec": {"containers": [container]}}
@@ -231,8 +221,8 @@ def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
     def conditions() -> dict[str, str]:
         return {c.type: c.status for c in core.read_node("node").status.conditions or []}
 
-    _wait(lambda: conditions().get("Ready") == "True")
-    _wait(lambda: batch.read_namespaced_job("job", "work").status.succeeded == 1)
+    wait_for(lambda: conditions().get("Ready") == "True", "a ready pod")
+    wait_for(lambda: batch.read_namespaced_job("job", "work").status.succeeded, "the job")
     service = core.read_namespaced_pod("service", "work")
     assert service.status.phase == "Running"
     assert service.spec.node_name == "node"
@@ -240,7 +230,10 @@ def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
     assert token.projected.sources[0].service_account_token is not None
 
     core.delete_namespace("work")
-    _wait(lambda: "work" not in {n.metadata.name for n in core.list_namespace().items}, 60)
+    wait_for(
+        lambda: "work" not in {one.metadata.name for one in core.list_namespace().items},
+        "the namespace to go",
+    )
     core.delete_node("node")
 
 
@@ -248,7 +241,7 @@ def test_a_pod_that_is_to_end_runs_its_command_and_tells_how_it_ended(clone: Clo
     core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
     core.create_node({"metadata": {"name": "node"}})
     core.create_namespace({"metadata": {"name": "ending"}})
-    _wait(lambda: bool(core.list_namespaced_service_account("ending").items))
+    wait_for(lambda: core.list_namespaced_service_account("ending").items, "an account")
     scripts = {
         "succeeds": "echo $GREETING; echo there >&2",
         "fails": "echo bad; exit 3",
@@ -267,22 +260,22 @@ def test_a_pod_that_is_to_end_runs_its_command_and_tells_how_it_ended(clone: Clo
     def phase(name: str) -> Any:  # noqa: ANN401
         return core.read_namespaced_pod(name, "ending").status.phase
 
-    _wait(lambda: phase("succeeds") == "Succeeded")
+    wait_for(lambda: phase("succeeds") == "Succeeded", "a pod to succeed")
     assert core.read_namespaced_pod_log("succeeds", "ending") == "hello\nthere\n"
     stamped = core.read_namespaced_pod_log("succeeds", "ending", timestamps=True, tail_lines=1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{9}Z there\n", stamped)
-    _wait(lambda: phase("fails") == "Failed")
+    wait_for(lambda: phase("fails") == "Failed", "a pod to fail")
     (status,) = core.read_namespaced_pod("fails", "ending").status.container_statuses
     assert status.state.terminated.exit_code == 3
-    _wait(lambda: phase("stays") == "Running")
-    _wait(lambda: core.read_namespaced_pod_log("stays", "ending") == "begun\n")
+    wait_for(lambda: phase("stays") == "Running", "a pod to run")
+    wait_for(lambda: core.read_namespaced_pod_log("stays", "ending") == "begun\n", "its log")
     (shell,) = (
         one
         for one in psutil.process_iter(["cmdline"])
         if (one.info["cmdline"] or [])[-1:] == [scripts["stays"]]
     )
     core.delete_namespaced_pod("stays", "ending")
-    _wait(lambda: not _runs(shell.pid))
+    wait_for(lambda: not _runs(shell.pid), "its process to end")
     core.delete_namespace("ending")
     core.delete_node("node")
 
@@ -460,7 +453,7 @@ def test_a_deaf_process_is_killed(tmp_path: Path) -> None:
     )
     command = [sys.executable, str(script)]
     deaf = processes.start("deaf", command, environment=os.environ, cwd=tmp_path, log=log)
-    _wait(lambda: log.read_text() == "deaf now\n")
+    wait_for(lambda: log.read_text() == "deaf now\n", "the process")
     processes.end([replace(deaf, started=deaf.started - 60)])
     assert processes.is_running(deaf)
     processes.end([deaf], patience=0.5)
@@ -512,7 +505,7 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
             log=tmp_path / "log",
         )
         try:
-            _wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+            wait_for(lambda: ports.answers(port), "ministack")
             here: dict[str, Any] = {
                 "endpoint_url": f"http://127.0.0.1:{port}",
                 "region_name": "us-west-2",
@@ -525,7 +518,10 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
                 roleArn="arn:aws:iam::123456789012:role/cluster",
                 resourcesVpcConfig={"subnetIds": _subnets(ec2)},
             )
-            _wait(lambda: eks.describe_cluster(name="contained")["cluster"]["status"] == "ACTIVE")
+            wait_for(
+                lambda: eks.describe_cluster(name="contained")["cluster"]["status"] == "ACTIVE",
+                "the cluster",
+            )
             with pytest.raises(TimeoutError):
                 docker.accept()
         finally:

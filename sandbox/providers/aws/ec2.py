@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.machine.aws_api import Answer, find, wait_until
+from sandbox.machine.aws_api import Answer, find
+from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -325,7 +326,7 @@ class NatGateway(Ec2Type):
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_nat_gateway(NatGatewayId=resource_id)
-        wait_until(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
+        wait_for(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
 
 
 class RouteTable(Ec2Type):
@@ -545,7 +546,7 @@ class VpcEndpoint(Ec2Type):
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_vpc_endpoints(VpcEndpointIds=[resource_id])
-        wait_until(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
+        wait_for(lambda: self.read(resource_id, inputs) is None, f"{resource_id} to go")
 
 
 _MANAGED = "Managed by Pulumi"

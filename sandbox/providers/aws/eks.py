@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.machine.aws_api import Answer, find, wait_until
+from sandbox.machine.aws_api import Answer, find
+from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
@@ -117,7 +118,7 @@ class Cluster(EksType):
         return str(inputs["name"])
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
-        wait_until(
+        wait_for(
             lambda: self.api.describe_cluster(name=resource_id)["cluster"]["status"] == "ACTIVE",
             f"cluster {resource_id}",
         )

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from sandbox.machine.aws_api import find, wait_until
+from sandbox.machine.aws_api import find
+from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.resource import (
     CHOSEN,
     REPLACES,
@@ -110,7 +111,7 @@ class Environment(ResourceType):
             environment = self.api.get_environment(Name=resource_id)["Environment"]
             return bool(environment["Status"] == "AVAILABLE")
 
-        wait_until(available, f"environment {resource_id}")
+        wait_for(available, f"environment {resource_id}")
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(self.api.get_environment, Name=resource_id)

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from sandbox.cloud.kubernetes import nodes
+from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.injection import Injection
 from sandbox.providers.aws.provider import AwsPlugin, resource_types
 from sandbox.providers.protocol import UNKNOWN, Asset, PluginError, Properties, Resource
@@ -772,9 +773,10 @@ def test_a_call_that_hangs_is_made_and_never_answered(
     deletion = threading.Thread(target=group.delete, daemon=True)
     deletion.start()
     logs = boto3.client("logs")
-    deadline = time.monotonic() + 30
-    while logs.describe_log_groups(logGroupNamePrefix=group.id)["logGroups"]:
-        assert time.monotonic() < deadline
+    wait_for(
+        lambda: not logs.describe_log_groups(logGroupNamePrefix=group.id)["logGroups"],
+        "the group to go",
+    )
     deletion.join(0.5)
     assert deletion.is_alive()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,6 +18,7 @@ from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.cloud.lifecycle import LISTENING
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
+from sandbox.machine.waiting import wait_for
 from sandbox.providers.kubernetes import ApiError, Kubernetes, UnreachableError
 from sandbox.providers.protocol import (
     UNKNOWN,
@@ -53,18 +53,11 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlP
                 )
             )
             if part != "etcd":
-                wait_for(plane.is_ready)
-        wait_for(plane.has_service_accounts)
+                wait_for(plane.is_ready, "the API server")
+        wait_for(plane.has_service_accounts, "the controllers")
         yield plane
     finally:
         processes.end(started)
-
-
-def wait_for(condition: Any, seconds: float = 60) -> None:  # noqa: ANN401 (any truth value)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "the control plane is not ready in time"
-        time.sleep(0.1)
 
 
 @dataclass
@@ -205,7 +198,7 @@ def test_a_patch_changes_the_default_service_account_and_gives_it_back(
     plugin: Kubernetes, control_plane: ControlPlane, namespace: str
 ) -> None:
     path = f"/api/v1/namespaces/{namespace}/serviceaccounts/default"
-    wait_for(lambda: control_plane.request("GET", path)[0] == 200)
+    wait_for(lambda: control_plane.request("GET", path)[0] == 200, path)
     _, before = control_plane.request("GET", path)
     made = deploy(
         plugin,
@@ -440,7 +433,7 @@ def test_a_deployment_is_created_when_its_pods_are_ready(
     pods = f"/api/v1/namespaces/{namespace}/pods"
 
     def run_pods() -> None:
-        wait_for(lambda: control_plane.request("GET", pods)[1]["items"])
+        wait_for(lambda: control_plane.request("GET", pods)[1]["items"], "a pod")
         for pod in control_plane.request("GET", pods)[1]["items"]:
             ready = {
                 "type": "Ready",
