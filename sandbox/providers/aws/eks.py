@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from sandbox.machine.aws_api import Answer, find
@@ -21,7 +20,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import UNKNOWN, Failure, PluginError, Properties, Value
+from sandbox.providers.protocol import PluginError, Properties, Value
 
 
 class EksType(ResourceType):
@@ -259,13 +258,6 @@ class NodeGroup(EksType):
         "version": CHOSEN,
     }
     outputs = ("arn", "resources", "status")
-
-    def validate(self, inputs: Properties) -> Iterator[Failure]:
-        scaling = inputs["scalingConfig"]
-        if scaling is UNKNOWN or any(value is UNKNOWN for value in scaling.values()):
-            return
-        if not scaling["minSize"] <= scaling["desiredSize"] <= scaling["maxSize"]:
-            yield Failure("scalingConfig", f"desiredSize must be between the others: {scaling}")
 
     def create(self, inputs: Properties) -> str:
         cluster_name, name = inputs["clusterName"], inputs["nodeGroupName"]

@@ -263,6 +263,43 @@ def test_a_malformed_trust_policy_is_refused(account: Account, policy: str) -> N
         account.make("iam/role:Role", assumeRolePolicy=policy)
 
 
+def long_document(characters: int) -> str:
+    """A policy of so many characters, white space apart."""
+    made = document("Principal").replace("s3:GetObject", "s3:GetObject" + "{}")
+    return made.replace("{}", "x" * (characters - len("".join(made.split())) + 2))
+
+
+def test_the_inline_policies_of_a_role_have_a_limit_together(account: Account) -> None:
+    role = account.role("ec2.amazonaws.com")
+    first = account.make("iam/rolePolicy:RolePolicy", role=role.id, policy=long_document(6000))
+    second = "iam/rolePolicy:RolePolicy", "two"
+    with refuses(f"LimitExceeded.*10240 bytes exceeded for role {role.id}"):
+        account.make(*second, role=role.id, policy=long_document(4241))
+    account.make(*second, role=role.id, policy=long_document(4240))
+    first.update({"role": role.id, "policy": long_document(5999)})
+
+
+@pytest.mark.parametrize(
+    ("operation", "limit", "whose"),
+    [
+        ("put_user_policy", 2048, {"UserName": "limited", "PolicyName": "one"}),
+        ("put_group_policy", 5120, {"GroupName": "limited", "PolicyName": "one"}),
+        ("create_policy", 6144, {"PolicyName": "limited"}),
+    ],
+)
+def test_other_policies_have_a_limit(
+    account: Account, operation: str, limit: int, whose: dict[str, str]
+) -> None:
+    iam = account.api("iam")
+    with refuses(f"LimitExceeded.*{limit}"):
+        getattr(iam, operation)(**whose, PolicyDocument=long_document(limit + 1))
+
+
+def test_a_trust_policy_has_a_limit(account: Account) -> None:
+    with refuses("LimitExceeded.*2048"):
+        account.role(*[f"{letter}.amazonaws.com" for letter in map(str, range(150))])
+
+
 @pytest.mark.parametrize("lacking", ["Action", "Effect", "Principal", "Resource"])
 def test_a_malformed_bucket_policy_is_refused(account: Account, lacking: str) -> None:
     bucket = account.bucket(versioned=False, closed=False)
@@ -435,6 +472,34 @@ def test_a_node_group_needs_a_version_of_its_launch_template(
     with refuses("VersionNotFound"):
         account.node_group(
             cluster, subnets, launchTemplate={"id": template.id, "version": "undefined"}
+        )
+
+
+@pytest.mark.parametrize(
+    ("counts", "match"),
+    [
+        ((3, 2, 4), "minSize can't be greater than desiredSize"),
+        ((1, 5, 4), "desiredSize can't be greater than maxSize"),
+    ],
+)
+def test_the_counts_of_a_node_group_fit_together(
+    account: Account, platform: tuple[Made, list[Made]], counts: tuple[int, ...], match: str
+) -> None:
+    cluster, subnets = platform
+    scaling = dict(zip(("minSize", "desiredSize", "maxSize"), counts, strict=True))
+    with refuses(match):
+        account.node_group(cluster, subnets, scalingConfig=scaling)
+
+
+def test_a_minimum_cannot_be_raised_above_the_nodes_there_are(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    name = group.inputs["nodeGroupName"]
+    with refuses("Minimum capacity 3 can't be greater than desired size 2"):
+        account.api("eks").update_nodegroup_config(
+            clusterName=cluster.id, nodegroupName=name, scalingConfig={"minSize": 3}
         )
 
 

@@ -95,6 +95,33 @@ def _node_group(aws: Aws, told: Told) -> None:
             raise RefusedError("InvalidParameterException", str(error)) from None
 
 
+@refuses("eks", "CreateNodegroup")
+def _node_counts(_: Aws, told: Told) -> None:
+    counts = told["scalingConfig"]
+    if counts["minSize"] > counts["desiredSize"]:
+        raise RefusedError("InvalidParameterException", "minSize can't be greater than desiredSize")
+    _require_room(counts)
+
+
+@refuses("eks", "UpdateNodegroupConfig")
+def _changed_node_counts(aws: Aws, told: Told) -> None:
+    which = {key: told[key] for key in ("clusterName", "nodegroupName")}
+    live = find(aws.client("eks").describe_nodegroup, **which)
+    if live is None or "scalingConfig" not in told:
+        return
+    counts = live["nodegroup"]["scalingConfig"] | told["scalingConfig"]
+    low, wanted = counts["minSize"], counts["desiredSize"]
+    if low > wanted:
+        message = f"Minimum capacity {low} can't be greater than desired size {wanted}"
+        raise RefusedError("InvalidParameterException", message)
+    _require_room(counts)
+
+
+def _require_room(counts: Told) -> None:
+    if counts["desiredSize"] > counts["maxSize"]:
+        raise RefusedError("InvalidParameterException", "desiredSize can't be greater than maxSize")
+
+
 @refuses("eks", "UpdateNodegroupVersion")
 def _node_group_version(aws: Aws, told: Told) -> None:
     if "launchTemplate" in told:

@@ -1,4 +1,4 @@
-"""What every service refuses that is given a policy document."""
+"""What every service refuses that is given a policy document: malformed ones, and too much text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
-from sandbox.machine.aws_api import Aws
+from sandbox.machine.aws_api import Aws, find
 
 _VERSIONS: Final = ("2012-10-17", "2008-10-17")
 
@@ -51,6 +51,49 @@ def _malformed(parameter: str, kind: _Kind, _: Aws, told: Told) -> None:
 
 for (_service, _operation), (_parameter, _kind) in _GIVEN.items():
     refuses(_service, _operation)(partial(_malformed, _parameter, _kind))
+
+
+# "IAM and AWS STS quotas", IAM User Guide: characters without white space, of all of a role's, a
+# user's or a group's inline policies together, of a managed policy, and of a trust policy.
+_INLINE: Final = {"Group": 5120, "Role": 10240, "User": 2048}
+_MANAGED: Final = 6144
+_TRUSTED: Final = 2048
+
+
+def _size(text: str) -> int:
+    return len("".join(text.split()))
+
+
+@refuses("iam", "CreatePolicy", "CreatePolicyVersion")
+def _managed_too_long(_: Aws, told: Told) -> None:
+    if _size(told["PolicyDocument"]) > _MANAGED:
+        raise RefusedError("LimitExceeded", f"Cannot exceed quota for PolicySize: {_MANAGED}")
+
+
+@refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
+def _trust_too_long(_: Aws, told: Told) -> None:
+    if _size(told.get("AssumeRolePolicyDocument") or told["PolicyDocument"]) > _TRUSTED:
+        message = f"Cannot exceed quota for ACLSizePerRole: {_TRUSTED}"
+        raise RefusedError("LimitExceeded", message)
+
+
+def _inline_too_long(owner: str, aws: Aws, told: Told) -> None:
+    iam, limit = aws.client("iam"), _INLINE[owner]
+    whose = {f"{owner}Name": told[f"{owner}Name"]}
+    kind = owner.lower()
+    names = find(getattr(iam, f"list_{kind}_policies"), **whose)
+    total = _size(told["PolicyDocument"])
+    for name in names["PolicyNames"] if names else []:
+        if name != told["PolicyName"]:
+            document = getattr(iam, f"get_{kind}_policy")(**whose, PolicyName=name)
+            total += _size(json.dumps(document["PolicyDocument"], separators=(",", ":")))
+    if total > limit:
+        message = f"Maximum policy size of {limit} bytes exceeded for {kind} {told[f'{owner}Name']}"
+        raise RefusedError("LimitExceeded", message)
+
+
+for _owner in _INLINE:
+    refuses("iam", f"Put{_owner}Policy")(partial(_inline_too_long, _owner))
 
 
 def _problem(text: str, kind: _Kind) -> str | None:
