@@ -94,6 +94,26 @@ def mistakes(
     return lines
 
 
+def assert_mistake(load: Load, changes: dict[str, Any], key: str, text: str) -> None:
+    (line,) = mistakes(load, changes)
+    assert line.startswith(f"mwaa-on-eks:{key}")
+    assert text in line
+
+
+def assert_warning(
+    load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
+) -> None:
+    load(changes)
+    (line,) = warnings
+    assert line.startswith(f"mwaa-on-eks:{key} = ")
+    assert text in line
+
+
+def assert_right(load: Load, warnings: list[str], changes: dict[str, Any]) -> None:
+    load(changes)
+    assert warnings == []
+
+
 def botocore_shape(service: str, shape: str) -> dict[str, Any]:
     model = botocore.loaders.Loader().load_service_model(service, "service-2")
     found: dict[str, Any] = model["shapes"][shape]

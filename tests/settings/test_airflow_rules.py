@@ -11,7 +11,15 @@ import pytest
 
 from settings.rules import airflow
 from settings.versions import AIRFLOW
-from tests.settings.conftest import MICRO, WITHOUT_NAT, Load, mistakes
+from tests.settings.conftest import (
+    MICRO,
+    WITHOUT_NAT,
+    Load,
+    assert_mistake,
+    assert_right,
+    assert_warning,
+    mistakes,
+)
 
 CONSTRAINT = (
     '--constraint "https://raw.githubusercontent.com/apache/airflow/'
@@ -84,10 +92,7 @@ CONSTRAINT = (
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
     load: Load, changes: dict[str, Any], key: str, text: str
 ) -> None:
-    (line,) = mistakes(load, changes)
-
-    assert line.startswith(f"mwaa-on-eks:{key}")
-    assert text in line
+    assert_mistake(load, changes, key, text)
 
 
 @pytest.mark.parametrize(
@@ -104,9 +109,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
 def test_what_is_right_is_neither_refused_nor_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any]
 ) -> None:
-    load(changes)
-
-    assert warnings == []
+    assert_right(load, warnings, changes)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +127,7 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
 def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
-    load(changes)
-
-    (line,) = warnings
-    assert line.startswith(f"mwaa-on-eks:{key} = ")
-    assert text in line
+    assert_warning(load, warnings, changes, key, text)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pulumi
 import pytest
 
 from settings.loading import load as load_settings
-from tests.settings.conftest import MINIMUM, TODAY, Load, mistakes
+from tests.settings.conftest import MINIMUM, TODAY, Load, assert_mistake, mistakes
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,7 @@ from tests.settings.conftest import MINIMUM, TODAY, Load, mistakes
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
     load: Load, changes: dict[str, Any], key: str, text: str
 ) -> None:
-    (line,) = mistakes(load, changes)
-
-    assert line.startswith(f"mwaa-on-eks:{key}")
-    assert text in line
+    assert_mistake(load, changes, key, text)
 
 
 def test_all_mistakes_are_told_together(load: Load) -> None:

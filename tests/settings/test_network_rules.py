@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from settings.rules.network import addresses_used
-from tests.settings.conftest import WITHOUT_NAT, Load, mistakes
+from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_right, assert_warning
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,7 @@ from tests.settings.conftest import WITHOUT_NAT, Load, mistakes
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
     load: Load, changes: dict[str, Any], key: str, text: str
 ) -> None:
-    (line,) = mistakes(load, changes)
-
-    assert line.startswith(f"mwaa-on-eks:{key}")
-    assert text in line
+    assert_mistake(load, changes, key, text)
 
 
 @pytest.mark.parametrize(
@@ -73,9 +70,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
 def test_what_is_right_is_neither_refused_nor_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any]
 ) -> None:
-    load(changes)
-
-    assert warnings == []
+    assert_right(load, warnings, changes)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +92,7 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
 def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
-    load(changes)
-
-    (line,) = warnings
-    assert line.startswith(f"mwaa-on-eks:{key} = ")
-    assert text in line
+    assert_warning(load, warnings, changes, key, text)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.settings.conftest import Load
+from tests.settings.conftest import Load, assert_warning
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,4 @@ from tests.settings.conftest import Load
 def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
-    load(changes)
-
-    (line,) = warnings
-    assert line.startswith(f"mwaa-on-eks:{key} = ")
-    assert text in line
+    assert_warning(load, warnings, changes, key, text)

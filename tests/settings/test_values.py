@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from settings.sections import AirflowSettings, ClusterSettings, Section
-from tests.settings.conftest import Load, botocore_shape, mistakes
+from tests.settings.conftest import Load, assert_mistake, assert_right, botocore_shape, mistakes
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,7 @@ from tests.settings.conftest import Load, botocore_shape, mistakes
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
     load: Load, changes: dict[str, Any], key: str, text: str
 ) -> None:
-    (line,) = mistakes(load, changes)
-
-    assert line.startswith(f"mwaa-on-eks:{key}")
-    assert text in line
+    assert_mistake(load, changes, key, text)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +188,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
 def test_what_is_right_is_neither_refused_nor_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any]
 ) -> None:
-    load(changes)
-
-    assert warnings == []
+    assert_right(load, warnings, changes)
 
 
 def test_values_are_those_that_botocore_knows() -> None:

@@ -338,15 +338,6 @@ def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
     cluster = eks._clusters.get(name)
     if cluster is None:
         return eks._describe_cluster(name)
-    before, after = (
-        int(version.split(".")[1]) for version in (cluster["version"], body["version"])
-    )
-    if after != before + 1:
-        message = (
-            "Unsupported Kubernetes minor version update from "
-            f"{cluster['version']} to {body['version']}"
-        )
-        return eks._error(400, "InvalidParameterException", message)
     cluster["version"] = body["version"]
     return _updated(eks, "VersionUpdate")
 

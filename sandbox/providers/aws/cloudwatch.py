@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sandbox.providers.aws.resource import LOCAL, UPDATES, AutoName, Input, ResourceType
-from sandbox.providers.aws.tags import tag_changes
+from sandbox.providers.aws.tags import retag
 from sandbox.providers.protocol import Properties
 
 _RETENTIONS = (
@@ -71,11 +71,7 @@ class LogGroup(ResourceType):
         elif old.get("kmsKeyId") != key:
             self.api.disassociate_kms_key(logGroupName=resource_id)
         arn = self.aws.arn("logs", f"log-group:{resource_id}")
-        wanted, removed = tag_changes(old, new)
-        if removed:
-            self.api.untag_resource(resourceArn=arn, tagKeys=removed)
-        if wanted:
-            self.api.tag_resource(resourceArn=arn, tags=wanted)
+        retag(self.api, arn, old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         if not inputs.get("skipDestroy"):

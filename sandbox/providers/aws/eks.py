@@ -19,7 +19,7 @@ from sandbox.providers.aws.resource import (
     same,
     shape,
 )
-from sandbox.providers.aws.tags import tag_changes
+from sandbox.providers.aws.tags import retag
 from sandbox.providers.protocol import PluginError, Properties, Value
 
 
@@ -31,13 +31,6 @@ class EksType(ResourceType):
     def tags(self, arn: str) -> dict[str, str]:
         answer: dict[str, str] = self.api.list_tags_for_resource(resourceArn=arn)["tags"]
         return answer
-
-    def retag(self, arn: str, old: Properties, new: Properties) -> None:
-        wanted, removed = tag_changes(old, new)
-        if removed:
-            self.api.untag_resource(resourceArn=arn, tagKeys=removed)
-        if wanted:
-            self.api.tag_resource(resourceArn=arn, tags=wanted)
 
 
 def _time(value: Value) -> str:
@@ -194,7 +187,7 @@ class Cluster(EksType):
         for key, value in changes.items():
             if not same(old.get(key), new.get(key), UPDATES) and (key in new or key in old):
                 self.api.update_cluster_config(name=resource_id, **{names.get(key, key): value})
-        self.retag(self.aws.arn("eks", f"cluster/{resource_id}"), old, new)
+        retag(self.api, self.aws.arn("eks", f"cluster/{resource_id}"), old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_cluster(name=resource_id)
@@ -362,7 +355,7 @@ class NodeGroup(EksType):
         }
         if versions:
             self.api.update_nodegroup_version(**here, **versions)
-        self.retag(self._describe(resource_id)["nodegroupArn"], old, new)
+        retag(self.api, self._describe(resource_id)["nodegroupArn"], old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         cluster_name, name = resource_id.split(":", 1)
@@ -442,7 +435,7 @@ class Addon(EksType):
         }
         if changes:
             self.api.update_addon(clusterName=cluster_name, addonName=name, **changes)
-        self.retag(self._describe(resource_id)["addonArn"], old, new)
+        retag(self.api, self._describe(resource_id)["addonArn"], old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         cluster_name, name = resource_id.split(":", 1)
@@ -511,7 +504,7 @@ class AccessEntry(EksType):
         if changes:
             self.api.update_access_entry(clusterName=cluster_name, principalArn=arn, **changes)
         found = self.read(resource_id, new) or {}
-        self.retag(found["accessEntryArn"], old, new)
+        retag(self.api, found["accessEntryArn"], old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         cluster_name, arn = resource_id.split(":", 1)
@@ -623,7 +616,7 @@ class PodIdentityAssociation(EksType):
                 disableSessionTags=new.get("disableSessionTags", False),
             )
         found = self.read(resource_id, new) or {}
-        self.retag(found["associationArn"], old, new)
+        retag(self.api, found["associationArn"], old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_pod_identity_association(

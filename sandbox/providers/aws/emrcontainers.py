@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from sandbox.machine.aws_api import error_code
 from sandbox.providers.aws.resource import UPDATES, AutoName, Input, ResourceType, shape
-from sandbox.providers.aws.tags import tag_changes
+from sandbox.providers.aws.tags import retag
 from sandbox.providers.protocol import PluginError, Properties
 
 
@@ -58,11 +58,7 @@ class VirtualCluster(ResourceType):
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         arn = self.aws.arn("emr-containers", f"/virtualclusters/{resource_id}")
-        wanted, removed = tag_changes(old, new)
-        if removed:
-            self.api.untag_resource(resourceArn=arn, tagKeys=removed)
-        if wanted:
-            self.api.tag_resource(resourceArn=arn, tags=wanted)
+        retag(self.api, arn, old, new)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_virtual_cluster(id=resource_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
+from sandbox.machine.aws_api import Client
 from sandbox.providers.protocol import Properties
 
 
@@ -31,3 +32,12 @@ def tag_changes(old: Properties, new: Properties) -> tuple[dict[str, str], list[
     before, after = old.get("tagsAll", {}), new.get("tagsAll", {})
     wanted = {key: value for key, value in after.items() if before.get(key) != value}
     return wanted, [key for key in before if key not in after]
+
+
+def retag(api: Client, arn: str, old: Properties, new: Properties) -> None:
+    """Change the tags in a service that knows its resources by their ARNs."""
+    wanted, removed = tag_changes(old, new)
+    if removed:
+        api.untag_resource(resourceArn=arn, tagKeys=removed)
+    if wanted:
+        api.tag_resource(resourceArn=arn, tags=wanted)

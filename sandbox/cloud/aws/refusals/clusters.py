@@ -69,6 +69,14 @@ def _cluster_in_use(aws: Aws, told: Told) -> None:
         raise RefusedError("ResourceInUseException", message)
 
 
+@refuses("eks", "UpdateClusterVersion")
+def _skipped_version(aws: Aws, told: Told) -> None:
+    before, after = active_cluster(aws, told["name"])["version"], told["version"]
+    if int(after.split(".")[1]) != int(before.split(".")[1]) + 1:
+        message = f"Unsupported Kubernetes minor version update from {before} to {after}"
+        raise RefusedError("InvalidParameterException", message)
+
+
 @refuses("eks", "CreateNodegroup")
 def _node_group(aws: Aws, told: Told) -> None:
     cluster = active_cluster(aws, told["clusterName"])
