@@ -35,6 +35,13 @@ class Key(ResourceType):
         "rotationPeriodInDays": Input(computed=True),
         "tags": UPDATES,
     }
+    api_inputs = ("CreateKey", "EnableKeyRotation", "ScheduleKeyDeletion")
+    members: ClassVar = {
+        "customerMasterKeySpec": "KeySpec",
+        "deletionWindowInDays": "PendingWindowInDays",
+        "enableKeyRotation": None,
+        "isEnabled": None,
+    }
     outputs = ("arn", "keyId")
 
     def create(self, inputs: Properties) -> str:
@@ -119,12 +126,14 @@ def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
 class Alias(ResourceType):
     pulumi_type = "aws:kms/alias:Alias"
     service = "kms"
-    auto_name = AutoName(longest=256, prefix="alias/", by_prefix="namePrefix")
+    auto_name = AutoName(prefix="alias/", by_prefix="namePrefix")
     inputs: ClassVar = {
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
         "targetKeyId": REQUIRED,
     }
+    api_inputs = ("CreateAlias",)
+    members: ClassVar = {"name": "AliasName"}
     outputs = ("arn", "targetKeyArn")
 
     def create(self, inputs: Properties) -> str:

@@ -21,7 +21,7 @@ from sandbox.providers.protocol import Properties
 class Secret(ResourceType):
     pulumi_type = "aws:secretsmanager/secret:Secret"
     service = "secretsmanager"
-    auto_name = AutoName(longest=512, by_prefix="namePrefix")
+    auto_name = AutoName(by_prefix="namePrefix")
     inputs: ClassVar = {
         "description": UPDATES,
         "kmsKeyId": UPDATES,
@@ -31,6 +31,8 @@ class Secret(ResourceType):
         "recoveryWindowInDays": LOCAL,
         "tags": UPDATES,
     }
+    api_inputs = ("CreateSecret", "PutResourcePolicy", "DeleteSecret")
+    members: ClassVar = {"policy": "ResourcePolicy"}
     outputs = ("arn",)
 
     def create(self, inputs: Properties) -> str:
@@ -95,6 +97,7 @@ class SecretVersion(ResourceType):
         "secretString": Input(replaces=True, required=True),
         "versionStages": CHOSEN,
     }
+    api_inputs = ("PutSecretValue",)
     outputs = ("secretArn", "versionId")
 
     def create(self, inputs: Properties) -> str:
