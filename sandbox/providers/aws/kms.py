@@ -25,7 +25,8 @@ class Key(ResourceType):
     inputs: ClassVar = {
         "bypassPolicyLockoutSafetyCheck": LOCAL,
         "customerMasterKeySpec": Input(default="SYMMETRIC_DEFAULT", replaces=True),
-        "deletionWindowInDays": LOCAL,
+        # The provider's own range: the API's is 1 to 365.
+        "deletionWindowInDays": Input(local=True, allowed=tuple(range(7, 31))),
         "description": UPDATES,
         "enableKeyRotation": OFF,
         "isEnabled": ON,

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sandbox.providers.protocol import UNKNOWN, Failure, Value
+
+if TYPE_CHECKING:
+    from botocore.model import ServiceModel
+    from botocore.session import Session
 
 Shape: TypeAlias = Any
 """A botocore.model.Shape: what it has below it depends on its type_name."""
@@ -22,9 +27,11 @@ def find(service: str, places: tuple[str, ...], path: str) -> Shape | None:
     A place is an operation, for its input, or a path below one; [] steps into the items of a list.
     Capitals do not matter: kmsMasterKeyId is KMSMasterKeyID.
     """
+    with _loading:
+        model = _model(service)
     for place in places:
         operation, *steps = f"{place}.{path}".split(".")
-        shape = _service(service).operation_model(operation).input_shape
+        shape: Shape = model.operation_model(operation).input_shape
         for step in steps:
             name = step.removesuffix("[]")
             shape = shape and members(shape).get(name.lower())
@@ -35,11 +42,20 @@ def find(service: str, places: tuple[str, ...], path: str) -> Shape | None:
     return None
 
 
+# Or each of the plugin's threads would load EC2's model, which takes a tenth of a second.
+_loading = threading.Lock()
+
+
 @functools.cache
-def _service(name: str) -> Any:  # noqa: ANN401
+def _model(service: str) -> ServiceModel:
+    return _session().get_service_model(service)
+
+
+@functools.cache
+def _session() -> Session:
     import botocore.session  # noqa: PLC0415  (a third of a second)
 
-    return botocore.session.get_session().get_service_model(name)
+    return botocore.session.get_session()
 
 
 @functools.cache
@@ -119,8 +135,8 @@ def _problem(value: Value, shape: Shape) -> str | None:
         return f"to have {_range(rules)} {what}, it has {len(value)}"
     if "enum" in rules and value not in rules["enum"]:
         return f"to be one of [{_shortened(', '.join(rules['enum']))}], got {shown}"
-    # An empty text that the length allows matches whatever the pattern is: EMR on EKS says so of
-    # the values of tags.
+    # A text that may be empty may be so whatever its pattern: EMR's tag values, 0 to 256 long, have
+    # one that wants a letter.
     if "pattern" in rules and value and not pattern(rules["pattern"]).fullmatch(value):
         return f"to match {rules['pattern']}, got {shown}"
     return None
@@ -143,7 +159,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-# What is written in Java as \p{Z}.
+# What Java calls \p{Z}.
 _SPACES = " \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 
 

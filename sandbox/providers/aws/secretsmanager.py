@@ -8,7 +8,6 @@ from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
-    LOCAL,
     UPDATES,
     AutoName,
     Input,
@@ -28,7 +27,7 @@ class Secret(ResourceType):
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
         "policy": Input(json=True, computed=True),
-        "recoveryWindowInDays": LOCAL,
+        "recoveryWindowInDays": Input(local=True, allowed=(0, *range(7, 31))),
         "tags": UPDATES,
     }
     api_inputs = ("CreateSecret", "PutResourcePolicy", "DeleteSecret")

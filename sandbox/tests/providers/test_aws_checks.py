@@ -8,13 +8,12 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from sandbox.providers.aws import models
 from sandbox.providers.aws.provider import AwsPlugin, resource_types
-from sandbox.providers.aws.resource import ResourceType
+from sandbox.providers.aws.resource import ResourceType, Shape
 from sandbox.providers.protocol import UNKNOWN, Properties, Resource, Value
 from sandbox.tests.aws_account import Account, trust
 
@@ -307,7 +306,7 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("kms/alias:Alias", "name", LONG, "1 to 256 characters"),
     ("kms/alias:Alias", "targetKeyId", "", "1 to 2048 characters"),
     ("kms/key:Key", "customerMasterKeySpec", "AES_256", "one of [RSA_2048"),
-    ("kms/key:Key", "deletionWindowInDays", 366, "1 to 365"),
+    ("kms/key:Key", "deletionWindowInDays", 31, "one of [7, 8"),
     ("kms/key:Key", "description", "x" * 8193, "0 to 8192 characters"),
     ("kms/key:Key", "keyUsage", "ENCRYPT", "one of [SIGN_VERIFY"),
     ("kms/key:Key", "multiRegion", "all", "true or false"),
@@ -419,7 +418,7 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("secretsmanager/secret:Secret", "kmsKeyId", LONG, "0 to 2048 characters"),
     ("secretsmanager/secret:Secret", "name", LONG, "1 to 512 characters"),
     ("secretsmanager/secret:Secret", "policy", json.dumps("x" * 20480), "1 to 20480 characters"),
-    ("secretsmanager/secret:Secret", "recoveryWindowInDays", "month", "a whole number"),
+    ("secretsmanager/secret:Secret", "recoveryWindowInDays", 6, "one of [0, 7, 8"),
     ("secretsmanager/secret:Secret", "tags.a", LONG, "0 to 256 characters"),
     ("secretsmanager/secretVersion:SecretVersion", "secretId", LONG, "1 to 2048 characters"),
     ("secretsmanager/secretVersion:SecretVersion", "secretString", "", "1 to 65536 characters"),
@@ -495,95 +494,68 @@ def test_what_is_not_known_yet_passes(account: Account) -> None:
         for key in given:
             unknown = given | {key: UNKNOWN}
             assert account.check(pulumi_type, **unknown) == (), f"{pulumi_type} {key}"
-    group = "ec2/launchTemplate:LaunchTemplate"
+    template = "ec2/launchTemplate:LaunchTemplate"
     mapping = {"deviceName": UNKNOWN, "ebs": {"kmsKeyId": UNKNOWN, "volumeType": UNKNOWN}}
-    assert account.check(group, blockDeviceMappings=[mapping, UNKNOWN]) == ()
-    assert account.check(group, tags={"one": UNKNOWN}) == ()
+    assert account.check(template, blockDeviceMappings=[mapping, UNKNOWN]) == ()
+    assert account.check(template, tags={"one": UNKNOWN}) == ()
 
 
 # The declarations and the models.
 
 
-def declared(one: type[ResourceType]) -> Iterator[tuple[str, models.Shape | None]]:
-    """Every property, nested ones included, with its shape in AWS's model."""
-    for key, setting in one.inputs.items():
+def members(one: type[ResourceType]) -> Iterator[models.Shape]:
+    """Every property's model, and those of the properties below it."""
+    for key, declared in one.inputs.items():
         member = one.member(key)
-        yield key, member
         if member is not None:
-            yield from _below(key, member, setting.shape or {})
+            yield member
+            yield from _below(member, declared.shape or {})
 
 
-def _below(path: str, shape: models.Shape, names: Any) -> Iterator[tuple[str, models.Shape | None]]:  # noqa: ANN401
+def _below(shape: models.Shape, names: Shape) -> Iterator[models.Shape]:
     structure = shape.member if shape.type_name == "list" else shape
     for name, below in names.items():
         member = models.members(structure)[name.lower()]
-        yield f"{path}.{name}", member
-        yield from _below(f"{path}.{name}", member, below or {})
-
-
-# What is the provider's own matter, or no single value of one API call.
-OWN = {
-    "aws:cloudwatch/logGroup:LogGroup": {"namePrefix", "skipDestroy"},
-    "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": {
-        "egress",
-        "ingress",
-        "revokeRulesOnDelete",
-    },
-    "aws:ec2/launchTemplate:LaunchTemplate": {
-        "defaultVersion",
-        "namePrefix",
-        "updateDefaultVersion",
-    },
-    "aws:ec2/securityGroup:SecurityGroup": {"namePrefix", "revokeRulesOnDelete"},
-    "aws:eks/nodeGroup:NodeGroup": {"nodeGroupNamePrefix"},
-    "aws:iam/role:Role": {"forceDetachPolicies", "namePrefix"},
-    "aws:iam/rolePolicy:RolePolicy": {"namePrefix"},
-    "aws:kms/alias:Alias": {"namePrefix"},
-    "aws:kms/key:Key": {"enableKeyRotation", "isEnabled"},
-    "aws:s3/bucket:Bucket": {"bucketPrefix", "forceDestroy"},
-    "aws:s3/bucketObjectv2:BucketObjectv2": {
-        "content",
-        "contentBase64",
-        "forceDestroy",
-        "overrideProvider",
-        "source",
-        "sourceHash",
-    },
-    "aws:secretsmanager/secret:Secret": {"namePrefix"},
-}
+        yield member
+        yield from _below(member, below or {})
 
 
 @pytest.mark.parametrize("token", resource_types())
-def test_every_property_is_a_member_or_is_known_to_be_none(token: str) -> None:
+def test_every_property_is_a_member_of_the_api_or_said_to_be_none(token: str) -> None:
     one = resource_types()[token]
-    found = dict(declared(one))
-    assert {path for path, shape in found.items() if shape is None} == OWN.get(token, set())
-    assert one.members.keys() <= one.inputs.keys()
+    assert list(members(one))
     for key, name in one.members.items():
-        assert name is None or name.lower() != key.lower(), "said twice"
-    for place in one.api_inputs:
-        (operation, _, path) = place.partition(".")
-        assert not path or models.find(one.service, (operation,), path), place
+        assert key in one.inputs
+        assert name is None or name.lower() != key.lower()
+
+
+def test_a_member_that_the_api_lacks_is_an_error(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_group = resource_types()["aws:cloudwatch/logGroup:LogGroup"]
+    with monkeypatch.context() as patch:
+        patch.setattr(log_group, "members", {"name": "groupName"})
+        with pytest.raises(LookupError, match="CreateLogGroup, PutRetentionPolicy lack groupName"):
+            account.check("cloudwatch/logGroup:LogGroup")
 
 
 def test_every_rule_of_a_member_can_be_read() -> None:
     patterns = set()
     for one in resource_types().values():
-        for path, shape in declared(one):
-            if shape is not None:
-                patterns |= set(_patterns(shape, f"{one.pulumi_type} {path}"))
+        for member in members(one):
+            patterns |= set(_patterns(member))
     assert len(patterns) > 20
     for text in patterns:
         models.pattern(text)
 
 
-def _patterns(shape: models.Shape, path: str) -> Iterator[str]:
-    assert shape.type_name in models.KINDS, path
+def _patterns(shape: models.Shape) -> Iterator[str]:
+    assert shape.type_name in models.KINDS, shape
     if "pattern" in shape.metadata:
         yield shape.metadata["pattern"]
     for part in ("member", "key", "value"):
         if hasattr(shape, part):
-            yield from _patterns(getattr(shape, part), path)
+            yield from _patterns(getattr(shape, part))
 
 
 def test_letters_numbers_and_spaces_are_those_of_unicode() -> None:
