@@ -17,7 +17,7 @@ _RETENTIONS = (
 class LogGroup(ResourceType):
     pulumi_type = "aws:cloudwatch/logGroup:LogGroup"
     service = "logs"
-    auto_name = AutoName(longest=512, by_prefix="namePrefix")
+    auto_name = AutoName(by_prefix="namePrefix")
     inputs: ClassVar = {
         "kmsKeyId": UPDATES,
         "logGroupClass": Input(computed=True, replaces=True, allowed=("STANDARD",)),
@@ -27,6 +27,8 @@ class LogGroup(ResourceType):
         "skipDestroy": LOCAL,
         "tags": UPDATES,
     }
+    api_inputs = ("CreateLogGroup", "PutRetentionPolicy")
+    members: ClassVar = {"name": "logGroupName", "skipDestroy": None}
     outputs = ("arn",)
 
     def create(self, inputs: Properties) -> str:

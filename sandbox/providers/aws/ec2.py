@@ -70,6 +70,11 @@ class Vpc(Ec2Type):
         "instanceTenancy": Input(default="default", replaces=True),
         "tags": UPDATES,
     }
+    api_inputs = ("CreateVpc", "ModifyVpcAttribute", "CreateTags")
+    members: ClassVar = {
+        "enableDnsHostnames": "EnableDnsHostnames.Value",
+        "enableDnsSupport": "EnableDnsSupport.Value",
+    }
     outputs = (
         "arn",
         "defaultNetworkAclId",
@@ -149,6 +154,8 @@ class Subnet(Ec2Type):
         "mapPublicIpOnLaunch": OFF,
         "tags": UPDATES,
     }
+    api_inputs = ("CreateSubnet", "ModifySubnetAttribute", "CreateTags")
+    members: ClassVar = {"mapPublicIpOnLaunch": "MapPublicIpOnLaunch.Value"}
     outputs = ("arn", "availabilityZoneId", "ownerId")
 
     def create(self, inputs: Properties) -> str:
@@ -197,6 +204,7 @@ class InternetGateway(Ec2Type):
     pulumi_type = "aws:ec2/internetGateway:InternetGateway"
     kind = "internet-gateway"
     inputs: ClassVar = {"vpcId": UPDATES, "tags": UPDATES}
+    api_inputs = ("AttachInternetGateway", "CreateTags")
     outputs = ("arn", "ownerId")
 
     def create(self, inputs: Properties) -> str:
@@ -248,6 +256,7 @@ class Eip(Ec2Type):
         "domain": Input(replaces=True, computed=True, allowed=("vpc",)),
         "tags": UPDATES,
     }
+    api_inputs = ("AllocateAddress", "CreateTags")
     outputs = (
         "allocationId",
         "arn",
@@ -290,10 +299,11 @@ class NatGateway(Ec2Type):
     kind = "natgateway"
     inputs: ClassVar = {
         "allocationId": REPLACES,
-        "connectivityType": Input(default="public", replaces=True, allowed=("public", "private")),
+        "connectivityType": Input(default="public", replaces=True),
         "subnetId": KEY,
         "tags": UPDATES,
     }
+    api_inputs = ("CreateNatGateway", "CreateTags")
     outputs = ("associationId", "networkInterfaceId", "privateIp", "publicIp", "vpcId")
 
     def create(self, inputs: Properties) -> str:
@@ -333,6 +343,7 @@ class RouteTable(Ec2Type):
     pulumi_type = "aws:ec2/routeTable:RouteTable"
     kind = "route-table"
     inputs: ClassVar = {"vpcId": KEY, "tags": UPDATES}
+    api_inputs = ("CreateRouteTable", "CreateTags")
     outputs = ("arn", "ownerId")
 
     def create(self, inputs: Properties) -> str:
@@ -370,6 +381,7 @@ class Route(Ec2Type):
         "destinationCidrBlock": KEY,
         **dict.fromkeys(_ROUTE_TARGETS, UPDATES),
     }
+    api_inputs = ("CreateRoute",)
     outputs = ("instanceId", "instanceOwnerId", "origin", "state")
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
@@ -422,6 +434,7 @@ class Route(Ec2Type):
 class RouteTableAssociation(Ec2Type):
     pulumi_type = "aws:ec2/routeTableAssociation:RouteTableAssociation"
     inputs: ClassVar = {"routeTableId": KEY, "subnetId": KEY}
+    api_inputs = ("AssociateRouteTable",)
     # A subnet has one table at a time.
     delete_before_replace = True
 
@@ -466,6 +479,8 @@ class VpcEndpoint(Ec2Type):
         ),
         "vpcId": KEY,
     }
+    api_inputs = ("CreateVpcEndpoint", "CreateTags")
+    members: ClassVar = {"policy": "PolicyDocument"}
     outputs = (
         "arn",
         "cidrBlocks",
@@ -555,7 +570,7 @@ _MANAGED = "Managed by Pulumi"
 class SecurityGroup(Ec2Type):
     pulumi_type = "aws:ec2/securityGroup:SecurityGroup"
     kind = "security-group"
-    auto_name = AutoName(by_prefix="namePrefix")
+    auto_name = AutoName(longest=255, by_prefix="namePrefix")
     inputs: ClassVar = {
         "description": Input(default=_MANAGED, replaces=True),
         "name": Input(replaces=True),
@@ -564,6 +579,8 @@ class SecurityGroup(Ec2Type):
         "tags": UPDATES,
         "vpcId": Input(replaces=True, computed=True),
     }
+    api_inputs = ("CreateSecurityGroup", "CreateTags")
+    members: ClassVar = {"name": "GroupName", "revokeRulesOnDelete": None}
     outputs = ("arn", "ownerId")
 
     def create(self, inputs: Properties) -> str:
@@ -623,6 +640,8 @@ class DefaultSecurityGroup(Ec2Type):
         "tags": UPDATES,
         "vpcId": KEY,
     }
+    api_inputs = ("CreateSecurityGroup", "CreateTags")
+    members: ClassVar = {"egress": None, "ingress": None, "revokeRulesOnDelete": None}
     outputs = ("arn", "description", "name", "ownerId")
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
@@ -692,6 +711,15 @@ class SecurityGroupRule(Ec2Type):
         "securityGroupId": KEY,
         "tags": UPDATES,
         "toPort": UPDATES,
+    }
+    api_inputs = (
+        "ModifySecurityGroupRules.SecurityGroupRules[].SecurityGroupRule",
+        "ModifySecurityGroupRules",
+        "CreateTags",
+    )
+    members: ClassVar = {
+        "referencedSecurityGroupId": "ReferencedGroupId",
+        "securityGroupId": "GroupId",
     }
     outputs = ("arn", "securityGroupRuleId")
     _peers = ("cidrIpv4", "prefixListId", "referencedSecurityGroupId")
@@ -812,9 +840,11 @@ class FlowLog(Ec2Type):
         "logFormat": Input(replaces=True, computed=True),
         "maxAggregationInterval": Input(default=600, replaces=True, allowed=(60, 600)),
         "tags": UPDATES,
-        "trafficType": Input(replaces=True, required=True, allowed=("ACCEPT", "ALL", "REJECT")),
+        "trafficType": KEY,
         "vpcId": KEY,
     }
+    api_inputs = ("CreateFlowLogs", "CreateTags")
+    members: ClassVar = {"iamRoleArn": "DeliverLogsPermissionArn", "vpcId": "ResourceIds[]"}
     outputs = ("arn",)
 
     def create(self, inputs: Properties) -> str:
@@ -903,6 +933,14 @@ class LaunchTemplate(Ec2Type):
         "namePrefix": Input(replaces=True, local=True),
         "tags": UPDATES,
         "updateDefaultVersion": LOCAL,
+    }
+    api_inputs = ("CreateLaunchTemplate.LaunchTemplateData", "CreateLaunchTemplate", "CreateTags")
+    members: ClassVar = {
+        "defaultVersion": None,  # a number in Pulumi, text in the API
+        "description": "VersionDescription",
+        "name": "LaunchTemplateName",
+        "updateDefaultVersion": None,
+        "vpcSecurityGroupIds": "SecurityGroupIds",
     }
     outputs = ("arn", "latestVersion")
 

@@ -39,7 +39,7 @@ def _time(value: Value) -> str:
 
 class Cluster(EksType):
     pulumi_type = "aws:eks/cluster:Cluster"
-    auto_name = AutoName(longest=100)
+    auto_name = AutoName()
     inputs: ClassVar = {
         "accessConfig": Input(
             computed=True,
@@ -71,6 +71,13 @@ class Cluster(EksType):
                 "subnetIds",
             ),
         ),
+    }
+    api_inputs = ("CreateCluster", "UpdateClusterVersion")
+    members: ClassVar = {
+        "enabledClusterLogTypes": "logging.clusterLogging[].types",
+        "encryptionConfig": "encryptionConfig[]",
+        "forceUpdateVersion": "force",
+        "vpcConfig": "resourcesVpcConfig",
     }
     outputs = (
         "arn",
@@ -250,6 +257,12 @@ class NodeGroup(EksType):
         ),
         "version": CHOSEN,
     }
+    api_inputs = ("CreateNodegroup", "UpdateNodegroupVersion")
+    members: ClassVar = {
+        "forceUpdateVersion": "force",
+        "nodeRoleArn": "nodeRole",
+        "subnetIds": "subnets",
+    }
     outputs = ("arn", "resources", "status")
 
     def create(self, inputs: Properties) -> str:
@@ -372,9 +385,14 @@ class Addon(EksType):
         "podIdentityAssociations": Input(shape=shape("roleArn", "serviceAccount")),
         "preserve": LOCAL,
         "resolveConflictsOnCreate": Input(local=True, allowed=("NONE", "OVERWRITE")),
-        "resolveConflictsOnUpdate": Input(local=True, allowed=("NONE", "OVERWRITE", "PRESERVE")),
+        "resolveConflictsOnUpdate": LOCAL,
         "serviceAccountRoleArn": UPDATES,
         "tags": UPDATES,
+    }
+    api_inputs = ("CreateAddon", "DeleteAddon")
+    members: ClassVar = {
+        "resolveConflictsOnCreate": "resolveConflicts",
+        "resolveConflictsOnUpdate": "resolveConflicts",
     }
     outputs = ("arn", "createdAt", "modifiedAt")
     _settings = (
@@ -458,6 +476,7 @@ class AccessEntry(EksType):
         ),
         "userName": CHOSEN,
     }
+    api_inputs = ("CreateAccessEntry",)
     outputs = ("accessEntryArn", "createdAt", "modifiedAt")
 
     def create(self, inputs: Properties) -> str:
@@ -519,6 +538,7 @@ class AccessPolicyAssociation(EksType):
         "policyArn": KEY,
         "principalArn": KEY,
     }
+    api_inputs = ("AssociateAccessPolicy",)
     outputs = ("associatedAt", "modifiedAt")
     # An entry has a policy once, whatever its scope.
     delete_before_replace = True
@@ -570,6 +590,7 @@ class PodIdentityAssociation(EksType):
         "serviceAccount": KEY,
         "tags": UPDATES,
     }
+    api_inputs = ("CreatePodIdentityAssociation",)
     outputs = ("associationArn", "associationId", "externalId")
     # A service account has one role.
     delete_before_replace = True

@@ -13,7 +13,7 @@ from sandbox.providers.protocol import PluginError, Properties
 class VirtualCluster(ResourceType):
     pulumi_type = "aws:emrcontainers/virtualCluster:VirtualCluster"
     service = "emr-containers"
-    auto_name = AutoName(longest=64)
+    auto_name = AutoName()
     inputs: ClassVar = {
         "containerProvider": Input(
             required=True,
@@ -23,6 +23,7 @@ class VirtualCluster(ResourceType):
         "name": Input(replaces=True),
         "tags": UPDATES,
     }
+    api_inputs = ("CreateVirtualCluster",)
     outputs = ("arn",)
 
     def create(self, inputs: Properties) -> str:

@@ -19,7 +19,7 @@ def _text(document: Value) -> str:
 class Role(ResourceType):
     pulumi_type = "aws:iam/role:Role"
     service = "iam"
-    auto_name = AutoName(longest=64, by_prefix="namePrefix")
+    auto_name = AutoName(by_prefix="namePrefix")
     inputs: ClassVar = {
         "assumeRolePolicy": Input(json=True, required=True),
         "description": UPDATES,
@@ -30,6 +30,12 @@ class Role(ResourceType):
         "path": Input(default="/", replaces=True),
         "permissionsBoundary": UPDATES,
         "tags": UPDATES,
+    }
+    api_inputs = ("CreateRole",)
+    members: ClassVar = {
+        "assumeRolePolicy": "AssumeRolePolicyDocument",
+        "forceDetachPolicies": None,
+        "name": "RoleName",
     }
     outputs = ("arn", "createDate", "uniqueId")
 
@@ -107,13 +113,15 @@ class Role(ResourceType):
 class RolePolicy(ResourceType):
     pulumi_type = "aws:iam/rolePolicy:RolePolicy"
     service = "iam"
-    auto_name = AutoName(longest=128, by_prefix="namePrefix")
+    auto_name = AutoName(by_prefix="namePrefix")
     inputs: ClassVar = {
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
         "policy": Input(json=True, required=True),
         "role": KEY,
     }
+    api_inputs = ("PutRolePolicy",)
+    members: ClassVar = {"name": "PolicyName", "policy": "PolicyDocument", "role": "RoleName"}
 
     def create(self, inputs: Properties) -> str:
         self._put(inputs)
@@ -143,6 +151,8 @@ class RolePolicyAttachment(ResourceType):
     pulumi_type = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
     service = "iam"
     inputs: ClassVar = {"policyArn": KEY, "role": KEY}
+    api_inputs = ("AttachRolePolicy",)
+    members: ClassVar = {"role": "RoleName"}
 
     def create(self, inputs: Properties) -> str:
         self.api.attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])

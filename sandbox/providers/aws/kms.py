@@ -25,7 +25,8 @@ class Key(ResourceType):
     inputs: ClassVar = {
         "bypassPolicyLockoutSafetyCheck": LOCAL,
         "customerMasterKeySpec": Input(default="SYMMETRIC_DEFAULT", replaces=True),
-        "deletionWindowInDays": LOCAL,
+        # The provider's own range: the API's is 1 to 365.
+        "deletionWindowInDays": Input(local=True, allowed=tuple(range(7, 31))),
         "description": UPDATES,
         "enableKeyRotation": OFF,
         "isEnabled": ON,
@@ -34,6 +35,13 @@ class Key(ResourceType):
         "policy": Input(json=True, computed=True),
         "rotationPeriodInDays": Input(computed=True),
         "tags": UPDATES,
+    }
+    api_inputs = ("CreateKey", "EnableKeyRotation", "ScheduleKeyDeletion")
+    members: ClassVar = {
+        "customerMasterKeySpec": "KeySpec",
+        "deletionWindowInDays": "PendingWindowInDays",
+        "enableKeyRotation": None,
+        "isEnabled": None,
     }
     outputs = ("arn", "keyId")
 
@@ -119,12 +127,14 @@ def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
 class Alias(ResourceType):
     pulumi_type = "aws:kms/alias:Alias"
     service = "kms"
-    auto_name = AutoName(longest=256, prefix="alias/", by_prefix="namePrefix")
+    auto_name = AutoName(prefix="alias/", by_prefix="namePrefix")
     inputs: ClassVar = {
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
         "targetKeyId": REQUIRED,
     }
+    api_inputs = ("CreateAlias",)
+    members: ClassVar = {"name": "AliasName"}
     outputs = ("arn", "targetKeyArn")
 
     def create(self, inputs: Properties) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -10,6 +9,7 @@ from sandbox.machine.aws_api import find
 from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.resource import (
     CHOSEN,
+    LOCAL,
     REPLACES,
     REQUIRED,
     UPDATES,
@@ -20,7 +20,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import UNKNOWN, Failure, PluginError, Properties, Value
+from sandbox.providers.protocol import Failure, PluginError, Properties, Value
 
 _LOGS = ("dagProcessingLogs", "schedulerLogs", "taskLogs", "webserverLogs", "workerLogs")
 # Files that the environment reads at a fixed version.
@@ -29,7 +29,6 @@ _VERSIONED = (
     ("requirementsS3Path", "requirementsS3ObjectVersion"),
     ("startupScriptS3Path", "startupScriptS3ObjectVersion"),
 )
-_WINDOW = re.compile(r"(MON|TUE|WED|THU|FRI|SAT|SUN):([01]\d|2[0-3]):(00|30)")
 
 
 def _api_name(key: str) -> str:
@@ -39,13 +38,13 @@ def _api_name(key: str) -> str:
 class Environment(ResourceType):
     pulumi_type = "aws:mwaa/environment:Environment"
     service = "mwaa"
-    auto_name = AutoName(longest=80)
+    auto_name = AutoName()
     _log = shape("enabled", "logLevel")
     _settings: ClassVar = {
         "airflowConfigurationOptions": UPDATES,
         "airflowVersion": CHOSEN,
         "dagS3Path": REQUIRED,
-        "endpointManagement": Input(computed=True, replaces=True, allowed=("CUSTOMER", "SERVICE")),
+        "endpointManagement": Input(computed=True, replaces=True),
         "environmentClass": CHOSEN,
         "executionRoleArn": REQUIRED,
         "kmsKey": REPLACES,
@@ -67,17 +66,16 @@ class Environment(ResourceType):
         "sourceBucketArn": REQUIRED,
         "startupScriptS3ObjectVersion": CHOSEN,
         "startupScriptS3Path": UPDATES,
-        "webserverAccessMode": Input(
-            computed=True, allowed=("PRIVATE_ONLY", "PUBLIC_AND_PRIVATE", "PUBLIC_ONLY")
-        ),
+        "webserverAccessMode": CHOSEN,
         "weeklyMaintenanceWindowStart": CHOSEN,
     }
     inputs: ClassVar = {
         **_settings,
         "name": Input(replaces=True),
         "tags": UPDATES,
-        "workerReplacementStrategy": Input(local=True, allowed=("FORCED", "GRACEFUL")),
+        "workerReplacementStrategy": LOCAL,
     }
+    api_inputs = ("CreateEnvironment", "UpdateEnvironment")
     outputs = (
         "arn",
         "createdAt",
@@ -93,10 +91,6 @@ class Environment(ResourceType):
         for path, version in _VERSIONED:
             if path in inputs and version not in inputs:
                 yield Failure(version, f"{version} must be set together with {path}")
-        window = inputs.get("weeklyMaintenanceWindowStart", UNKNOWN)
-        if window is not UNKNOWN and not _WINDOW.fullmatch(window):
-            reason = f"expected DAY:HH:MM in half hours, like SUN:03:30, got {window}"
-            yield Failure("weeklyMaintenanceWindowStart", reason)
 
     def create(self, inputs: Properties) -> str:
         given = {_api_name(key): inputs[key] for key in self._settings if key in inputs}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 from sandbox.machine.aws_api import Aws, Client
+from sandbox.providers.aws import models
 from sandbox.providers.protocol import UNKNOWN, Asset, Diff, Failure, Properties, Value
 
 Shape: TypeAlias = Mapping[str, "Shape | None"]
@@ -35,6 +36,7 @@ class Input:
     """AWS never reports it: only the program knows."""
     required: bool = False
     allowed: tuple[Value, ...] = ()
+    """The only values, where AWS's models name none, or more than the sandbox knows."""
     shape: Shape | None = None
     """The properties below it; without one nothing below it is checked."""
     adds: Shape | None = None
@@ -57,7 +59,8 @@ class AutoName:
     """The property that gets a name made of the logical one when the program gives none."""
 
     property: str = "name"
-    longest: int = 255
+    longest: int | None = None
+    """How long it may be, where AWS's models do not say so."""
     prefix: str = ""
     lower: bool = False
     by_prefix: str | None = None
@@ -81,6 +84,11 @@ class ResourceType:
     auto_name: ClassVar[AutoName | None] = None
     delete_before_replace: ClassVar[bool] = False
     service: ClassVar[str]
+    api_inputs: ClassVar[tuple[str, ...]] = ()
+    """The operations of which the properties are inputs, or places in such inputs, as
+    `models.find` wants them: the first that has the property's name counts."""
+    members: ClassVar[Mapping[str, str | None]] = {}
+    """What the API names otherwise than Pulumi, and None for what is no single member of it."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -122,6 +130,17 @@ class ResourceType:
     def tagged(cls) -> bool:
         return "tags" in cls.inputs
 
+    @classmethod
+    def member(cls, key: str) -> models.Shape | None:
+        """Return the API's model of a property, or None if there is no single one."""
+        name = cls.members.get(key, key)
+        if name is None or (cls.auto_name and key == cls.auto_name.by_prefix):
+            return None
+        found = models.find(cls.service, cls.api_inputs, name)
+        if found is None:
+            raise LookupError(f"{cls.pulumi_type}: {', '.join(cls.api_inputs)} lack {name}")
+        return found
+
     def check(
         self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Properties
     ) -> tuple[Properties, list[Failure]]:
@@ -160,24 +179,26 @@ class ResourceType:
         for key, declared in self.inputs.items():
             if declared.required and key not in inputs:
                 yield Failure(key, f"{self.pulumi_type} needs the property {key}")
-            value = inputs.get(key, UNKNOWN)
+            value = inputs.get("tagsAll" if key == "tags" else key, UNKNOWN)
             if declared.shape is not None:
                 for path in _strangers(value, declared.shape, key):
                     yield Failure(path, f"{self.pulumi_type} has no property {path} in the sandbox")
             if declared.allowed and value is not UNKNOWN and value not in declared.allowed:
                 choices = ", ".join(map(str, declared.allowed))
                 yield Failure(key, f"expected {key} to be one of [{choices}], got {value}")
+            elif value is not UNKNOWN and (member := self.member(key)):
+                yield from models.failures(value, member, key)
             if declared.json and value is not UNKNOWN:
                 try:
                     json.loads(value)
                 except ValueError:
                     yield Failure(key, f'"{key}" contains an invalid JSON: {str(value)[:60]}')
         auto = self.auto_name
-        if auto and isinstance(inputs.get(auto.property), str):
+        if auto and auto.longest and isinstance(inputs.get(auto.property), str):
             length = len(inputs[auto.property])
             if length > auto.longest:
-                reason = f"{inputs[auto.property]} is {length} long, {auto.longest} is the limit"
-                yield Failure(auto.property, reason)
+                rule = f"to have at most {auto.longest} characters, it has {length}"
+                yield Failure(auto.property, f"expected {auto.property} {rule}")
 
     def diff(self, old: Properties, state: Properties, new: Properties) -> Diff:
         """Compare inputs; what a read found is in the old ones."""

@@ -34,6 +34,8 @@ class Bucket(ResourceType):
         "forceDestroy": LOCAL,
         "tags": UPDATES,
     }
+    api_inputs = ("CreateBucket", "PutBucketTagging.Tagging")
+    members: ClassVar = {"forceDestroy": None, "tags": "TagSet"}
     outputs = (
         "arn",
         "bucketDomainName",
@@ -118,6 +120,7 @@ class BucketVersioning(BucketPart):
         "bucket": KEY,
         "versioningConfiguration": Input(required=True, shape=shape("status")),
     }
+    api_inputs = ("PutBucketVersioning",)
 
     def put(self, inputs: Properties) -> None:
         status = inputs["versioningConfiguration"]["status"]
@@ -150,6 +153,7 @@ class BucketPublicAccessBlock(BucketPart):
         "restrictPublicBuckets",
     )
     inputs: ClassVar = {"bucket": KEY, **dict.fromkeys(_switches, OFF)}
+    api_inputs = ("PutPublicAccessBlock", "PutPublicAccessBlock.PublicAccessBlockConfiguration")
 
     def put(self, inputs: Properties) -> None:
         self.api.put_public_access_block(
@@ -185,6 +189,8 @@ class BucketServerSideEncryptionConfiguration(BucketPart):
             ),
         ),
     }
+    api_inputs = ("PutBucketEncryption",)
+    members: ClassVar = {"rules": "ServerSideEncryptionConfiguration.Rules"}
 
     def put(self, inputs: Properties) -> None:
         rules = []
@@ -232,6 +238,8 @@ class BucketOwnershipControls(BucketPart):
         "bucket": KEY,
         "rule": Input(required=True, shape=shape("objectOwnership")),
     }
+    api_inputs = ("PutBucketOwnershipControls",)
+    members: ClassVar = {"rule": "OwnershipControls.Rules[]"}
 
     def put(self, inputs: Properties) -> None:
         rule = {"ObjectOwnership": inputs["rule"]["objectOwnership"]}
@@ -286,6 +294,8 @@ class BucketLifecycleConfiguration(BucketPart):
         "bucket": KEY,
         "rules": Input(required=True, shape=_lifecycle_shape()),
     }
+    api_inputs = ("PutBucketLifecycleConfiguration",)
+    members: ClassVar = {"rules": "LifecycleConfiguration.Rules"}
 
     def put(self, inputs: Properties) -> None:
         rules = []
@@ -329,6 +339,7 @@ class BucketLifecycleConfiguration(BucketPart):
 class BucketPolicy(BucketPart):
     pulumi_type = "aws:s3/bucketPolicy:BucketPolicy"
     inputs: ClassVar = {"bucket": KEY, "policy": Input(json=True, required=True)}
+    api_inputs = ("PutBucketPolicy",)
 
     def put(self, inputs: Properties) -> None:
         self.api.put_bucket_policy(Bucket=inputs["bucket"], Policy=inputs["policy"])
@@ -360,6 +371,14 @@ class BucketObjectv2(ResourceType):
         "source": LOCAL,
         "sourceHash": LOCAL,
         "tags": UPDATES,
+    }
+    api_inputs = ("PutObject", "PutObjectTagging.Tagging")
+    members: ClassVar = {
+        **dict.fromkeys(("content", "contentBase64", "source", "sourceHash")),
+        "forceDestroy": None,
+        "kmsKeyId": "SSEKMSKeyId",
+        "overrideProvider": None,
+        "tags": "TagSet",
     }
     outputs = ("arn", "etag", "versionId")
     _body = ("content", "contentBase64", "source", "sourceHash", "metadata", "contentType")

@@ -8,7 +8,6 @@ from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import (
     CHOSEN,
     KEY,
-    LOCAL,
     UPDATES,
     AutoName,
     Input,
@@ -21,16 +20,18 @@ from sandbox.providers.protocol import Properties
 class Secret(ResourceType):
     pulumi_type = "aws:secretsmanager/secret:Secret"
     service = "secretsmanager"
-    auto_name = AutoName(longest=512, by_prefix="namePrefix")
+    auto_name = AutoName(by_prefix="namePrefix")
     inputs: ClassVar = {
         "description": UPDATES,
         "kmsKeyId": UPDATES,
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
         "policy": Input(json=True, computed=True),
-        "recoveryWindowInDays": LOCAL,
+        "recoveryWindowInDays": Input(local=True, allowed=(0, *range(7, 31))),
         "tags": UPDATES,
     }
+    api_inputs = ("CreateSecret", "PutResourcePolicy", "DeleteSecret")
+    members: ClassVar = {"policy": "ResourcePolicy"}
     outputs = ("arn",)
 
     def create(self, inputs: Properties) -> str:
@@ -95,6 +96,7 @@ class SecretVersion(ResourceType):
         "secretString": Input(replaces=True, required=True),
         "versionStages": CHOSEN,
     }
+    api_inputs = ("PutSecretValue",)
     outputs = ("secretArn", "versionId")
 
     def create(self, inputs: Properties) -> str:
