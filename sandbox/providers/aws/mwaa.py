@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar
 
 from sandbox.machine.aws_api import find
@@ -20,7 +19,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import Failure, PluginError, Properties, Value
+from sandbox.providers.protocol import PluginError, Properties, Value
 
 _LOGS = ("dagProcessingLogs", "schedulerLogs", "taskLogs", "webserverLogs", "workerLogs")
 # Files that the environment reads at a fixed version.
@@ -86,11 +85,6 @@ class Environment(ResourceType):
         "webserverUrl",
         "webserverVpcEndpointService",
     )
-
-    def validate(self, inputs: Properties) -> Iterator[Failure]:
-        for path, version in _VERSIONED:
-            if path in inputs and version not in inputs:
-                yield Failure(version, f"{version} must be set together with {path}")
 
     def create(self, inputs: Properties) -> str:
         given = {_api_name(key): inputs[key] for key in self._settings if key in inputs}

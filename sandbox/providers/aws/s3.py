@@ -21,7 +21,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_list, tag_map
-from sandbox.providers.protocol import UNKNOWN, Asset, Failure, Properties, Value
+from sandbox.providers.protocol import Asset, Failure, Properties, Value
 
 
 class Bucket(ResourceType):
@@ -387,10 +387,6 @@ class BucketObjectv2(ResourceType):
         given = [key for key in ("content", "contentBase64", "source") if key in inputs]
         if len(given) > 1:
             yield Failure(given[1], f"{given[0]} and {given[1]} cannot be set together")
-        override = inputs.get("overrideProvider")
-        tags = inputs.get("tagsAll", {})
-        if override is None and tags is not UNKNOWN and len(tags) > 10:
-            yield Failure("tags", f"an object takes 10 tags, default tags included: {len(tags)}")
 
     def check(
         self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Properties

@@ -768,8 +768,8 @@ def test_an_environment_needs_a_versioned_and_closed_bucket(
 
 
 def test_requirements_need_a_version(account: Account, settings: dict[str, Any]) -> None:
-    (failure,) = account.check(ENVIRONMENT, **settings, requirementsS3Path="requirements.txt")
-    assert failure.property == "requirementsS3ObjectVersion"
+    with refuses("RequirementsS3ObjectVersion must be given together with RequirementsS3Path"):
+        account.make(ENVIRONMENT, **settings, requirementsS3Path="requirements.txt")
 
 
 def test_requirements_need_a_version_that_exists(
