@@ -192,7 +192,7 @@ class Cloud:
 def start(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox all of whose processes serve, mending or starting what is needed."""
     with _one_at_a_time():
-        build.ensure(("etcd", "kubernetes", "kwok"))
+        build.ensure(build.TOOLS.keys() - {"pulumi"})
         cloud = Cloud.load()
         if cloud is None:
             return _start_afresh(report)

@@ -40,9 +40,9 @@ def environment(cloud: Cloud, path: str) -> dict[str, str]:
     ours = [ROOT / "sandbox" / "plugins", ROOT / ".venv" / "bin"]
     outside = [entry for entry in path.split(os.pathsep) if not _is_ours(entry)]
     official = official_pulumi(os.pathsep.join(outside))
-    tools = [build.installed(m) for m in build.MODULES if official is None or m.name != "pulumi"]
     if official is None:
         ours.insert(1, ROOT / "sandbox" / "language")
+        ours.append(build.installed("pulumi").parent)
     return {
         **cloud.aws_environment(),
         "KUBECONFIG": str(cloud.control_plane.kubeconfig),
@@ -55,7 +55,7 @@ def environment(cloud: Cloud, path: str) -> dict[str, str]:
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         **_no_proxy(),
-        "PATH": os.pathsep.join([*map(str, [*ours, *tools]), *outside]),
+        "PATH": os.pathsep.join([*map(str, ours), *outside]),
     }
 
 
