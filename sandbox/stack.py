@@ -29,9 +29,7 @@ _LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
 def build_tools(report: Callable[[str], None]) -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
-    go_builds.ensure(
-        tuple(m.name for m in go_builds.MODULES if official is None or m.name != "pulumi")
-    )
+    go_builds.ensure(go_builds.TOOLS.keys() - ({"pulumi"} if official else set()))
     python_environments.ensure("spark", job_runner.LOCK, report)
 
 

@@ -147,7 +147,7 @@ class Cloud:
 def start(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox all of whose processes serve, mending or starting what is needed."""
     with _one_at_a_time():
-        go_builds.ensure(("etcd", "kubernetes", "kwok"))
+        go_builds.ensure(go_builds.TOOLS.keys() - {"pulumi"})
         cloud = Cloud.load()
         if cloud is None:
             return _start_afresh(report)

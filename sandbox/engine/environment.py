@@ -43,9 +43,9 @@ def environment(cloud: Cloud, path: str) -> dict[str, str]:
     ours = [plugins.PROVIDERS, ROOT / ".venv" / "bin"]
     outside = [entry for entry in path.split(os.pathsep) if not _is_ours(entry)]
     official = official_pulumi(os.pathsep.join(outside))
-    modules = [m for m in go_builds.MODULES if official is None or m.name != "pulumi"]
     if official is None:
         ours.insert(1, plugins.LANGUAGE)
+        ours.append(go_builds.installed("pulumi").parent)
     return {
         **cloud.aws_environment(),
         "KUBECONFIG": str(cloud.control_plane.kubeconfig),
@@ -58,7 +58,7 @@ def environment(cloud: Cloud, path: str) -> dict[str, str]:
         "PULUMI_IGNORE_AMBIENT_PLUGINS": "true",
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "1",
         **_no_proxy(),
-        "PATH": os.pathsep.join([*map(str, [*ours, *map(go_builds.installed, modules)]), *outside]),
+        "PATH": os.pathsep.join([*map(str, ours), *outside]),
     }
 
 

@@ -5,50 +5,53 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-ROOT = Path(__file__).parent / "go"
+ROOT: Final = Path(__file__).parent / "go"
 
 
 @dataclass(frozen=True)
-class Module:
-    """A Go module in this directory whose `tool` lines name what is built."""
+class Tool:
+    """A command of a Go module that go/go.mod locks."""
 
-    name: str
-    binaries: tuple[str, ...]
-    main_module: str
-    """The module whose version the binaries carry."""
+    module: str
+    command: str
+    """The package of the command, within the module."""
     version_variable: str | None = None
-    """The linker variable through which a binary learns its own version."""
-    renamed: tuple[tuple[str, str], ...] = ()
-    """Binaries whose package has another name than the tool: (built as, wanted)."""
+    """The linker variable through which the tool learns its version, that of the module."""
+    built_as: str | None = None
+    """What Go calls the binary, if not by the tool's name."""
 
 
-MODULES = (
-    Module(
-        "pulumi",
-        ("pulumi",),
+TOOLS: Final[dict[str, Tool]] = {
+    "pulumi": Tool(
         "github.com/pulumi/pulumi/pkg/v3",
+        "/cmd/pulumi",
         "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version",
     ),
-    Module(
-        "kubernetes",
-        ("kube-apiserver", "kube-controller-manager", "kube-scheduler"),
-        "k8s.io/kubernetes",
-        "k8s.io/component-base/version.gitVersion",
-    ),
-    Module("etcd", ("etcd",), "go.etcd.io/etcd/server/v3", renamed=(("server", "etcd"),)),
-    Module("kwok", ("kwok",), "sigs.k8s.io/kwok"),
-)
+    **{
+        name: Tool("k8s.io/kubernetes", f"/cmd/{name}", "k8s.io/component-base/version.gitVersion")
+        for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+    },
+    "etcd": Tool("go.etcd.io/etcd/server/v3", "", built_as="server"),
+    "kwok": Tool("sigs.k8s.io/kwok", "/cmd/kwok"),
+}
+
+# One module and one run for all tools: what they have in common is compiled once, and one tool is
+# linked while another still compiles. Inlining is a third of the compiler's work, and the tools
+# have little to do here; Go's own packages are the hot ones, so they keep it. Debugging symbols
+# would be stripped in the end.
+COMPILER: Final = ("-gcflags=all=-dwarf=false -l", "-gcflags=std=-dwarf=false")
+LINKER: Final = "-s -w"
 
 
 def cache_directory() -> Path:
@@ -57,45 +60,52 @@ def cache_directory() -> Path:
     return Path(base) / "mwaa-on-eks"
 
 
-def installed(module: Module) -> Path:
-    """Return where the module's binaries are, or will be: the path tells their sources."""
-    digest = hashlib.sha256(repr(module).encode())
+def installed(name: str) -> Path:
+    """Return where the tool is, or will be: the path tells what it is built from, and how."""
+    digest = hashlib.sha256(repr((TOOLS, COMPILER, LINKER)).encode())
     for locked in ("go.mod", "go.sum"):
-        digest.update((ROOT / module.name / locked).read_bytes())
-    return cache_directory() / f"{module.name}-{digest.hexdigest()[:12]}"
+        digest.update((ROOT / locked).read_bytes())
+    return cache_directory() / f"tools-{digest.hexdigest()[:12]}" / name
 
 
-def ensure(names: tuple[str, ...] | None = None) -> list[Path]:
-    """Return directories that hold the modules' binaries, building what is missing.
-
-    names: the modules wanted; all of them by default.
-    """
-    wanted = [m for m in MODULES if names is None or m.name in names]
+def ensure(names: Iterable[str] = TOOLS) -> None:
+    """Build those of the tools that are missing."""
+    wanted = set(names)
+    if all(installed(name).exists() for name in wanted):
+        return
     cache_directory().mkdir(parents=True, exist_ok=True)
-    if any(not installed(m).is_dir() for m in wanted):
-        # Two clones may start at once: the second waits and then finds the binaries.
-        with (cache_directory() / "build.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            missing = [m for m in wanted if not installed(m).is_dir()]
-            with _go_environment() as environment:
-                for position, module in enumerate(missing, start=1):
-                    _build(module, environment, f"[{position}/{len(missing)}]")
-    return [installed(m) for m in wanted]
+    # Two clones may start at once: the second waits and then finds the tools.
+    with (cache_directory() / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if missing := [n for n in TOOLS if n in wanted and not installed(n).exists()]:
+            _build(missing)
 
 
-@contextmanager
-def _go_environment() -> Iterator[dict[str, str]]:
-    """Give Go caches that disappear with the build, unless the user has chosen some."""
+def _build(names: list[str]) -> None:
+    locked = (ROOT / "go.mod").read_text()
+    versions = dict(re.findall(r"^\t(\S+) (v\S+)", locked, re.MULTILINE))
+    variables = {t.version_variable: versions[t.module] for t in TOOLS.values()}
+    linker = [LINKER, *(f"-X {name}={version}" for name, version in variables.items() if name)]
+    packages = [TOOLS[name].module + TOOLS[name].command for name in names]
+    # Go's caches disappear with the build, unless the user has chosen some.
     with tempfile.TemporaryDirectory(prefix="go-", dir=cache_directory()) as scratch:
-        yield {
-            "GOPATH": f"{scratch}/path",
-            "GOMODCACHE": f"{scratch}/modules",
-            "GOCACHE": f"{scratch}/build",
-            **os.environ,
-            "CGO_ENABLED": "0",
-            "GOTOOLCHAIN": "local",
-            "GOFLAGS": "-modcacherw -trimpath -buildvcs=false",
-        }
+        _run_with_progress(
+            _go("install", *COMPILER, "-ldflags", " ".join(linker), *packages),
+            {
+                "GOPATH": f"{scratch}/path",
+                "GOMODCACHE": f"{scratch}/modules",
+                "GOCACHE": f"{scratch}/build",
+                **os.environ,
+                "GOBIN": f"{scratch}/bin",
+                "CGO_ENABLED": "0",
+                "GOTOOLCHAIN": "local",
+                "GOFLAGS": "-modcacherw -trimpath -buildvcs=false",
+            },
+            "building " + ", ".join(f"{name} {versions[TOOLS[name].module]}" for name in names),
+        )
+        for name in names:
+            installed(name).parent.mkdir(exist_ok=True)
+            Path(scratch, "bin", TOOLS[name].built_as or name).rename(installed(name))
 
 
 def _go(*arguments: str) -> list[str]:
@@ -107,62 +117,30 @@ def _go(*arguments: str) -> list[str]:
     return [uv, "run", "--quiet", *locked, "go", *arguments]
 
 
-def _build(module: Module, environment: dict[str, str], position: str) -> None:
-    source = ROOT / module.name
-    version = subprocess.run(
-        _go("list", "-m", "-f", "{{.Version}}", module.main_module),
-        cwd=source,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    flags = "-s -w"
-    if module.version_variable:
-        flags += f" -X {module.version_variable}={version}"
-    with tempfile.TemporaryDirectory(prefix=f"{module.name}-", dir=cache_directory()) as scratch:
-        binaries = Path(scratch) / "bin"
-        _run_with_progress(
-            _go("install", "-ldflags", flags, "tool"),
-            source,
-            {**environment, "GOBIN": str(binaries)},
-            f"{position} building {', '.join(module.binaries)} {version}",
-        )
-        for built, wanted in module.renamed:
-            (binaries / built).rename(binaries / wanted)
-        binaries.rename(installed(module))
-
-
-def _run_with_progress(
-    command: list[str], cwd: Path, environment: dict[str, str], title: str
-) -> None:
+def _run_with_progress(command: list[str], environment: dict[str, str], title: str) -> None:
+    """Run a command and tell how long it took; on a terminal, count the seconds meanwhile."""
     started = time.monotonic()
+    back = "\r" if sys.stdout.isatty() else ""
     print(f"{title} (minutes, the first time only)", flush=True)
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    output: list[str] = []
-    reader = threading.Thread(target=output.extend, args=(process.stdout or (),), daemon=True)
-    reader.start()
-    while True:
-        try:
-            status = process.wait(timeout=30)
-            break
-        except subprocess.TimeoutExpired:
-            print(f"    {time.monotonic() - started:.0f} s", flush=True)
-    reader.join()
-    if status != 0:
-        sys.stderr.writelines(output[-40:])
-        message = f"{title} failed: `{' '.join(command)}` in {cwd} ended with status {status}"
-        raise SystemExit(message)
-    print(f"    done in {time.monotonic() - started:.0f} s", flush=True)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        while True:
+            try:
+                status = process.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                if back:
+                    print(f"{back}  {time.monotonic() - started:4.0f} s", end="", flush=True)
+        if status != 0:
+            output.seek(0)
+            sys.stderr.writelines(output.readlines()[-40:])
+            message = f"`{' '.join(command)}` in {ROOT} ended with status {status}"
+            raise SystemExit(message)
+    print(f"{back}  {time.monotonic() - started:4.0f} s  built", flush=True)
 
 
 if __name__ == "__main__":
-    for directory in ensure():
-        print(directory)
+    ensure()
+    print(installed("pulumi").parent)

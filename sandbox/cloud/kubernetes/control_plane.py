@@ -93,7 +93,7 @@ class ControlPlane:
             "kube-apiserver": self._api_server(),
             "kube-controller-manager": self._controller_manager(),
             "kube-scheduler": [
-                _binary("kubernetes", "kube-scheduler"),
+                str(go_builds.installed("kube-scheduler")),
                 f"--kubeconfig={self._kubeconfig('kube-scheduler')}",
                 "--leader-elect=false",
                 "--secure-port=0",
@@ -105,7 +105,7 @@ class ControlPlane:
         client = f"http://127.0.0.1:{self.ports['etcd']}"
         peer = f"http://127.0.0.1:{self.ports['etcd-peer']}"
         return [
-            _binary("etcd", "etcd"),
+            str(go_builds.installed("etcd")),
             f"--data-dir={self.directory / 'etcd'}",
             f"--listen-client-urls={client}",
             f"--advertise-client-urls={client}",
@@ -120,7 +120,7 @@ class ControlPlane:
     def _api_server(self) -> list[str]:
         keys = self._keys
         return [
-            _binary("kubernetes", "kube-apiserver"),
+            str(go_builds.installed("kube-apiserver")),
             f"--etcd-servers=http://127.0.0.1:{self.ports['etcd']}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
@@ -148,7 +148,7 @@ class ControlPlane:
 
     def _controller_manager(self) -> list[str]:
         return [
-            _binary("kubernetes", "kube-controller-manager"),
+            str(go_builds.installed("kube-controller-manager")),
             f"--kubeconfig={self._kubeconfig('kube-controller-manager')}",
             f"--service-account-private-key-file={self._keys / 'tokens.key'}",
             f"--root-ca-file={self.authority}",
@@ -160,7 +160,7 @@ class ControlPlane:
     def _kwok(self) -> list[str]:
         port = self.ports["kwok"]
         return [
-            _binary("kwok", "kwok"),
+            str(go_builds.installed("kwok")),
             f"--kubeconfig={self._kubeconfig('kwok')}",
             f"--config={STAGES}",
             "--manage-all-nodes",
@@ -237,11 +237,6 @@ class ControlPlane:
             if status != http.client.CREATED:
                 message = f"the API server did not accept a ClusterRoleBinding: {answer}"
                 raise RuntimeError(message)
-
-
-def _binary(module: str, name: str) -> str:
-    found = next(m for m in go_builds.MODULES if m.name == module)
-    return str(go_builds.installed(found) / name)
 
 
 def _write_kubeconfig(path: Path, cluster: Mapping[str, str], user: Mapping[str, str]) -> None:
