@@ -4,21 +4,24 @@
 PYTHON ?= python3
 VENV := .venv/bin
 
-.PHONY: help up preview airflow dags down test test-dags lint settings install
+.PHONY: help up preview airflow dags down test test-dags lint settings install sync
 
 help:
 	@echo "make up        bring the platform up on this machine"
 	@echo "make preview   show what 'make up' would change"
 	@echo "make airflow   run its Airflow here, with its web page, until Ctrl-C"
-	@echo "make dags      run both DAGs and show what came of them"
+	@echo "make dags      run both DAGs and show what comes of them; V=1 shows all that Airflow prints"
 	@echo "make down      destroy it and leave nothing"
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style and types"
 	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
-up preview airflow dags down: install
+up preview airflow down: install
 	@$(VENV)/python -m sandbox $@
+
+dags: install
+	@$(VENV)/python -m sandbox dags $(if $(V),-v)
 
 test: install
 	@$(VENV)/python -m sandbox build
@@ -47,9 +50,15 @@ install:
 	        echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
 	        exit 1; \
 	    }; \
-	    echo "installing Python packages into .venv"; \
-	    $(PYTHON) -m venv .venv && \
-	    $(VENV)/python -m pip install --quiet --disable-pip-version-check \
-	        "$$(sed -n 's/.*"\(uv==[0-9.]*\)".*/\1/p' sandbox/pyproject.toml)"; \
+	    $(PYTHON) -m sandbox.machine.progress "installing Python packages into .venv" \
+	        $(MAKE) --silent $(VENV)/uv sync; \
 	}
-	@UV_PROJECT_ENVIRONMENT=.venv $(VENV)/uv sync --locked --quiet --all-packages --group dev
+	@$(MAKE) --silent sync
+
+$(VENV)/uv:
+	$(PYTHON) -m venv .venv
+	$(VENV)/python -m pip install --quiet --disable-pip-version-check \
+	    "$$(sed -n 's/.*"\(uv==[0-9.]*\)".*/\1/p' sandbox/pyproject.toml)"
+
+sync:
+	UV_PROJECT_ENVIRONMENT=.venv $(VENV)/uv sync --locked --quiet --all-packages --group dev

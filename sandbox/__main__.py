@@ -10,7 +10,7 @@ from sandbox import stack
 from sandbox.cloud import lifecycle
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine.processes import SandboxError
-from sandbox.runs import airflow
+from sandbox.runs import airflow, dag_runs
 
 
 def main() -> int:
@@ -30,8 +30,9 @@ def main() -> int:
         commands.add_parser(name, help=text, description=text)
     text = "run DAGs to their end and show what came of them"
     dags = commands.add_parser("dags", help=text, description=text)
-    dags.add_argument("ids", nargs="*", default=airflow.EXAMPLES, help="by default the examples")
+    dags.add_argument("ids", nargs="*", default=dag_runs.EXAMPLES, help="by default the examples")
     dags.add_argument("--conf", help="the parameters of each run, as JSON")
+    dags.add_argument("-v", "--verbose", action="store_true", help="show all that Airflow prints")
     arguments = parser.parse_args()
     try:
         return _run(arguments)
@@ -47,9 +48,11 @@ def _run(arguments: argparse.Namespace) -> int:
         "up": lambda: stack.up(_report),
         "preview": lambda: stack.preview(_report),
         "airflow": lambda: airflow.serve(_report),
-        "dags": lambda: airflow.run_dags(_report, arguments.ids, arguments.conf),
+        "dags": lambda: dag_runs.run(
+            _report, arguments.ids, arguments.conf, verbose=arguments.verbose
+        ),
         "down": lambda: stack.down(_report),
-        "build": lambda: stack.build_tools(_report),
+        "build": stack.build_tools,
         "start": _start,
         "stop": _stop,
         "status": _status,

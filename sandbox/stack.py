@@ -26,11 +26,11 @@ _STATE: Final = _BACKEND / "stacks" / PROJECT / f"{STACK}.json"
 _LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
 
 
-def build_tools(report: Callable[[str], None]) -> None:
+def build_tools() -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
     go_builds.ensure(go_builds.TOOLS.keys() - ({"pulumi"} if official else set()))
-    python_environments.ensure("spark", job_runner.LOCK, report)
+    python_environments.ensure("spark", job_runner.LOCK)
 
 
 def start(report: Callable[[str], None]) -> Cloud:
@@ -59,7 +59,7 @@ def down(report: Callable[[str], None]) -> int:
     recorded = Cloud.load()
     if recorded is not None and _STATE.exists():
         _refuse_while_locked()
-        build_tools(report)
+        build_tools()
         if lost := recorded.lost():
             report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost")
         elif pending := _pending():
@@ -84,7 +84,7 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
 def _with_stack(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox that serves, with a stack that Pulumi can work on."""
     _refuse_while_locked()
-    build_tools(report)
+    build_tools()
     running = start(report)
     if pending := _pending():
         report(f"the last run was cut off while it worked on {', '.join(pending)}: starting afresh")

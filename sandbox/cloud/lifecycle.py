@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +18,7 @@ from botocore.config import Config
 
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
-from sandbox.machine import go_builds, ports, processes
+from sandbox.machine import go_builds, ports, processes, progress
 from sandbox.machine.processes import Process, SandboxError
 from sandbox.machine.program import DIRECTORY, ROOT
 from sandbox.machine.waiting import wait_for
@@ -150,21 +149,23 @@ def start(report: Callable[[str], None]) -> Cloud:
         go_builds.ensure(go_builds.TOOLS.keys() - {"pulumi"})
         cloud = Cloud.load()
         if cloud is None:
-            return _start_afresh(report)
+            return _start_afresh()
         ended = cloud.ended()
         if lost := cloud.lost():
             report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost; starting afresh")
             _discard(cloud)
-            return _start_afresh(report)
+            return _start_afresh()
+        if not ended:
+            return cloud
         try:
-            for name in ended:
-                report(f"{name}: ended since; starting it again")
-                cloud = _launch(cloud, name)
-            _await_serving(cloud, ended)
+            with progress.step(f"{', '.join(ended)}: ended since; starting again"):
+                for name in ended:
+                    cloud = _launch(cloud, name)
+                _await_serving(cloud, ended)
         except SandboxError as error:  # such as a port that another program has taken since
             report(f"{error}\nthis cannot be mended: starting afresh")
             _discard(cloud)
-            return _start_afresh(report)
+            return _start_afresh()
         return cloud
 
 
@@ -188,13 +189,7 @@ def _one_at_a_time() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _start_afresh(report: Callable[[str], None]) -> Cloud:
-    begun = time.monotonic()
-
-    def tell(what: str) -> None:
-        report(f"  {time.monotonic() - begun:4.1f} s  {what}")
-
-    report("starting the emulated AWS and a Kubernetes control plane")
+def _start_afresh() -> Cloud:
     _discard(None)
     for part in ("logs", "state", "tmp"):
         (DIRECTORY / part).mkdir(parents=True, mode=0o700)
@@ -202,17 +197,17 @@ def _start_afresh(report: Callable[[str], None]) -> Cloud:
     try:
         control_plane = cloud.control_plane
         control_plane.write_files()
-        for name in (MOTO, MINISTACK, "etcd", "kube-apiserver"):
-            cloud = _launch(cloud, name)
-        _await_serving(cloud, (MOTO, MINISTACK))
-        cloud = _launch(_with_credentials(cloud), "authenticator")
-        tell("AWS answers")
-        _await_serving(cloud, ("kube-apiserver",))
-        control_plane.bind_access_policies()
-        for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
-            cloud = _launch(cloud, name)
-        _await_serving(cloud, PROCESSES)
-        tell(f"Kubernetes {control_plane.version()} answers")
+        with progress.step("starting the emulated AWS"):
+            for name in (MOTO, MINISTACK, "etcd", "kube-apiserver"):
+                cloud = _launch(cloud, name)
+            _await_serving(cloud, (MOTO, MINISTACK))
+            cloud = _launch(_with_credentials(cloud), "authenticator")
+        with progress.step("starting a Kubernetes control plane"):
+            _await_serving(cloud, ("kube-apiserver",))
+            control_plane.bind_access_policies()
+            for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
+                cloud = _launch(cloud, name)
+            _await_serving(cloud, PROCESSES)
     except BaseException:
         _discard(cloud)
         raise
@@ -221,9 +216,10 @@ def _start_afresh(report: Callable[[str], None]) -> Cloud:
 
 def _discard(cloud: Cloud | None) -> None:
     if cloud is not None:
-        # What depends on others goes before them: the API server waits for etcd while it ends.
-        for process in reversed(cloud.processes.values()):
-            processes.end([process])
+        with progress.step("ending the processes of the sandbox"):
+            # What depends on others goes before them: the API server waits for etcd as it ends.
+            for process in reversed(cloud.processes.values()):
+                processes.end([process])
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 

@@ -7,14 +7,15 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from sandbox.machine import progress
+from sandbox.machine.processes import SandboxError, run_quietly
 
 ROOT: Final = Path(__file__).parent / "go"
 
@@ -89,20 +90,22 @@ def _build(names: list[str]) -> None:
     packages = [TOOLS[name].module + TOOLS[name].command for name in names]
     # Go's caches disappear with the build, unless the user has chosen some.
     with tempfile.TemporaryDirectory(prefix="go-", dir=cache_directory()) as scratch:
-        _run_with_progress(
-            _go("install", *COMPILER, "-ldflags", " ".join(linker), *packages),
-            {
-                "GOPATH": f"{scratch}/path",
-                "GOMODCACHE": f"{scratch}/modules",
-                "GOCACHE": f"{scratch}/build",
-                **os.environ,
-                "GOBIN": f"{scratch}/bin",
-                "CGO_ENABLED": "0",
-                "GOTOOLCHAIN": "local",
-                "GOFLAGS": "-modcacherw -trimpath -buildvcs=false",
-            },
-            "building " + ", ".join(f"{name} {versions[TOOLS[name].module]}" for name in names),
-        )
+        told = ", ".join(f"{name} {versions[TOOLS[name].module]}" for name in names)
+        with progress.step(f"building {told} (the first time only)"):
+            run_quietly(
+                _go("install", *COMPILER, "-ldflags", " ".join(linker), *packages),
+                cwd=ROOT,
+                environment={
+                    "GOPATH": f"{scratch}/path",
+                    "GOMODCACHE": f"{scratch}/modules",
+                    "GOCACHE": f"{scratch}/build",
+                    **os.environ,
+                    "GOBIN": f"{scratch}/bin",
+                    "CGO_ENABLED": "0",
+                    "GOTOOLCHAIN": "local",
+                    "GOFLAGS": "-modcacherw -trimpath -buildvcs=false",
+                },
+            )
         for name in names:
             installed(name).parent.mkdir(exist_ok=True)
             Path(scratch, "bin", TOOLS[name].built_as or name).rename(installed(name))
@@ -111,34 +114,9 @@ def _build(names: list[str]) -> None:
 def _go(*arguments: str) -> list[str]:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
-        message = "uv is not installed: run `make up`, which installs it"
-        raise SystemExit(message)
+        raise SandboxError("uv is not installed: run `make up`, which installs it")
     locked = ("--project", str(ROOT.parents[1]), "--locked", "--isolated", "--only-group", "go")
     return [uv, "run", "--quiet", *locked, "go", *arguments]
-
-
-def _run_with_progress(command: list[str], environment: dict[str, str], title: str) -> None:
-    """Run a command and tell how long it took; on a terminal, count the seconds meanwhile."""
-    started = time.monotonic()
-    back = "\r" if sys.stdout.isatty() else ""
-    print(f"{title} (minutes, the first time only)", flush=True)
-    with tempfile.TemporaryFile("w+") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-        while True:
-            try:
-                status = process.wait(timeout=1)
-                break
-            except subprocess.TimeoutExpired:
-                if back:
-                    print(f"{back}  {time.monotonic() - started:4.0f} s", end="", flush=True)
-        if status != 0:
-            output.seek(0)
-            sys.stderr.writelines(output.readlines()[-40:])
-            message = f"`{' '.join(command)}` in {ROOT} ended with status {status}"
-            raise SystemExit(message)
-    print(f"{back}  {time.monotonic() - started:4.0f} s  built", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ import fcntl
 import hashlib
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from sandbox.machine import go_builds
+from sandbox.machine import go_builds, progress
 from sandbox.machine.processes import run_quietly
 
 UV: Final = Path(sys.executable).parent / "uv"
@@ -23,7 +22,7 @@ def installed(name: str, lock: Path) -> Path:
     return go_builds.cache_directory() / f"{name}-{digest}"
 
 
-def ensure(name: str, lock: Path, report: Callable[[str], None]) -> Path:
+def ensure(name: str, lock: Path) -> Path:
     """Return an environment with exactly the packages of a lock file, installing it if need be."""
     wanted = installed(name, lock)
     if wanted.is_dir():
@@ -33,8 +32,8 @@ def ensure(name: str, lock: Path, report: Callable[[str], None]) -> Path:
     with (go_builds.cache_directory() / "python.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not wanted.is_dir():
-            report(f"installing {name} (the first time only)")
-            _install(lock, wanted)
+            with progress.step(f"installing {name} (the first time only)"):
+                _install(lock, wanted)
     return wanted
 
 

@@ -12,10 +12,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +23,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.cloud.lifecycle import REGION, Cloud
-from sandbox.machine import ports, python_environments
+from sandbox.machine import ports, progress, python_environments
 from sandbox.machine.processes import SandboxError, run_quietly
 from sandbox.machine.program import DIRECTORY, PROJECT, ROOT, STACK
 
@@ -37,7 +36,6 @@ DAGS: Final = HOME / "dags"
 LOCKS: Final = Path(__file__).parent / "requirements"
 """What each version of MWAA comes with; the tests of the DAGs use the same."""
 NAME: Final = f"{PROJECT}-{STACK}"
-EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job")
 COMPONENTS: Final = {
     "api-server": ["api-server"],
     # Logs are read as files; what would serve them listens on every interface.
@@ -58,12 +56,6 @@ class Airflow:
     bucket: str
     folder: str
     environment: dict[str, str]
-
-    def run(self, *arguments: str) -> int:
-        """Run Airflow's command line in this terminal; return its exit status."""
-        return subprocess.run(
-            self.command(*arguments), cwd=HOME, env=self.environment, check=False
-        ).returncode
 
     def command(self, *arguments: str) -> list[str]:
         """Return a command of Airflow's."""
@@ -107,7 +99,7 @@ def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401
     )
 
 
-def prepare(report: Callable[[str], None]) -> Airflow:
+def prepare() -> Airflow:
     """Return an Airflow that is ready to run the DAGs that MWAA got."""
     cloud = Cloud.load()
     if cloud is None or cloud.ended():
@@ -121,7 +113,7 @@ def prepare(report: Callable[[str], None]) -> Airflow:
     lock = LOCKS / f"{version}.txt"
     if not lock.exists():
         raise SandboxError(f"{lock.relative_to(ROOT)} is missing: it tells what MWAA {version} has")
-    python = python_environments.ensure(f"airflow-{version}", lock, report) / "bin" / "python"
+    python = python_environments.ensure(f"airflow-{version}", lock) / "bin" / "python"
     BIN.mkdir(parents=True, mode=0o700, exist_ok=True)
     # As on MWAA. Other shells than bash do not understand how EksPodOperator gets its token.
     (BIN / "sh").unlink(missing_ok=True)
@@ -136,7 +128,8 @@ def prepare(report: Callable[[str], None]) -> Airflow:
     airflow.fetch_dags()
     made_by = HOME / "database-made-by"
     if not made_by.exists() or made_by.read_text() != str(python):
-        run_quietly(airflow.command("db", "migrate"), cwd=HOME, environment=airflow.environment)
+        with progress.step("making Airflow's database"):
+            run_quietly(airflow.command("db", "migrate"), cwd=HOME, environment=airflow.environment)
         made_by.write_text(str(python))
     return airflow
 
@@ -169,37 +162,9 @@ def _environment(cloud: Cloud, told: EnvironmentTypeDef, python: Path) -> dict[s
     }
 
 
-def run_dags(report: Callable[[str], None], dags: Sequence[str], conf: str | None) -> int:
-    """Run DAGs to their end, one after the other, and show what their Spark jobs printed."""
-    airflow = prepare(report)
-    begun = datetime.now(UTC)
-    for dag in dags:
-        report(f"\n== {dag}")
-        options = [] if conf is None else ["--conf", conf]
-        if airflow.run("dags", "test", *options, dag) != 0:
-            report(f"\n== {dag} has failed")
-            return 1
-        report(f"\n== {dag} was successful")
-    for line in driver_output(airflow.cloud, begun):
-        report(f"Spark printed: {line}")
-    return 0
-
-
-def driver_output(cloud: Cloud, since: datetime) -> list[str]:
-    """Return what the drivers of Spark jobs printed, from where their monitoring settings say."""
-    logs = client(cloud.aws_environment(), "logs")
-    lines = []
-    for group in logs.describe_log_groups(logGroupNamePrefix="/aws/emr-containers/")["logGroups"]:
-        events = logs.filter_log_events(
-            logGroupName=group["logGroupName"], startTime=int(since.timestamp() * 1000)
-        )["events"]
-        lines += [one["message"] for one in events if one["logStreamName"].endswith("/stdout")]
-    return lines
-
-
 def serve(report: Callable[[str], None]) -> int:
     """Run all of Airflow, with its page on loopback, until Ctrl-C."""
-    airflow = prepare(report)
+    airflow = prepare()
     port = ports.free(("api-server",))["api-server"]
     url = f"http://127.0.0.1:{port}"
     environment = {
@@ -219,7 +184,7 @@ def serve(report: Callable[[str], None]) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one database has one scheduler
         for name, command in COMPONENTS.items():
-            with _log(name).open("wb") as log:
+            with log_file(name).open("wb") as log:
                 started[name] = subprocess.Popen(
                     airflow.command(*command),
                     cwd=HOME,
@@ -251,7 +216,7 @@ def _watch(
     while True:
         for name, process in started.items():
             if process.poll() is not None:
-                raise SandboxError(f"Airflow's {name} has ended; {_log(name)} tells why")
+                raise SandboxError(f"Airflow's {name} has ended; {log_file(name)} tells why")
         if not told and ports.answers(port):
             ready()
             told = True
@@ -277,5 +242,6 @@ def _end(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _log(component: str) -> Path:
+def log_file(component: str) -> Path:
+    """Return where a part of Airflow prints to."""
     return DIRECTORY / "logs" / f"airflow-{component}.log"

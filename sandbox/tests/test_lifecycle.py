@@ -330,7 +330,7 @@ def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     assert refused.returncode == 1
     assert name in refused.stderr
     mended = clone.sandbox("start")
-    assert mended.stdout == f"{name}: ended since; starting it again\n"
+    assert re.fullmatch(rf" +\d+\.\d s  {name}: ended since; starting again\n", mended.stdout)
     changed = {key for key, pid in _pids(clone).items() if pid != before[key]}
     assert changed == {name}
     assert _recorded(clone)["ports"] == ports
@@ -383,6 +383,8 @@ def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
     state.write_text(json.dumps(content))
     done = clone.sandbox("up")
     assert "cut off while it worked on thing: starting afresh" in done.stdout
+    steps = ("ending the processes of the sandbox", "starting the emulated AWS")
+    assert re.search("".join(rf" +\d+\.\d s  {step}\n" for step in steps), done.stdout)
     assert "2 created" in done.stdout
     assert not set(before.values()) & set(_pids(clone).values())
     assert not any(map(_runs, before.values()))

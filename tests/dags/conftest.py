@@ -78,9 +78,7 @@ def probe(
 
     @cache
     def ask(version: str, hash_seed: int = 0) -> Found:
-        installed = python_environments.ensure(
-            f"airflow-{version}", LOCKS / f"{version}.txt", print
-        )
+        installed = python_environments.ensure(f"airflow-{version}", LOCKS / f"{version}.txt")
         # The same each time: a DAG's version takes in where Airflow looks for DAGs.
         home = tmp_path_factory.getbasetemp() / f"airflow-{version}"
         home.mkdir(exist_ok=True)

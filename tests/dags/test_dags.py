@@ -223,7 +223,7 @@ def spark_settings(ran: Found) -> dict[str, str]:
 @cache
 def known_to_spark() -> bytes:
     """Spark's own declarations of its settings, as they are in its compiled classes."""
-    spark = python_environments.ensure("spark", job_runner.LOCK, print)
+    spark = python_environments.ensure("spark", job_runner.LOCK)
     found = b""
     for core in spark.glob("lib/python*/site-packages/pyspark/jars/spark-core_*.jar"):
         with zipfile.ZipFile(core) as jar:

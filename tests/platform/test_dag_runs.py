@@ -10,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import pytest
 from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
+from sandbox.machine.waiting import wait_for
 
 pytestmark = pytest.mark.dag_runs
 
@@ -31,6 +31,7 @@ DAG_BUCKET = f"{NAME}-dags-123456789012"
 JOB_BUCKET = f"{NAME}-jobs-123456789012"
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
 POD, SPARK = "kubernetes_pod_example", "emr_eks_pi_job"
+LOG = ".sandbox/logs/airflow-dags.log"
 FINAL = {"CANCELLED", "COMPLETED", "FAILED"}
 
 
@@ -52,7 +53,7 @@ def _variant(clone: Clone, dag: str, changes: Mapping[str, str]) -> Iterator[str
 
 
 def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:
-    """Run a changed example, which must fail, and return what Airflow printed."""
+    """Run a changed example, which must fail, and return what is shown of that."""
     with _variant(clone, dag, changes) as variant:
         done = clone.sandbox("dags", variant, check=False)
     assert done.returncode == 1, done.stdout[-4000:]
@@ -73,21 +74,46 @@ def _runs(clone: Clone) -> list[dict[str, Any]]:
     return runs
 
 
-def _wait(condition: Callable[[], bool], what: str, seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        time.sleep(0.5)
+def _log(clone: Clone) -> str:
+    """What Airflow itself printed."""
+    return (clone.directory / LOG).read_text()
+
+
+def _said(told: str) -> list[str]:
+    """The lines with a time, without the time."""
+    return re.findall(r"^ +\d+\.\d s  (.*)$", told, re.MULTILINE)
 
 
 def test_both_examples_are_successful(platform: Clone) -> None:
     done = platform.sandbox("dags")
-    assert re.search(r"\[base\] .*step 3 of 3", done.stdout), "the pod's log"
+    assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
     assert _pods(platform) == []
     (run,) = _runs(platform)
     assert run["state"] == "COMPLETED"
     pi = re.search(r"Pi is roughly (3\.1\d+)", done.stdout)
     assert pi
+
+    before, of_pod, of_spark = re.split("^== .*\n", done.stdout, flags=re.MULTILINE)
+    (pod,) = re.findall(r"Hello from (\S+),", done.stdout)
+    assert _said(of_pod) == [
+        "run_pod: running",
+        f"{pod}: Hello from {pod}, a pod that Airflow has started",
+        *(f"{pod}: step {step} of 3" for step in (1, 2, 3)),
+        "run_pod: success",
+        f"{POD} was successful",
+    ]
+    said = _said(of_spark)
+    assert [line for line in said if line.startswith("compute_pi")] == [
+        "compute_pi: running",
+        "compute_pi: success",
+    ]
+    # A job run may leave the states before RUNNING too fast to be seen there.
+    ran = said.index(f"job run {run['id']}: RUNNING")
+    assert said[ran + 1 : ran + 3] == [f"job run {run['id']}: COMPLETED", f"Spark printed: {pi[0]}"]
+    assert said[-1] == f"{SPARK} was successful"
+    told = (before + of_pod + of_spark).splitlines()
+    assert len(told) - len(_said(done.stdout)) == 1
+    assert told[-1] == f"all that Airflow printed is in {LOG}"
 
     streams = platform.aws("logs").describe_log_streams(logGroupName=LOG_GROUP)["logStreams"]
     path = (
@@ -108,12 +134,78 @@ def test_both_examples_are_successful(platform: Clone) -> None:
 
 def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
     told = _fails(platform, SPARK, {"main/python/pi.py": "main/python/nothing.py"})
-    assert "Final state is FAILED" in told
-    assert re.search(r"can't open file .*nothing\.py", told)
     failed = _runs(platform)[-1]
+    assert f"job run {failed['id']}: FAILED\n          {failed['stateDetails']}\n" in told
+    assert re.search(r"Spark printed: .*can't open file .*nothing\.py", told)
+    assert re.search(r"compute_pi: failed\n +\S*Exception: .*Final state is FAILED", told)
+    assert told.endswith(f"all that Airflow printed is in {LOG}\n")
     assert failed["state"] == "FAILED"
     assert failed["failureReason"] == "USER_ERROR"
     assert "nothing.py" in failed["stateDetails"]
+
+
+def test_a_failing_pod_shows_what_it_printed_and_how_it_ended(platform: Clone) -> None:
+    told = _fails(platform, POD, {"sleep 1\n": "exit 3\n"})
+    (pod,) = re.findall(r"Hello from (\S+),", told)
+    assert _said(told)[-5:] == [
+        f"{pod}: Hello from {pod}, a pod that Airflow has started",
+        f"{pod}: step 1 of 3",
+        f"{pod}: ended with exit code 3",
+        "run_pod: failed",
+        f"{POD}_changed has failed",
+    ]
+    assert re.search(rf"run_pod: failed\n +\S*Exception: Pod {pod} returned a failure", told)
+    assert told.endswith(f"all that Airflow printed is in {LOG}\n")
+    assert len(told.splitlines()) < 20
+
+
+def test_a_mistake_in_a_dag_is_shown(platform: Clone) -> None:
+    told = _fails(platform, POD, {"import EksPodOperator": "import PodOperator"})
+    assert "ImportError: cannot import name 'PodOperator'" in told
+    assert told.endswith(f"all that Airflow printed is in {LOG}\n")
+
+
+def test_verbose_shows_all_that_airflow_prints(platform: Clone) -> None:
+    done = platform.sandbox("dags", "--verbose", POD)
+    told = done.stdout + done.stderr
+    assert re.search(r"\[base\] .*step 3 of 3", told)
+    assert "Marking run <DagRun" in told
+    assert f"{POD} was successful" in _said(done.stdout)
+    assert LOG not in told
+
+
+@pytest.mark.parametrize(
+    ("dag", "changes", "sign"),
+    [
+        (POD, {"for step in 1 2 3": "for step in $(seq 600)"}, "step 2 of 3"),
+        (SPARK, {'["10"]': '["100000"]'}, ": RUNNING"),
+    ],
+)
+def test_ctrl_c_ends_a_run_at_once_with_what_it_has_started(
+    platform: Clone, tmp_path: Path, dag: str, changes: dict[str, str], sign: str
+) -> None:
+    told = tmp_path / "told"
+    with (
+        _variant(platform, dag, changes) as variant,
+        told.open("w") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "dags", variant],
+            cwd=platform.directory,
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        wait_for(lambda: sign in told.read_text(), sign, 120)
+        parts = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+    _, left = psutil.wait_procs(parts, timeout=5)
+    assert parts
+    assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
+    assert "Traceback" not in told.read_text()
+    assert _said(told.read_text())[-1] == "interrupted; its pods and job runs are ended too"
+    wait_for(lambda: _pods(platform) == [], "the pod's end")
+    wait_for(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
 
 
 def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(platform: Clone) -> None:
@@ -253,7 +345,7 @@ class Served:
         self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
         run = self.ask("POST", f"dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
         path = f"dags/{dag}/dagRuns/{run}/taskInstances"
-        _wait(lambda: self.ask("GET", path)["total_entries"] == 1, "a task", 60)
+        wait_for(lambda: self.ask("GET", path)["total_entries"] == 1, "a task")
         (task,) = self.ask("GET", path)["task_instances"]
         return f"{path}/{task['task_id']}"
 
@@ -276,11 +368,11 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             return Path(log.name).read_text()
 
         try:
-            _wait(lambda: "Ctrl-C" in told() or process.poll() is not None, "Airflow", 120)
+            wait_for(lambda: "Ctrl-C" in told() or process.poll() is not None, "Airflow")
             url = re.search(r"http://127\.0\.0\.1:\d+", told())
             assert url, told()
             served = Served(process, url[0], pod_dag, spark_dag)
-            _wait(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
+            wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
             yield served
         finally:
             process.terminate()
@@ -315,19 +407,19 @@ def test_a_browser_shows_both_examples_without_a_login(served: Served, tmp_path:
 
 def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:
     task = served.start(served.pod_dag)
-    _wait(lambda: _pods(platform) != [], "a pod")
+    wait_for(lambda: _pods(platform) != [], "a pod")
     (pod,) = _pods(platform)
     core = CoreV1Api(platform.kubernetes)
-    _wait(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
+    wait_for(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
     served.ask("PATCH", task, {"new_state": "failed"})
-    _wait(lambda: _pods(platform) == [], "the pod's end")
+    wait_for(lambda: _pods(platform) == [], "the pod's end")
 
 
 def test_a_killed_spark_task_leaves_no_running_job(platform: Clone, served: Served) -> None:
     task = served.start(served.spark_dag)
-    _wait(lambda: any(run["state"] == "RUNNING" for run in _runs(platform)), "a job run")
+    wait_for(lambda: any(run["state"] == "RUNNING" for run in _runs(platform)), "a job run")
     served.ask("PATCH", task, {"new_state": "failed"})
-    _wait(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
+    wait_for(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
     assert _runs(platform)[-1]["state"] == "CANCELLED"
 
 
@@ -335,7 +427,7 @@ def test_airflow_ends_with_its_terminal_and_its_tasks_with_it(
     platform: Clone, served: Served
 ) -> None:
     served.start(served.pod_dag)
-    _wait(lambda: _pods(platform) != [], "a pod")
+    wait_for(lambda: _pods(platform) != [], "a pod")
     parts = psutil.Process(served.process.pid).children(recursive=True)
     assert any(os.getpgid(part.pid) != os.getsid(part.pid) for part in parts), "a task"
     served.process.send_signal(signal.SIGHUP)

@@ -207,10 +207,6 @@ class ControlPlane:
         path = "/api/v1/namespaces/default/serviceaccounts/default"
         return self.request("GET", path)[0] == http.client.OK
 
-    def version(self) -> str:
-        """Return the version of Kubernetes that serves."""
-        return str(self.request("GET", "/version")[1]["gitVersion"])
-
     def bind_access_policies(self) -> None:
         """Give the groups that stand for EKS's access policies what those policies allow."""
         for policy, role in ACCESS_POLICIES.items():
