@@ -472,6 +472,7 @@ def test_a_process_that_is_still_being_loaded_runs(
         with monkeypatch.context() as patched:
             patched.setattr(psutil.Process, "cmdline", lambda _: [])
             assert processes.is_running(loading)
+        wait_for(psutil.Process(loading.pid).cmdline, "its arguments")
         assert not processes.is_running(replace(loading, command=("another",)))
     finally:
         processes.end([loading])
