@@ -365,6 +365,14 @@ CHANGES: Mapping[str, Change] = {
         "nothing",
         RECORDED_TEMPLATE,
     ),
+    "another version of a launch template by its name": Change(
+        "eks/nodeGroup:NodeGroup",
+        NODES,
+        {"launchTemplate": TEMPLATE},
+        {"launchTemplate": {"name": "template", "version": "2"}},
+        "update",
+        RECORDED_TEMPLATE,
+    ),
     "another launch template": Change(
         "eks/nodeGroup:NodeGroup",
         NODES,
