@@ -2,7 +2,7 @@
 
 What it does follows provider/pkg in pulumi/pulumi-kubernetes. It differs in two ways: a property
 that the API server does not know is an error instead of a warning, and a value that the server
-writes differently ("0.5" and "500m") is never a change.
+writes otherwise than it was given is never a change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import copy
 import hashlib
 import json
 import os
+import re
 import ssl
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from importlib.metadata import version
 from typing import Final, cast
@@ -89,25 +91,55 @@ _CLUSTER_SCOPED = {
     "VolumeAttachment",
 }
 
-# What the API server refuses to change, and so does the real provider's table (diff.go).
+_CONTAINER = (
+    *("args", "command", "env", "image", "imagePullPolicy", "lifecycle", "livenessProbe", "ports"),
+    *("readinessProbe", "resources", "securityContext", "stdin", "stdinOnce"),
+    *("terminationMessagePath", "terminationMessagePolicy", "tty", "volumeDevices", "volumeMounts"),
+    "workingDir",
+)
+_POD = (
+    *("affinity", "automountServiceAccountToken", "dnsConfig", "dnsPolicy", "enableServiceLinks"),
+    *("hostAliases", "hostIPC", "hostNetwork", "hostPID", "hostname", "imagePullSecrets"),
+    *("nodeName", "nodeSelector", "overhead", "preemptionPolicy", "priority", "priorityClassName"),
+    *("readinessGates", "restartPolicy", "runtimeClassName", "schedulerName", "securityContext"),
+    *("serviceAccount", "serviceAccountName", "shareProcessNamespace", "subdomain"),
+    *("terminationGracePeriodSeconds", "volumes"),
+    *(f"{kind}[*].{field}" for kind in ("containers", "initContainers") for field in _CONTAINER),
+)
+_VOLUME_SOURCES = (
+    *("awsElasticBlockStore", "azureDisk", "azureFile", "cephfs", "cinder", "csi", "fc"),
+    *("flexVolume", "flocker", "gcePersistentDisk", "glusterfs", "hostPath", "iscsi", "local"),
+    *("nfs", "photonPersistentDisk", "portworxVolume", "quobyte", "rbd", "scaleIO", "storageos"),
+    "vsphereVolume",
+)
+
+# The real provider's table (diff.go). What the API server refuses to change and is not here is
+# tried, and refused: a StorageClass's reclaimPolicy and volumeBindingMode, a PodDisruptionBudget.
 _IMMUTABLE = {
     "ClusterRoleBinding": ("roleRef",),
     "DaemonSet": ("spec.selector",),
     "Deployment": ("spec.selector",),
     "Job": ("spec.completions", "spec.parallelism", "spec.selector", "spec.template"),
-    "PersistentVolumeClaim": ("spec",),
-    "Pod": ("spec",),
+    "PersistentVolume": tuple(f"spec.{source}" for source in _VOLUME_SOURCES),
+    "PersistentVolumeClaim": (
+        "spec.accessModes",
+        "spec.selector",
+        "spec.storageClassName",
+        "spec.volumeName",
+    ),
+    "Pod": tuple(f"spec.{field}" for field in _POD),
     "ResourceQuota": ("spec.scopes",),
     "RoleBinding": ("roleRef",),
     "Secret": ("type",),
     "Service": ("spec.clusterIP",),
     "StatefulSet": (
         "spec.podManagementPolicy",
+        "spec.revisionHistoryLimit",
         "spec.selector",
         "spec.serviceName",
         "spec.volumeClaimTemplates",
     ),
-    "StorageClass": ("parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"),
+    "StorageClass": ("parameters", "provisioner"),
 }
 _CONTENT = {"ConfigMap": ("binaryData", "data"), "Secret": ("data", "stringData")}
 
@@ -136,7 +168,7 @@ class ApiError(PluginError):
 
 
 class UnreachableError(PluginError):
-    """The API server did not answer, or there are no credentials for it."""
+    """The API server did not answer, or does not know who asks: to Pulumi that is the same."""
 
 
 @dataclass
@@ -213,13 +245,19 @@ class _Client:
                 timeout=urllib3.Timeout(connect=10, read=60),
             )
         except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(
-                f"configured Kubernetes cluster is unreachable: {self._server}: {error}"
-            ) from None
+            raise self._unreachable(error) from None
         answer = _json_object(response.data)
         if response.status >= 400:
-            raise ApiError(response.status, answer.get("message") or response.data.decode())
+            message = answer.get("message") or response.data.decode()
+            if response.status == 401:
+                raise self._unreachable(message)
+            raise ApiError(response.status, message)
         return answer
+
+    def _unreachable(self, reason: object) -> UnreachableError:
+        return UnreachableError(
+            f"configured Kubernetes cluster is unreachable: {self._server}: {reason}"
+        )
 
     def _bearer(self) -> str | None:
         if "exec" not in self._user:
@@ -408,7 +446,8 @@ class Kubernetes(Plugin):
         if kind.endswith("List"):
             reason = "list resources cannot be created directly. Use the underlying resource type"
             return Checked(new, (Failure("", reason),))
-        inputs = {"apiVersion": api_version, "kind": kind, **_without_nulls(new)}
+        given = cast("Properties", _canonical(_without_nulls(new)))
+        inputs = {"apiVersion": api_version, "kind": kind, **given}
         metadata = inputs.setdefault("metadata", {})
         if metadata is UNKNOWN:
             return Checked(inputs)
@@ -448,7 +487,7 @@ class Kubernetes(Plugin):
     ) -> tuple[str, Properties]:
         if preview:
             # Already there now need not mean there when its turn comes: it may be replaced.
-            return "", self._preview(resource, inputs, self._dry_create, {401, 403, 404, 409})
+            return "", self._preview(resource, inputs, self._dry_create, {403, 404, 409})
         target = _Object.of(resource, inputs)
         manager = "pulumi-kubernetes-" + os.urandom(4).hex()
         if target.is_patch:
@@ -522,7 +561,11 @@ class Kubernetes(Plugin):
         if live is None:
             return None
         found = _inputs_now(inputs, state, live) if inputs else _inputs_of(live)
-        return Found(resource_id, found, _state(live, found, state.get(_FIELD_MANAGER)))
+        left = _state(live, found, state.get(_FIELD_MANAGER))
+        # A quota is waited for once; what is imported is taken as it is.
+        if inputs and target.kind != "ResourceQuota" and (reason := _not_ready(target, live)):
+            raise InitializationError(resource_id, left, f"{target}: {reason}", found)
+        return Found(resource_id, found, left)
 
     def _get(self, target: _Object) -> Properties | None:
         try:
@@ -548,7 +591,7 @@ class Kubernetes(Plugin):
                 resource,
                 new,
                 lambda target, inputs: self._dry_update(target, inputs, manager),
-                {401, 403, 404},
+                {403, 404},
             )
         target = _Object.of(resource, new)
         if not target.is_patch:
@@ -637,9 +680,6 @@ class Kubernetes(Plugin):
         )
 
     def _await_ready(self, target: _Object, inputs: Properties, manager: str) -> Properties:
-        waits_for = _READINESS.get(f"{target.api_version}/{target.kind}")
-        if target.is_patch or target.annotations.get(_SKIP_AWAIT) == "true":
-            waits_for = None
         seconds = target.seconds(_AWAIT_SECONDS)
         live: Properties = {}
         reason: str | None = None
@@ -649,7 +689,7 @@ class Kubernetes(Plugin):
                 raise PluginError(f"{target} was deleted while it was being waited for")
             live = found
             try:
-                reason = waits_for(live) if waits_for else None
+                reason = _unready(target, live)
             except PluginError as error:
                 raise InitializationError(
                     target.id, _state(live, inputs, manager), f"{target}: {error}"
@@ -711,7 +751,8 @@ def _keeps_name(old: Properties, new: Properties) -> bool:
 
 
 def _overlap(path: str, field: str) -> bool:
-    """Tell whether a change at path touches field."""
+    """Tell whether a change at path touches field, in which [*] is any item of a list."""
+    path, field = (re.sub(r"\[(\d+|\*)\]", ".*", one) for one in (path, field))
     return f"{path}.".replace("[", ".[").startswith(f"{field}.") or field.startswith(f"{path}.")
 
 
@@ -758,6 +799,51 @@ def _pruned(value: Value) -> Value:
     return value
 
 
+# Below these names, each value is an amount.
+_AMOUNTS = {
+    *("capacity", "default", "defaultRequest", "hard", "limits", "max", "maxLimitRequestRatio"),
+    *("min", "requests"),
+}
+
+
+def _canonical(value: Value, name: str = "") -> Value:
+    """Write amounts as the API server does, so that equal ones (32000m, 32) are no change."""
+    if isinstance(value, dict):
+        amounts = name in _AMOUNTS
+        return {
+            key: _canonical_amount(item) if amounts else _canonical(item, key)
+            for key, item in value.items()
+        }
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
+
+
+_DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
+_BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
+_AMOUNT = re.compile(rf"([+-]?\d+\.?\d*|[+-]?\.\d+)({'|'.join((*_BINARY[1:], *_DECIMAL))})")
+
+
+def _canonical_amount(given: Value) -> Value:
+    """Return the amount with the largest suffix that leaves a whole number."""
+    matching = _AMOUNT.fullmatch(str(given)) if isinstance(given, str | int) else None
+    if not matching:
+        return given
+    number, suffix = Decimal(matching[1]), matching[2]
+    if suffix in _BINARY[1:]:
+        number *= 1024 ** _BINARY.index(suffix)
+    else:
+        number *= Decimal(1000) ** (_DECIMAL.index(suffix) - 3)
+    binary = suffix in _BINARY[1:] and abs(number) >= 1024
+    suffixes, base = (_BINARY, Decimal(1024)) if binary else (_DECIMAL, Decimal(1000))
+    zero = suffixes.index("")
+    if not number:
+        return "0"
+    for power in reversed(range(-zero, len(suffixes) - zero)):
+        scaled = number / base**power
+        if scaled == scaled.to_integral_value():
+            return f"{int(scaled)}{suffixes[power + zero]}"
+    return given
+
+
 def _has_unknown(value: Value) -> bool:
     if isinstance(value, dict):
         return any(_has_unknown(item) for item in value.values())
@@ -793,7 +879,8 @@ def _inputs_now(inputs: Value, recorded: Value, live: Value) -> Value:
     """Return the inputs that would produce the live object.
 
     Where the server still says what it said after the last update, the inputs hold: it may write
-    them differently. Fields that are not among the inputs belong to others.
+    them differently. Fields that are not among the inputs belong to others, and so do items that
+    were added to a list.
     """
     if live == recorded:
         return inputs
@@ -807,8 +894,8 @@ def _inputs_now(inputs: Value, recorded: Value, live: Value) -> Value:
     if isinstance(inputs, list) and isinstance(live, list):
         items = recorded if isinstance(recorded, list) else []
         return [
-            _inputs_now(inputs[i], items[i], item) if i < min(len(inputs), len(items)) else item
-            for i, item in enumerate(live)
+            _inputs_now(inputs[i], items[i], item) if i < len(items) else item
+            for i, item in enumerate(live[: len(inputs)])
         ]
     return live
 
@@ -913,6 +1000,22 @@ _READINESS: Mapping[str, Callable[[Properties], str | None]] = {
     "v1/ResourceQuota": _quota_uncounted,
     "apps/v1/StatefulSet": _replicas_missing,
 }
+
+
+def _unready(target: _Object, live: Properties) -> str | None:
+    """Tell what the object lacks, or raise if it will never be ready."""
+    waits_for = _READINESS.get(f"{target.api_version}/{target.kind}")
+    if target.is_patch or target.annotations.get(_SKIP_AWAIT) == "true" or waits_for is None:
+        return None
+    return waits_for(live)
+
+
+def _not_ready(target: _Object, live: Properties) -> str | None:
+    """Tell what the object lacks at this moment."""
+    try:
+        return _unready(target, live)
+    except PluginError as error:
+        return str(error)
 
 
 def main() -> None:

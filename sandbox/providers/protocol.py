@@ -67,10 +67,18 @@ class PluginError(Exception):
 class InitializationError(PluginError):
     """A resource that exists now but is not usable, which the engine keeps in its state."""
 
-    def __init__(self, resource_id: str, state: Properties, reason: str) -> None:
+    def __init__(
+        self,
+        resource_id: str,
+        state: Properties,
+        reason: str,
+        inputs: Properties | None = None,
+    ) -> None:
         super().__init__(reason)
         self.resource_id = resource_id
         self.state = state
+        self.inputs = inputs
+        """What a read finds besides."""
 
 
 @dataclass(frozen=True)
@@ -294,7 +302,10 @@ def _abort_initialization(context: grpc.ServicerContext, error: InitializationEr
     detail = any_pb2.Any()
     detail.Pack(
         provider_pb2.ErrorResourceInitFailed(
-            id=error.resource_id, properties=encode(error.state), reasons=[str(error)]
+            id=error.resource_id,
+            properties=encode(error.state),
+            reasons=[str(error)],
+            inputs=None if error.inputs is None else encode(error.inputs),
         )
     )
     code = grpc.StatusCode.UNKNOWN

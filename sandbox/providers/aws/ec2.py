@@ -20,6 +20,7 @@ from sandbox.providers.aws.resource import (
     AutoName,
     Input,
     ResourceType,
+    same,
     shape,
 )
 from sandbox.providers.aws.tags import Tag, tag_changes, tag_list, tag_map
@@ -65,7 +66,7 @@ class Vpc(Ec2Type):
     kind = "vpc"
     inputs: ClassVar = {
         "cidrBlock": KEY,
-        "enableDnsHostnames": OFF,
+        "enableDnsHostnames": CHOSEN,
         "enableDnsSupport": ON,
         "instanceTenancy": Input(default="default", replaces=True),
         "tags": UPDATES,
@@ -98,9 +99,10 @@ class Vpc(Ec2Type):
 
     def _set_attributes(self, resource_id: str, inputs: Properties) -> None:
         support = inputs.get("enableDnsSupport", True)
-        hostnames = inputs.get("enableDnsHostnames", False)
         self.api.modify_vpc_attribute(VpcId=resource_id, EnableDnsSupport={"Value": support})
-        self.api.modify_vpc_attribute(VpcId=resource_id, EnableDnsHostnames={"Value": hostnames})
+        if "enableDnsHostnames" in inputs:
+            hostnames = {"Value": inputs["enableDnsHostnames"]}
+            self.api.modify_vpc_attribute(VpcId=resource_id, EnableDnsHostnames=hostnames)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         self._set_attributes(resource_id, new)
@@ -203,7 +205,7 @@ class Subnet(Ec2Type):
 class InternetGateway(Ec2Type):
     pulumi_type = "aws:ec2/internetGateway:InternetGateway"
     kind = "internet-gateway"
-    inputs: ClassVar = {"vpcId": UPDATES, "tags": UPDATES}
+    inputs: ClassVar = {"vpcId": CHOSEN, "tags": UPDATES}
     api_inputs = ("AttachInternetGateway", "CreateTags")
     outputs = ("arn", "ownerId")
 
@@ -380,6 +382,7 @@ class Route(Ec2Type):
         "routeTableId": KEY,
         "destinationCidrBlock": KEY,
         **dict.fromkeys(_ROUTE_TARGETS, UPDATES),
+        "networkInterfaceId": CHOSEN,
     }
     api_inputs = ("CreateRoute",)
     outputs = ("instanceId", "instanceOwnerId", "origin", "state")
@@ -388,6 +391,15 @@ class Route(Ec2Type):
         given = [key for key in _ROUTE_TARGETS if key in inputs]
         if len(given) != 1:
             yield Failure("", f"one of {', '.join(_ROUTE_TARGETS)} must be specified, got {given}")
+
+    def imported(self, given: str) -> tuple[str, Properties]:
+        table_id, _, destination = given.partition("_")
+        if not table_id or not destination:
+            raise PluginError(
+                f'unexpected format of ID ("{given}"), expected ROUTETABLEID_DESTINATION'
+            )
+        inputs = {"routeTableId": table_id, "destinationCidrBlock": destination}
+        return _route_id(inputs), inputs
 
     def _arguments(self, inputs: Properties) -> dict[str, str]:
         targets = {_ROUTE_TARGETS[key]: inputs[key] for key in _ROUTE_TARGETS if key in inputs}
@@ -399,8 +411,7 @@ class Route(Ec2Type):
 
     def create(self, inputs: Properties) -> str:
         self.api.create_route(**self._arguments(inputs))
-        destination = zlib.crc32(inputs["destinationCidrBlock"].encode())
-        return f"r-{inputs['routeTableId']}{destination}"
+        return _route_id(inputs)
 
     def _find(self, table_id: str, destination: str) -> Answer | None:
         table = self.one("describe_route_tables", "RouteTables", RouteTableIds=[table_id])
@@ -431,12 +442,29 @@ class Route(Ec2Type):
         )
 
 
+def _route_id(inputs: Properties) -> str:
+    destination = zlib.crc32(inputs["destinationCidrBlock"].encode())
+    return f"r-{inputs['routeTableId']}{destination}"
+
+
 class RouteTableAssociation(Ec2Type):
     pulumi_type = "aws:ec2/routeTableAssociation:RouteTableAssociation"
-    inputs: ClassVar = {"routeTableId": KEY, "subnetId": KEY}
+    inputs: ClassVar = {"routeTableId": REQUIRED, "subnetId": KEY}
     api_inputs = ("AssociateRouteTable",)
-    # A subnet has one table at a time.
-    delete_before_replace = True
+
+    def imported(self, given: str) -> tuple[str, Properties]:
+        subnet_id, _, table_id = given.partition("/")
+        if not table_id:
+            raise PluginError(
+                f"Unexpected format for import: {given}. Use 'subnet ID/route table ID' or "
+                "'gateway ID/route table ID"
+            )
+        found = self._of(subnet_id)
+        if found is None or found["RouteTableId"] != table_id:
+            raise PluginError(
+                f"No association found between route table ID {table_id} and target ID {subnet_id}"
+            )
+        return str(found["RouteTableAssociationId"]), {"subnetId": subnet_id}
 
     def create(self, inputs: Properties) -> str:
         answer = self.api.associate_route_table(
@@ -445,22 +473,30 @@ class RouteTableAssociation(Ec2Type):
         return str(answer["AssociationId"])
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
-        ids = [{"Name": "association.route-table-association-id", "Values": [resource_id]}]
-        table = self.one("describe_route_tables", "RouteTables", Filters=ids)
-        found = next(
-            (
-                one
-                for one in (table["Associations"] if table else [])
-                if one["RouteTableAssociationId"] == resource_id
-            ),
-            None,
-        )
+        # Another table is another association to AWS, with an id that Pulumi does not get to know.
+        found = self._of(inputs["subnetId"])
         if found is None:
             return None
-        return {"routeTableId": found["RouteTableId"], "subnetId": found.get("SubnetId")}
+        return {"routeTableId": found["RouteTableId"], "subnetId": found["SubnetId"]}
+
+    def _of(self, subnet_id: str) -> Answer | None:
+        filters = [{"Name": "association.subnet-id", "Values": [subnet_id]}]
+        table = self.one("describe_route_tables", "RouteTables", Filters=filters)
+        associations = table["Associations"] if table else []
+        return next((one for one in associations if one.get("SubnetId") == subnet_id), None)
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        found = self._of(new["subnetId"])
+        if found is None:
+            raise PluginError(f"{resource_id} does not exist any more; run `pulumi refresh`")
+        self.api.replace_route_table_association(
+            AssociationId=found["RouteTableAssociationId"], RouteTableId=new["routeTableId"]
+        )
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
-        self.api.disassociate_route_table(AssociationId=resource_id)
+        found = self._of(inputs["subnetId"])
+        if found is not None:
+            self.api.disassociate_route_table(AssociationId=found["RouteTableAssociationId"])
 
 
 class VpcEndpoint(Ec2Type):
@@ -595,7 +631,7 @@ class SecurityGroup(Ec2Type):
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
         # The provider takes away the rule for all egress that AWS adds.
-        _revoke_all(self, resource_id, egress_only=True)
+        _revoke_all(self, resource_id, "egress")
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         group = self.one("describe_security_groups", "SecurityGroups", GroupIds=[resource_id])
@@ -612,30 +648,33 @@ class SecurityGroup(Ec2Type):
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         if inputs.get("revokeRulesOnDelete"):
-            _revoke_all(self, resource_id)
+            _revoke_all(self, resource_id, "ingress", "egress")
         self.api.delete_security_group(GroupId=resource_id)
 
 
-def _revoke_all(one: Ec2Type, group_id: str, *, egress_only: bool = False) -> None:
+def _revoke_all(one: Ec2Type, group_id: str, *directions: str) -> None:
     group = one.api.describe_security_groups(GroupIds=[group_id])["SecurityGroups"][0]
-    if group["IpPermissionsEgress"]:
+    if group["IpPermissionsEgress"] and "egress" in directions:
         one.api.revoke_security_group_egress(
             GroupId=group_id, IpPermissions=group["IpPermissionsEgress"]
         )
-    if group["IpPermissions"] and not egress_only:
+    if group["IpPermissions"] and "ingress" in directions:
         one.api.revoke_security_group_ingress(
             GroupId=group_id, IpPermissions=group["IpPermissions"]
         )
 
 
 class DefaultSecurityGroup(Ec2Type):
-    """The group that comes with a VPC, taken over; here it can only be closed."""
+    """The group that comes with a VPC, taken over; here it can only be closed.
+
+    It is closed once; afterwards only an empty list that the program gives is enforced.
+    """
 
     pulumi_type = "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup"
     kind = "security-group"
     inputs: ClassVar = {
-        "egress": UPDATES,
-        "ingress": UPDATES,
+        "egress": CHOSEN,
+        "ingress": CHOSEN,
         "revokeRulesOnDelete": LOCAL,
         "tags": UPDATES,
         "vpcId": KEY,
@@ -656,7 +695,7 @@ class DefaultSecurityGroup(Ec2Type):
         return str(group["GroupId"])
 
     def finish(self, resource_id: str, inputs: Properties) -> None:
-        _revoke_all(self, resource_id)
+        _revoke_all(self, resource_id, "ingress", "egress")
         self.retag(resource_id, {}, inputs)
 
     def _of(self, vpc_id: str) -> Answer | None:
@@ -664,7 +703,8 @@ class DefaultSecurityGroup(Ec2Type):
         return self.one("describe_security_groups", "SecurityGroups", Filters=filters)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
-        _revoke_all(self, resource_id)
+        closed = [direction for direction in ("ingress", "egress") if new.get(direction) == []]
+        _revoke_all(self, resource_id, *closed)
         self.retag(resource_id, old, new)
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
@@ -730,6 +770,10 @@ class SecurityGroupRule(Ec2Type):
             yield Failure("", f"exactly one of {', '.join(self._peers)} must be set, got {given}")
         if inputs["ipProtocol"] == "-1" and ("fromPort" in inputs or "toPort" in inputs):
             yield Failure("fromPort", "ports cannot be set for all protocols (-1)")
+
+    def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
+        other_kind = key in self._peers and (key in old) != (key in new)
+        return other_kind or super()._replaces(key, old, new)
 
     def create(self, inputs: Properties) -> str:
         permission: dict[str, Value] = {"IpProtocol": inputs["ipProtocol"]}
@@ -899,29 +943,34 @@ class LaunchTemplate(Ec2Type):
     auto_name = AutoName(longest=128, by_prefix="namePrefix")
     _data: ClassVar = {
         "blockDeviceMappings": Input(
+            ordered=True,
             shape=shape(
                 "deviceName",
                 ebs=shape(
                     "deleteOnTermination",
                     "encrypted",
-                    "iops",
                     "kmsKeyId",
-                    "throughput",
-                    "volumeSize",
-                    "volumeType",
+                    iops=CHOSEN,
+                    throughput=CHOSEN,
+                    volumeSize=CHOSEN,
+                    volumeType=CHOSEN,
                 ),
-            )
+            ),
         ),
         "ebsOptimized": UPDATES,
         "imageId": UPDATES,
         "instanceType": UPDATES,
         "metadataOptions": Input(
+            computed=True,
             shape=shape(
-                "httpEndpoint", "httpPutResponseHopLimit", "httpTokens", "instanceMetadataTags"
-            )
+                httpEndpoint=CHOSEN,
+                httpPutResponseHopLimit=CHOSEN,
+                httpTokens=CHOSEN,
+                instanceMetadataTags=CHOSEN,
+            ),
         ),
         "monitoring": Input(shape=shape("enabled")),
-        "tagSpecifications": Input(shape=shape("resourceType", "tags")),
+        "tagSpecifications": Input(ordered=True, shape=shape("resourceType", "tags")),
         "userData": UPDATES,
         "vpcSecurityGroupIds": UPDATES,
     }
@@ -950,12 +999,16 @@ class LaunchTemplate(Ec2Type):
         return {names.get(key, _pascal(key)): _to_aws(key, data[key]) for key in data}
 
     def volatile(self, old: Properties, new: Properties) -> tuple[str, ...]:
-        if not self._data_changed(old, new):
+        # The provider says so of tags, which make no version, and not of a description, which does.
+        if not any(
+            not same(old.get(key), new.get(key), self.inputs[key]) for key in (*self._data, "tags")
+        ):
             return ()
         return ("latestVersion", *(["defaultVersion"] if new.get("updateDefaultVersion") else []))
 
     def _data_changed(self, old: Properties, new: Properties) -> bool:
-        return any(old.get(key) != new.get(key) for key in (*self._data, "description"))
+        keys = (*self._data, "description")
+        return any(not same(old.get(key), new.get(key), self.inputs[key]) for key in keys)
 
     def create(self, inputs: Properties) -> str:
         answer = self.api.create_launch_template(

@@ -11,6 +11,7 @@ from sandbox.providers.aws.resource import (
     KEY,
     LOCAL,
     OFF,
+    ON,
     REPLACES,
     UPDATES,
     AutoName,
@@ -43,32 +44,34 @@ class Cluster(EksType):
     inputs: ClassVar = {
         "accessConfig": Input(
             computed=True,
-            shape=shape("authenticationMode", "bootstrapClusterCreatorAdminPermissions"),
+            shape=shape(
+                authenticationMode=CHOSEN,
+                # What is not said is not recorded as true, though AWS takes it so.
+                bootstrapClusterCreatorAdminPermissions=Input(default=False, replaces=True),
+            ),
         ),
         "bootstrapSelfManagedAddons": Input(local=True, replaces=True, default=True),
         "deletionProtection": OFF,
         "enabledClusterLogTypes": UPDATES,
-        "encryptionConfig": Input(
-            replaces=True, shape=shape("resources", provider=shape("keyArn"))
-        ),
+        "encryptionConfig": Input(shape=shape("resources", provider=shape("keyArn"))),
         "forceUpdateVersion": LOCAL,
         "kubernetesNetworkConfig": Input(
-            computed=True, replaces=True, shape=shape("ipFamily", "serviceIpv4Cidr")
+            computed=True, replaces=True, shape=shape(ipFamily=CHOSEN, serviceIpv4Cidr=CHOSEN)
         ),
         "name": Input(replaces=True),
         "roleArn": KEY,
         "tags": UPDATES,
-        "upgradePolicy": Input(computed=True, shape=shape("supportType")),
+        "upgradePolicy": Input(computed=True, shape=shape(supportType=CHOSEN)),
         "version": CHOSEN,
         "vpcConfig": Input(
             required=True,
             adds=shape("clusterSecurityGroupId", "vpcId"),
             shape=shape(
-                "endpointPrivateAccess",
-                "endpointPublicAccess",
-                "publicAccessCidrs",
                 "securityGroupIds",
                 "subnetIds",
+                endpointPrivateAccess=OFF,
+                endpointPublicAccess=ON,
+                publicAccessCidrs=CHOSEN,
             ),
         ),
     }
@@ -130,7 +133,7 @@ class Cluster(EksType):
         network = cluster["resourcesVpcConfig"]
         encryption = (cluster.get("encryptionConfig") or [None])[0]
         bootstrap = inputs.get("accessConfig", {}).get(
-            "bootstrapClusterCreatorAdminPermissions", True
+            "bootstrapClusterCreatorAdminPermissions", False
         )
         return {
             "accessConfig": {
@@ -171,13 +174,17 @@ class Cluster(EksType):
         }
 
     def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
-        if key == "accessConfig":
-            flag = "bootstrapClusterCreatorAdminPermissions"
-            before, after = (one.get(key, {}).get(flag, True) for one in (old, new))
-            return not same(before, after, UPDATES)
+        if key == "encryptionConfig":
+            # Another key is an update, in which nothing is done.
+            return key not in new
         return super()._replaces(key, old, new)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        if "encryptionConfig" in new and "encryptionConfig" not in old:
+            encryption = [new["encryptionConfig"]]
+            self.api.associate_encryption_config(
+                clusterName=resource_id, encryptionConfig=encryption
+            )
         if "version" in new and old.get("version") != new["version"]:
             self.api.update_cluster_version(name=resource_id, version=new["version"])
         # One kind of change a call, as EKS demands.
@@ -240,9 +247,15 @@ class NodeGroup(EksType):
         "clusterName": KEY,
         "diskSize": _fixed,
         "forceUpdateVersion": LOCAL,
-        "instanceTypes": _fixed,
+        "instanceTypes": Input(replaces=True, computed=True, ordered=True),
         "labels": UPDATES,
-        "launchTemplate": Input(shape=shape("id", "name", "version")),
+        "launchTemplate": Input(
+            shape=shape(
+                "version",
+                id=Input(computed=True, replaces=True),
+                name=Input(computed=True, replaces=True),
+            )
+        ),
         "nodeGroupName": REPLACES,
         "nodeGroupNamePrefix": Input(replaces=True, local=True),
         "nodeRepairConfig": Input(computed=True, shape=shape("enabled")),
@@ -332,14 +345,6 @@ class NodeGroup(EksType):
             "tagsAll": self.tags(group["nodegroupArn"]),
         }
 
-    def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
-        if key == "launchTemplate":
-            before, after = old.get(key), new.get(key)
-            if not before or not after:
-                return True
-            return any(before.get(part) != after.get(part) for part in ("id", "name"))
-        return super()._replaces(key, old, new)
-
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
         _require_ready("Node Group", resource_id, self._describe(resource_id))
         cluster_name, name = resource_id.split(":", 1)
@@ -366,6 +371,9 @@ class NodeGroup(EksType):
             for key in ("launchTemplate", "releaseVersion", "version")
             if key in new and not same(old.get(key), new[key], UPDATES)
         }
+        if "launchTemplate" in versions:  # by its id alone, though the name is known
+            template = versions["launchTemplate"]
+            versions["launchTemplate"] = {key: template[key] for key in ("id", "version")}
         if versions:
             self.api.update_nodegroup_version(**here, **versions)
         retag(self.api, self._describe(resource_id)["nodegroupArn"], old, new)
@@ -381,7 +389,7 @@ class Addon(EksType):
         "addonName": KEY,
         "addonVersion": CHOSEN,
         "clusterName": KEY,
-        "configurationValues": Input(computed=True, json=True),
+        "configurationValues": CHOSEN,
         "podIdentityAssociations": Input(shape=shape("roleArn", "serviceAccount")),
         "preserve": LOCAL,
         "resolveConflictsOnCreate": Input(local=True, allowed=("NONE", "OVERWRITE")),
@@ -540,8 +548,6 @@ class AccessPolicyAssociation(EksType):
     }
     api_inputs = ("AssociateAccessPolicy",)
     outputs = ("associatedAt", "modifiedAt")
-    # An entry has a policy once, whatever its scope.
-    delete_before_replace = True
 
     def create(self, inputs: Properties) -> str:
         self.api.associate_access_policy(
@@ -592,8 +598,12 @@ class PodIdentityAssociation(EksType):
     }
     api_inputs = ("CreatePodIdentityAssociation",)
     outputs = ("associationArn", "associationId", "externalId")
-    # A service account has one role.
-    delete_before_replace = True
+
+    def imported(self, given: str) -> tuple[str, Properties]:
+        cluster_name, _, association = given.partition(",")
+        if not association:
+            raise PluginError(f"unexpected format for ID ([{given}]), expected more than one part")
+        return association, {"clusterName": cluster_name}
 
     def create(self, inputs: Properties) -> str:
         answer = self.api.create_pod_identity_association(

@@ -151,6 +151,7 @@ class RolePolicyAttachment(ResourceType):
     pulumi_type = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
     service = "iam"
     inputs: ClassVar = {"policyArn": KEY, "role": KEY}
+    delete_before_replace = True
     api_inputs = ("AttachRolePolicy",)
     members: ClassVar = {"role": "RoleName"}
 

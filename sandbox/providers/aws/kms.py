@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from sandbox.machine.aws_api import find
 from sandbox.providers.aws.resource import (
+    CHOSEN,
     LOCAL,
     OFF,
     ON,
-    REQUIRED,
     UPDATES,
     AutoName,
     Input,
@@ -27,11 +27,11 @@ class Key(ResourceType):
         "customerMasterKeySpec": Input(default="SYMMETRIC_DEFAULT", replaces=True),
         # The provider's own range: the API's is 1 to 365.
         "deletionWindowInDays": Input(local=True, allowed=tuple(range(7, 31))),
-        "description": UPDATES,
+        "description": CHOSEN,
         "enableKeyRotation": OFF,
         "isEnabled": ON,
         "keyUsage": Input(default="ENCRYPT_DECRYPT", replaces=True),
-        "multiRegion": Input(default=False, replaces=True),
+        "multiRegion": Input(computed=True, replaces=True),
         "policy": Input(json=True, computed=True),
         "rotationPeriodInDays": Input(computed=True),
         "tags": UPDATES,
@@ -131,7 +131,8 @@ class Alias(ResourceType):
     inputs: ClassVar = {
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),
-        "targetKeyId": REQUIRED,
+        # The id or the ARN.
+        "targetKeyId": Input(required=True, meaning=lambda key: key.rpartition("/")[2]),
     }
     api_inputs = ("CreateAlias",)
     members: ClassVar = {"name": "AliasName"}
@@ -153,8 +154,7 @@ class Alias(ResourceType):
             "arn": alias["AliasArn"],
             "name": alias["AliasName"],
             "targetKeyArn": key_arn,
-            # Either form names the key.
-            "targetKeyId": key_arn if inputs.get("targetKeyId") == key_arn else key_id,
+            "targetKeyId": key_id,
         }
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:

@@ -38,7 +38,7 @@ class Environment(ResourceType):
     pulumi_type = "aws:mwaa/environment:Environment"
     service = "mwaa"
     auto_name = AutoName()
-    _log = shape("enabled", "logLevel")
+    _log = Input(computed=True, shape=shape(enabled=CHOSEN, logLevel=CHOSEN))
     _settings: ClassVar = {
         "airflowConfigurationOptions": UPDATES,
         "airflowVersion": CHOSEN,
@@ -50,13 +50,15 @@ class Environment(ResourceType):
         "loggingConfiguration": Input(
             computed=True,
             shape=dict.fromkeys(_LOGS, _log),
-            adds=dict.fromkeys(_LOGS, shape("cloudWatchLogGroupArn")),
+            adds=shape(**dict.fromkeys(_LOGS, shape("cloudWatchLogGroupArn"))),
         ),
         "maxWebservers": CHOSEN,
         "maxWorkers": CHOSEN,
         "minWebservers": CHOSEN,
         "minWorkers": CHOSEN,
-        "networkConfiguration": Input(required=True, shape=shape("securityGroupIds", "subnetIds")),
+        "networkConfiguration": Input(
+            required=True, shape=shape("securityGroupIds", subnetIds=REPLACES)
+        ),
         "pluginsS3ObjectVersion": CHOSEN,
         "pluginsS3Path": UPDATES,
         "requirementsS3ObjectVersion": CHOSEN,
@@ -130,9 +132,6 @@ class Environment(ResourceType):
         }
 
     def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
-        if key == "networkConfiguration":
-            before, after = (one[key].get("subnetIds") for one in (old, new))
-            return not same(before, after, UPDATES)
         if key == "airflowVersion":
             # The provider makes a new environment for a new major version.
             before, after = (str(one.get(key, "")).partition(".")[0] for one in (old, new))
@@ -140,9 +139,10 @@ class Environment(ResourceType):
         return super()._replaces(key, old, new)
 
     def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        # How workers are replaced is told in the update that changes it, and in no other.
         changes = {
             _api_name(key): new.get(key)
-            for key in self._settings
+            for key in (*self._settings, "workerReplacementStrategy")
             if not same(old.get(key), new.get(key), UPDATES)
         }
         for path, _ in _VERSIONED:

@@ -156,6 +156,8 @@ class AwsPlugin(Plugin):
         self, resource: Resource, resource_id: str, inputs: Properties, state: Properties
     ) -> Found | None:
         one = self._type(resource)
+        if not inputs and not state:
+            resource_id, inputs = one.imported(resource_id)
         found = one.read(resource_id, inputs)
         if found is None:
             return None
@@ -175,9 +177,8 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if preview:
             return one.preview_update(old_inputs, old_state, new)
-        self.injection.call(
-            resource.type, "update", lambda: one.update(resource_id, old_inputs, new)
-        )
+        old, meant = (one.meant(inputs, old_state) for inputs in (old_inputs, new))
+        self.injection.call(resource.type, "update", lambda: one.update(resource_id, old, meant))
         return self._state(one, resource_id, new)
 
     def delete(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -12,26 +12,33 @@ from sandbox.machine.aws_api import Aws, Client
 from sandbox.providers.aws import models
 from sandbox.providers.protocol import UNKNOWN, Asset, Diff, Failure, Properties, Value
 
-Shape: TypeAlias = Mapping[str, "Shape | None"]
+Shape: TypeAlias = Mapping[str, "Input"]
 
 
-def shape(*names: str, **nested: Shape) -> Shape:
+def shape(*names: str, **nested: Shape | Input) -> Shape:
     """Declare the properties of an object, or of each object in a list."""
-    return {**dict.fromkeys(names), **nested}
+    below = {
+        key: one if isinstance(one, Input) else Input(shape=one) for key, one in nested.items()
+    }
+    return dict.fromkeys(names, UPDATES) | below
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """A property that a program may set."""
+    """A property that a program may set, or one below it."""
 
     replaces: bool = False
-    """A change makes a new resource."""
+    """A change makes a new resource; below another property, what is taken away is no change."""
     default: Value = None
     """What AWS takes when it is not given."""
     computed: bool = False
     """AWS chooses when it is not given, and what it chose is no change."""
     json: bool = False
     """A document in JSON, whose form does not matter."""
+    ordered: bool = False
+    """A list in which the order counts."""
+    meaning: Callable[[str], str] | None = None
+    """What of a text counts."""
     local: bool = False
     """AWS never reports it: only the program knows."""
     required: bool = False
@@ -61,6 +68,8 @@ class AutoName:
     property: str = "name"
     longest: int | None = None
     """How long it may be, where AWS's models do not say so."""
+    plain: bool = False
+    """It is the logical name itself, and two resources may well have it."""
     prefix: str = ""
     lower: bool = False
     by_prefix: str | None = None
@@ -68,6 +77,8 @@ class AutoName:
 
     def make(self, logical_name: str, seed: bytes) -> str:
         """Return the logical name with seven hexadecimal digits, as Pulumi's bridge does."""
+        if self.plain:
+            return logical_name
         name = logical_name.lower() if self.lower else logical_name
         return f"{self.prefix}{name}-{hashlib.sha256(seed).hexdigest()[:7]}"
 
@@ -100,6 +111,13 @@ class ResourceType:
     def validate(self, inputs: Properties) -> Iterator[Failure]:
         """Name what is wrong with the inputs as far as they tell; values may be UNKNOWN."""
         yield from ()
+
+    def imported(self, given: str) -> tuple[str, Properties]:
+        """Return the id of what is to be imported, and inputs enough to read it.
+
+        Some ids do not tell where the resource is, and are given otherwise.
+        """
+        return given, {}
 
     def create(self, inputs: Properties) -> str:
         """Make the resource and return its id."""
@@ -209,22 +227,37 @@ class ResourceType:
                 continue
             before = old.get(key, state.get(key) if declared.computed else declared.default)
             after = new.get(key, declared.default)
-            if not same(before, after, declared):
+            meant, wanted = (completed(one, state.get(key), declared) for one in (before, after))
+            if not same(meant, wanted, declared):
                 changes[key] = "add" if before is None else "delete" if after is None else "update"
-        replaces = frozenset(key for key in changes if self._replaces(key, old, new))
-        return Diff(changes, replaces, bool(replaces) and self._deletes_first(old, new))
+        before, after = self.meant(old, state), self.meant(new, state)
+        replaces = frozenset(key for key in changes if self._replaces(key, before, after))
+        return Diff(changes, replaces, bool(replaces) and self._deletes_first(new))
+
+    def meant(self, inputs: Properties, state: Properties) -> Properties:
+        """Add to inputs what AWS has chosen where they say nothing."""
+        chosen = {key: state[key] for key in state if self._is_computed(key)}
+        return {
+            key: completed(value, state.get(key), self.inputs.get(key, UPDATES))
+            for key, value in (chosen | inputs).items()
+        }
 
     def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
         """Tell whether a change of the property needs a new resource."""
-        return self.inputs.get(key, UPDATES).replaces
+        declared = self.inputs.get(key, UPDATES)
+        if declared.replaces or declared.shape is None or not isinstance(new.get(key), Mapping):
+            return declared.replaces
+        before, after = old.get(key) or {}, new[key]
+        return any(
+            one.replaces and not same(before.get(name), after.get(name), one)
+            for name, one in declared.shape.items()
+        )
 
-    def _deletes_first(self, old: Properties, new: Properties) -> bool:
-        """Tell whether old and new cannot exist together, by declaration or by their name."""
-        if self.delete_before_replace or self.auto_name is None:
-            return self.delete_before_replace
-        name = self.auto_name.property
-        chosen = name not in new.get("__defaults", [])
-        return chosen and same(old.get(name), new.get(name), REQUIRED)
+    def _deletes_first(self, new: Properties) -> bool:
+        """Tell whether the old one goes first: by declaration, or if the program named the new."""
+        auto = self.auto_name
+        named = auto and not auto.plain and auto.property not in new.get("__defaults", [])
+        return self.delete_before_replace or bool(named)
 
     def preview_create(self, inputs: Properties) -> Properties:
         """Return the state as far as it is known before the resource exists."""
@@ -297,10 +330,9 @@ def _strangers(value: Value, known: Shape, path: str) -> Iterator[str]:
             yield from _strangers(item, known, path)
     elif isinstance(value, dict):
         for key, item in value.items():
-            below = known.get(key)
             if key not in known:
                 yield f"{path}.{key}"
-            elif below is not None:
+            elif (below := known[key].shape) is not None:
                 yield from _strangers(item, below, f"{path}.{key}")
 
 
@@ -314,13 +346,36 @@ def _visible(inputs: Properties) -> Properties:
 def _with_unknown(value: Value, added: Shape) -> Value:
     if not isinstance(value, dict):
         return value
-    unknown = {key: UNKNOWN for key, below in added.items() if below is None}
-    given = {key: _with_unknown(item, added.get(key) or {}) for key, item in value.items()}
+    unknown = {key: UNKNOWN for key, one in added.items() if one.shape is None}
+    given = {
+        key: _with_unknown(item, added.get(key, UPDATES).shape or {}) for key, item in value.items()
+    }
     return unknown | given
 
 
 def _is_default(live: Value, declared: Input) -> bool:
     return live is None or live == declared.default or (not live and declared.default is None)
+
+
+def completed(value: Value, recorded: Value, declared: Input) -> Value:
+    """Add below a value what AWS takes, or has chosen, where it says nothing."""
+    if declared.shape is None:
+        return value
+    if declared.ordered and isinstance(value, list):
+        items = recorded if isinstance(recorded, list) else []
+        one = Input(shape=declared.shape)
+        known = [*items, *([None] * len(value))]
+        return [completed(item, known[index], one) for index, item in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    before = recorded if isinstance(recorded, Mapping) else {}
+    filled = {
+        key: completed(value[key], before.get(key), one)
+        if value.get(key) is not None
+        else (before.get(key) if one.computed else one.default)
+        for key, one in declared.shape.items()
+    }
+    return {**value, **{key: item for key, item in filled.items() if item is not None}}
 
 
 def same(before: Value, after: Value, declared: Input) -> bool:
@@ -332,9 +387,13 @@ def same(before: Value, after: Value, declared: Input) -> bool:
 
 def covers(wanted: Value, live: Value, declared: Input) -> bool:
     """Tell whether AWS has what is wanted; what it adds of its own accord is no difference."""
-    if declared.json:
+    if declared.json or declared.meaning:
         return same(wanted, live, declared)
-    return _covers(wanted, live)
+    whole = completed(wanted, live, declared)
+    if declared.ordered and isinstance(whole, list) and isinstance(live, list):
+        pairs = zip(whole, live, strict=False)
+        return len(whole) == len(live) and all(_covers(*pair) for pair in pairs)
+    return _covers(whole, live)
 
 
 def _covers(wanted: Value, live: Value) -> bool:
@@ -361,22 +420,30 @@ def _is_list(value: Value) -> bool:
 
 
 def _merged(wanted: Value, live: Value, declared: Input) -> Value:
-    """Return what is wanted plus what AWS filled in below it."""
-    if (
-        declared.adds is None
-        or declared.json
-        or not isinstance(wanted, Mapping)
-        or not isinstance(live, Mapping)
-    ):
-        return wanted
-    nested = {key: _merged(value, live.get(key), declared) for key, value in wanted.items()}
-    return {key: value for key, value in live.items() if value is not None} | nested
+    """Return what is wanted plus what AWS chose and added below it."""
+    whole = completed(wanted, live, declared)
+    return _with_added(whole, live, declared.adds or {})
+
+
+def _with_added(whole: Value, live: Value, added: Shape) -> Value:
+    if not isinstance(whole, Mapping) or not isinstance(live, Mapping):
+        return whole
+    outputs = {key: live[key] for key in added.keys() & live.keys() if live[key] is not None}
+    nested = {
+        key: _with_added(value, live.get(key), added[key].shape or {}) if key in added else value
+        for key, value in whole.items()
+    }
+    return outputs | nested
 
 
 def normal(value: Value, declared: Input) -> Value:
     """Return a form in which order and spelling do not matter."""
     if declared.json and isinstance(value, str):
         return canonical_policy(json.loads(value) if value else {})
+    if declared.meaning and isinstance(value, str):
+        return declared.meaning(value)
+    if declared.ordered and isinstance(value, list):
+        return [_normal(item) for item in value]
     return _normal(value)
 
 

@@ -21,7 +21,15 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_list, tag_map
-from sandbox.providers.protocol import Asset, Failure, Properties, Value
+from sandbox.providers.protocol import (
+    UNKNOWN,
+    Asset,
+    Diff,
+    Failure,
+    PluginError,
+    Properties,
+    Value,
+)
 
 
 class Bucket(ResourceType):
@@ -121,23 +129,49 @@ class BucketVersioning(BucketPart):
         "versioningConfiguration": Input(required=True, shape=shape("status")),
     }
     api_inputs = ("PutBucketVersioning",)
+    members: ClassVar = {"versioningConfiguration": None}  # Disabled is the provider's own
+    _statuses = ("Enabled", "Suspended", "Disabled")
+
+    def validate(self, inputs: Properties) -> Iterator[Failure]:
+        configuration = inputs["versioningConfiguration"]
+        status = UNKNOWN if configuration is UNKNOWN else configuration.get("status")
+        if status is not UNKNOWN and status not in self._statuses:
+            place = "versioningConfiguration.status"
+            choices = ", ".join(self._statuses)
+            yield Failure(place, f"expected {place} to be one of [{choices}], got {status}")
+
+    def diff(self, old: Properties, state: Properties, new: Properties) -> Diff:
+        key = "versioningConfiguration"
+        before, after = (
+            one[key].get("status") if isinstance(one.get(key), dict) else UNKNOWN
+            for one in (old, new)
+        )
+        if after == "Disabled" and before in {"Enabled", "Suspended"}:
+            raise PluginError(
+                f"versioning_configuration.status cannot be updated from '{before}' to '{after}'"
+            )
+        return super().diff(old, state, new)
 
     def put(self, inputs: Properties) -> None:
         status = inputs["versioningConfiguration"]["status"]
+        if status == "Disabled":  # as each bucket is at first
+            return
         self.api.put_bucket_versioning(
             Bucket=inputs["bucket"], VersioningConfiguration={"Status": status}
         )
 
     def read(self, resource_id: str, inputs: Properties) -> Properties | None:
         answer = find(self.api.get_bucket_versioning, Bucket=resource_id)
-        if answer is None or "Status" not in answer:
+        if answer is None:
             return None
         return {
             "bucket": resource_id,
-            "versioningConfiguration": {"status": answer["Status"]},
+            "versioningConfiguration": {"status": answer.get("Status", "Disabled")},
         }
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        if inputs["versioningConfiguration"]["status"] == "Disabled":
+            return
         # A bucket that was versioned can only be suspended.
         self.api.put_bucket_versioning(
             Bucket=resource_id, VersioningConfiguration={"Status": "Suspended"}
@@ -284,15 +318,24 @@ _LIFECYCLE: dict[str, tuple[str, dict[str, tuple[str, dict[str, object]]]]] = {
 }
 
 
+# What AWS chose of it stays when the program says it no longer.
+_LIFECYCLE_CHOSEN = {"days", "expiredObjectDeleteMarker", "newerNoncurrentVersions", "prefix"}
+
+
 def _lifecycle_shape() -> Shape:
-    return {key: (dict.fromkeys(below) or None) for key, (_, below) in _LIFECYCLE.items()}
+    return {
+        key: Input(
+            shape={one: CHOSEN if one in _LIFECYCLE_CHOSEN else UPDATES for one in below} or None
+        )
+        for key, (_, below) in _LIFECYCLE.items()
+    }
 
 
 class BucketLifecycleConfiguration(BucketPart):
     pulumi_type = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
     inputs: ClassVar = {
         "bucket": KEY,
-        "rules": Input(required=True, shape=_lifecycle_shape()),
+        "rules": Input(required=True, ordered=True, shape=_lifecycle_shape()),
     }
     api_inputs = ("PutBucketLifecycleConfiguration",)
     members: ClassVar = {"rules": "LifecycleConfiguration.Rules"}
@@ -355,7 +398,7 @@ class BucketPolicy(BucketPart):
 class BucketObjectv2(ResourceType):
     pulumi_type = "aws:s3/bucketObjectv2:BucketObjectv2"
     service = "s3"
-    auto_name = AutoName("key", longest=1024)
+    auto_name = AutoName("key", longest=1024, plain=True)
     inputs: ClassVar = {
         "bucket": KEY,
         "bucketKeyEnabled": CHOSEN,
@@ -381,7 +424,11 @@ class BucketObjectv2(ResourceType):
         "tags": "TagSet",
     }
     outputs = ("arn", "etag", "versionId")
-    _body = ("content", "contentBase64", "source", "sourceHash", "metadata", "contentType")
+    # Whatever makes a new version, which tags do not.
+    _body = (
+        *("bucketKeyEnabled", "content", "contentBase64", "contentType", "kmsKeyId", "metadata"),
+        *("serverSideEncryption", "source", "sourceHash"),
+    )
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
         given = [key for key in ("content", "contentBase64", "source") if key in inputs]
@@ -398,7 +445,7 @@ class BucketObjectv2(ResourceType):
 
     def volatile(self, old: Properties, new: Properties) -> tuple[str, ...]:
         changed = not all(same(old.get(key), new.get(key), UPDATES) for key in self._body)
-        return ("etag", "versionId") if changed else ()
+        return ("versionId",) if changed else ()
 
     def create(self, inputs: Properties) -> str:
         self._put(inputs)

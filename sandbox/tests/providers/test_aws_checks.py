@@ -412,7 +412,7 @@ INVALID: list[tuple[str, str, Value, str]] = [
         "s3/bucketVersioning:BucketVersioning",
         "versioningConfiguration.status",
         "On",
-        "one of [Enabled, Suspended]",
+        "one of [Enabled, Suspended, Disabled]",
     ),
     ("secretsmanager/secret:Secret", "description", LONG, "at most 2048 characters"),
     ("secretsmanager/secret:Secret", "kmsKeyId", LONG, "0 to 2048 characters"),
@@ -517,7 +517,7 @@ def _below(shape: models.Shape, names: Shape) -> Iterator[models.Shape]:
     for name, below in names.items():
         member = models.members(structure)[name.lower()]
         yield member
-        yield from _below(member, below or {})
+        yield from _below(member, below.shape or {})
 
 
 @pytest.mark.parametrize("token", resource_types())

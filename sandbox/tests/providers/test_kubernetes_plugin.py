@@ -242,6 +242,12 @@ def test_a_patch_needs_a_name(plugin: Kubernetes) -> None:
             "spec.selector",
         ),
         ("core/v1:ConfigMap", {"data": {"a": "1"}}, {"data": {"a": "2"}}, "data.a"),
+        (
+            "core/v1:Pod",
+            {"spec": {"containers": [{"name": "a", "image": "a"}]}},
+            {"spec": {"containers": [{"name": "a", "image": "b"}]}},
+            "spec.containers[0].image",
+        ),
     ],
 )
 def test_what_cannot_change_is_replaced(
@@ -253,6 +259,27 @@ def test_what_cannot_change_is_replaced(
     diff = made.diff({**metadata, **new})
     assert diff.replaces == {path}
     assert diff.delete_before_replace
+
+
+def test_what_the_api_server_alone_holds_fixed_is_tried_and_refused(plugin: Kubernetes) -> None:
+    metadata = {"name": f"class-{next(NUMBERS)}"}
+    given = {"metadata": metadata, "provisioner": "ebs.csi.aws.com", "reclaimPolicy": "Delete"}
+    made = deploy(plugin, "storage.k8s.io/v1:StorageClass", given)
+    changed = {**given, "reclaimPolicy": "Retain", "volumeBindingMode": "WaitForFirstConsumer"}
+    assert made.diff(changed).replaces == frozenset()
+    new = made.check(changed)
+    for preview in (True, False):
+        with pytest.raises(ApiError, match="reclaimPolicy"):
+            plugin.update(made.resource, made.id, made.inputs, made.state, new, preview=preview)
+    made.delete()
+
+
+def test_a_claim_can_ask_for_more(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:PersistentVolumeClaim"), {})
+    claim = {"metadata": {"name": "x"}, "spec": {"resources": {"requests": {"storage": "1Gi"}}}}
+    more = {"metadata": {"name": "x"}, "spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    made.inputs = made.check(claim)
+    assert made.diff(more) == Diff({"spec.resources.requests.storage": "update"})
 
 
 def test_a_mutable_config_map_is_updated(nowhere: str) -> None:
@@ -291,6 +318,49 @@ def test_no_change_asks_no_server(nowhere: str) -> None:
     assert made.diff(quota) == Diff()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("32000m", "32"),
+        ("0.5", "500m"),
+        ("1.5", "1500m"),
+        ("1000", "1k"),
+        ("1024Mi", "1Gi"),
+        ("0.5Gi", "512Mi"),
+        ("1.5Ki", "1536"),
+        ("0", "0Gi"),
+        (2, "2"),
+    ],
+)
+def test_equal_amounts_are_no_change(nowhere: str, one: str | int, other: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:ResourceQuota"), {})
+
+    def quota(amount: object) -> dict[str, Any]:
+        return {"metadata": {"name": "q"}, "spec": {"hard": {"a": amount, "b": UNKNOWN}}}
+
+    made.inputs = made.check(quota(one))
+    assert made.inputs["spec"]["hard"]["a"] == made.check(quota(other))["spec"]["hard"]["a"]
+    assert made.check(quota("3"))["spec"]["hard"]["a"] == "3"
+
+
+def test_amounts_are_written_as_the_server_writes_them(plugin: Kubernetes, namespace: str) -> None:
+    amounts = ("0.5", "32000m", "1024Mi", "1000", "1.5Gi", "1000Ki", "100Mi", "0.1", "1e3", "12345")
+    things = ("cpu", "memory", "ephemeral-storage")
+    names = [*things, *(f"{kind}.{one}" for kind in ("limits", "requests") for one in things)]
+    hard = dict(zip([*names, "requests.storage"], amounts, strict=True))
+    metadata = {"name": "q", "namespace": namespace}
+    annotations = {"pulumi.com/skipAwait": "true"}
+    quota = {"metadata": {**metadata, "annotations": annotations}, "spec": {"hard": hard}}
+    made = deploy(plugin, "core/v1:ResourceQuota", quota)
+    assert made.inputs["spec"]["hard"] == made.state["spec"]["hard"]
+
+
+def test_text_that_looks_like_an_amount_stays_as_it_is(nowhere: str) -> None:
+    made = Deployed(configured(nowhere), resource("core/v1:ConfigMap"), {})
+    data = {"limits": "1000", "cpu": "0.50"}
+    assert made.check({"metadata": {"name": "x"}, "data": data})["data"] == data
+
+
 def test_an_unknown_value_counts_as_a_change(nowhere: str) -> None:
     made = Deployed(configured(nowhere), resource("core/v1:Namespace"), {})
     made.inputs = made.check({"metadata": {"name": "x"}})
@@ -304,13 +374,37 @@ def test_drift_is_seen(plugin: Kubernetes, control_plane: ControlPlane, namespac
     made = deploy(
         plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace, labels={"a": "b", "c": "d"})
     )
-    more = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
-    change = {"metadata": {"labels": {"a": None, "other": "x"}}, "rules": [*RULES, more]}
+    other = [{**RULES[0], "verbs": ["list"]}]
+    change = {"metadata": {"labels": {"a": None, "other": "x"}}, "rules": other}
     patch(control_plane, role_path(namespace), change)
     found = made.read()
     assert found is not None
     assert found.inputs["metadata"]["labels"] == {"c": "d"}
-    assert found.inputs["rules"] == [*RULES, more]
+    assert found.inputs["rules"] == other
+
+
+def test_what_is_added_to_a_list_is_not_seen(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", role(namespace))
+    more = {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}
+    rules = [{**RULES[0], "verbs": ["get", "delete"]}, more]
+    patch(control_plane, role_path(namespace), {"rules": rules})
+    found = made.read()
+    assert found is not None
+    assert found.inputs == made.inputs
+    assert found.state["rules"] == rules
+
+
+def test_what_is_taken_from_a_list_is_seen(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    two = {**role(namespace), "rules": [{**RULES[0], "verbs": ["get", "list"]}]}
+    made = deploy(plugin, "rbac.authorization.k8s.io/v1:Role", two)
+    patch(control_plane, role_path(namespace), {"rules": RULES})
+    found = made.read()
+    assert found is not None
+    assert found.inputs["rules"] == RULES
 
 
 def test_what_the_server_writes_its_own_way_is_no_drift(plugin: Kubernetes, namespace: str) -> None:
@@ -427,6 +521,22 @@ def test_a_deployment_that_does_not_come_up_is_kept_as_unready(
     assert failure.value.state["spec"]["replicas"] == 1
 
 
+def test_a_deployment_that_is_not_ready_is_told_at_a_refresh(
+    plugin: Kubernetes, control_plane: ControlPlane, namespace: str
+) -> None:
+    given = deployment(namespace, 60)
+    given["metadata"]["annotations"]["pulumi.com/skipAwait"] = "true"
+    made = deploy(plugin, "apps/v1:Deployment", given)
+    assert made.read() is not None
+    made.inputs = made.check(deployment(namespace, 60))
+    with pytest.raises(InitializationError, match=r"Deployment .*/x: ") as failure:
+        made.read()
+    assert failure.value.inputs == made.inputs
+    assert failure.value.state["kind"] == "Deployment"
+    # Whoever imports it takes it as it is.
+    assert plugin.read(made.resource, made.id, {}, {}) is not None
+
+
 def test_a_deployment_is_created_when_its_pods_are_ready(
     plugin: Kubernetes, control_plane: ControlPlane, namespace: str
 ) -> None:
@@ -527,6 +637,25 @@ def test_what_was_in_a_deleted_cluster_can_be_forgotten(
     made.delete()
     monkeypatch.delenv("PULUMI_K8S_DELETE_UNREACHABLE")
     made.plugin = configured(nowhere, deleteUnreachable="true")
+    assert made.read() is None
+    made.delete()
+
+
+def test_who_is_not_known_to_the_cluster_does_not_reach_it(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads(kubeconfig(control_plane.address, **{"token": "nobody"}))
+    config["clusters"][0]["cluster"]["certificate-authority"] = str(control_plane.authority)
+    plugin = configured(json.dumps(config))
+    made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
+    made.inputs = made.check({"metadata": {"name": "x"}})
+    assert plugin.create(made.resource, made.inputs, preview=True) == ("", made.inputs)
+    with pytest.raises(UnreachableError, match=r"unreachable: .* Unauthorized"):
+        plugin.create(made.resource, made.inputs, preview=False)
+    for action in (made.read, made.delete):
+        with pytest.raises(UnreachableError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
+            action()
+    monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
     assert made.read() is None
     made.delete()
 
