@@ -45,6 +45,15 @@ def _region(s: Settings) -> Findings:
     except UnknownRegionError:
         yield Finding("account.region", region, "is no AWS region, such as us-west-2")
         return
+    if partition != "aws":
+        # Names of services are written down here that end otherwise there.
+        yield Finding(
+            "account.region",
+            region,
+            f"is in AWS's partition {partition}, where nobody has tried this program: choose a "
+            "region of the partition aws, such as us-west-2",
+        )
+        return
     lacking = [
         service
         for service, name in (("MWAA", "mwaa"), ("EKS", "eks"), ("EMR on EKS", "emr-containers"))

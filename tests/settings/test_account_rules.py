@@ -15,7 +15,13 @@ from tests.settings.conftest import Load, assert_mistake, assert_right
         ({"account.region": "us-west"}, "account.region", "is no AWS region"),
         ({"account.region": "ap-east-2"}, "account.region", "has no MWAA and no EMR on EKS"),
         ({"account.region": "ca-west-1"}, "account.region", "has no EMR on EKS,"),
-        ({"account.region": "us-gov-west-1"}, "account.region", "has no MWAA,"),
+        ({"account.region": "us-gov-west-1"}, "account.region", "AWS's partition aws-us-gov"),
+        ({"account.region": "cn-north-1"}, "account.region", "AWS's partition aws-cn"),
+        (
+            {"account.region": "us-iso-east-1", "account.acceptedRisks": ["unlistedRegion"]},
+            "account.region",
+            "AWS's partition aws-iso",
+        ),
         ({"account.tags": {f"t{n}": "x" for n in range(8)}}, "account.tags", "more tags than 7"),
         (
             {"account.tags": {f"t{n}": "x" for n in range(38)}, "airflow.dagDelivery": "pipeline"},
