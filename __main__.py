@@ -167,6 +167,7 @@ job_bucket = PrivateBucket(
         kms_key_arn=encryption_key.arn,
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
+        expiring_prefix="",
     ),
     opts=in_aws,
 )

@@ -50,6 +50,9 @@ class DagBucket(pulumi.ComponentResource):
                 kms_key_arn=args.kms_key_arn,
                 force_destroy=args.force_destroy,
                 noncurrent_version_days=args.noncurrent_version_days,
+                # MWAA stays pinned to a version of the requirements, however old, until another
+                # one is rolled out.
+                expiring_prefix=f"{DAG_FOLDER}/",
             ),
             opts=ResourceOptions(parent=self),
         )

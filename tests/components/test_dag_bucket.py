@@ -99,6 +99,16 @@ def test_requirements_are_the_top_ones_with_the_version_of_their_object(
     assert outputs["requirements_version"].inputs["value"] == "version-7"
 
 
+def test_a_version_of_the_requirements_that_mwaa_may_be_pinned_to_never_expires(
+    engine: Engine, source: Path
+) -> None:
+    engine.run(lambda: DagBucket("dags", args(source)))
+
+    lifecycle = engine.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
+    expiring = [r for r in lifecycle.inputs["rules"] if "noncurrentVersionExpiration" in r]
+    assert [rule["filter"]["prefix"] for rule in expiring] == ["dags/"]
+
+
 def test_nothing_is_uploaded_where_a_pipeline_delivers(engine: Engine, source: Path) -> None:
     outputs = engine.run(lambda: DagBucket("dags", args(source, upload=False)))
 
