@@ -99,8 +99,8 @@ class ClusterSettings(Section):
 
     kubernetes_version: SupportedKubernetes = "1.35"
     """Minor version of Kubernetes; raise it one step at a time."""
-    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API"
-    """API: access entries only. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
+    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API_AND_CONFIG_MAP"
+    """API: access entries only, for good. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server from the internet; empty: only from within the VPC."""
     admin_principal_arns: tuple[Principal, ...] = ()
@@ -111,7 +111,7 @@ class ClusterSettings(Section):
         "m7i.xlarge",
         "m6i.xlarge",
     )
-    """Instance types of the nodes, of one size and by preference."""
+    """Instance types of the nodes, of one size and by preference; another order makes new nodes."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the nodes."""
     node_min: Annotated[int, Field(ge=1, le=450)] = 3

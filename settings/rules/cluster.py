@@ -18,6 +18,18 @@ def _kubernetes_support(s: Settings) -> Findings:
     yield from supported(s, "cluster.kubernetesVersion", version, ends, next(iter(KUBERNETES)))
 
 
+@RULES.reading("cluster.authenticationMode")
+def _authentication_mode(s: Settings) -> Findings:
+    if s.cluster.authentication_mode == "API":
+        yield Finding(
+            "cluster.authenticationMode",
+            s.cluster.authentication_mode,
+            "has no way back, and EMR on EKS documents API_AND_CONFIG_MAP only for the access that "
+            "a virtual cluster gets: choose that, unless EMR works without in your account",
+            warning=True,
+        )
+
+
 @RULES.reading("cluster.nodeMin", "cluster.nodeMax")
 def _node_range(s: Settings) -> Findings:
     if s.cluster.node_min > s.cluster.node_max:

@@ -25,7 +25,7 @@ VIEWER = "arn:aws:iam::123456789012:role/viewer"
 ARGS = EksClusterArgs(
     cluster_name=NAME,
     kubernetes_version="1.35",
-    authentication_mode="API",
+    authentication_mode="API_AND_CONFIG_MAP",
     vpc_id="vpc-1",
     subnet_ids=["subnet-a", "subnet-b"],
     kms_key_arn=KEY,
@@ -108,7 +108,7 @@ def test_the_control_plane_is_closed_encrypted_and_logged(engine: Engine) -> Non
         "controllerManager",
         "scheduler",
     }
-    assert inputs["authenticationMode"] == "API"
+    assert inputs["authenticationMode"] == "API_AND_CONFIG_MAP"
     assert inputs["upgradePolicy"] == {"supportType": "STANDARD"}
 
 

@@ -98,6 +98,11 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
             "whole internet",
         ),
         ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "must run there"),
+        (
+            {"cluster.authenticationMode": "API"},
+            "cluster.authenticationMode",
+            "EMR on EKS documents API_AND_CONFIG_MAP",
+        ),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
