@@ -72,6 +72,7 @@ dag_bucket = DagBucket(
         noncurrent_version_days=90,
         source=Path("dags"),
         upload=settings.airflow.dag_delivery == "pulumi",
+        region=account.region,
     ),
     opts=in_aws,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.dag_bucket import DagBucket, DagBucketArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 
@@ -41,6 +41,7 @@ def args(source: Path, *, upload: bool = True) -> DagBucketArgs:
         noncurrent_version_days=90,
         source=source,
         upload=upload,
+        region=ACCOUNT.region,
     )
 
 
@@ -70,6 +71,18 @@ def test_a_changed_file_is_a_changed_object(engine: Engine, source: Path) -> Non
     before = engine.one(OBJECT, "before-dags/spark_pi.py").inputs["sourceHash"]
     after = engine.one(OBJECT, "after-dags/spark_pi.py").inputs["sourceHash"]
     assert before != after
+
+
+def test_no_version_is_deleted_and_a_removed_file_is_hidden(engine: Engine, source: Path) -> None:
+    engine.run(lambda: DagBucket("dags", args(source)))
+
+    objects = engine.all(OBJECT)
+    assert all(stored.request.retainOnDelete for stored in objects)
+    removed = engine.one("pulumi-python:dynamic:Resource")
+    assert removed.inputs["bucket"] == "mwaa-on-eks-test-dags-123456789012"
+    assert set(removed.inputs["keys"]) == {
+        stored.inputs["key"] for stored in objects if stored.inputs["key"] != "requirements.txt"
+    }
 
 
 def test_objects_wait_for_the_settings_of_the_bucket(engine: Engine, source: Path) -> None:
@@ -113,6 +126,7 @@ def test_nothing_is_uploaded_where_a_pipeline_delivers(engine: Engine, source: P
     outputs = engine.run(lambda: DagBucket("dags", args(source, upload=False)))
 
     assert not engine.all(OBJECT)
+    assert not engine.all("pulumi-python:dynamic:Resource")  # what there is stays as it is
     assert set(outputs) == {"name", "arn"}  # no requirements
 
 

@@ -118,7 +118,7 @@ def test_airflow_does_not_wait_for_eks(
 def test_job_runs_are_drained_before_the_virtual_cluster_goes(
     resources: list[dict[str, Any]], graph: Graph
 ) -> None:
-    (drain,) = (r["urn"] for r in resources if r["type"].startswith("pulumi-python:"))
+    (drain,) = _of(resources, "dynamic:Resource mwaa-drain")
     for needed in (
         "emrcontainers/virtualCluster:VirtualCluster",
         "eks/podIdentityAssociation:PodIdentityAssociation mwaa",

@@ -112,6 +112,30 @@ def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
     }
 
 
+def _objects(clone: Clone) -> tuple[set[str], set[str]]:
+    """The keys in the DAG bucket that Airflow sees, and all that there are versions of."""
+    s3, bucket = clone.aws("s3"), clone.outputs()["dag_bucket"]
+    seen = {one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    return seen, {one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]}
+
+
+def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Clone) -> None:
+    before, _ = _objects(platform)
+    file = platform.directory / "dags/short_lived.py"
+    file.write_text("# no DAG yet\n")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform)[0] == before | {"dags/short_lived.py"}
+    file.unlink()
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform) == (before, before | {"dags/short_lived.py"})
+    _set(platform, "airflow.dagDelivery", "pipeline")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform) == (before, before | {"dags/short_lived.py"})
+    _set(platform, "airflow.dagDelivery", "pulumi")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _steps(platform) == set()
+
+
 def _cut_airflow_off(clone: Clone) -> str:
     ec2 = clone.aws("ec2")
     (rule,) = (
