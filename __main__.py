@@ -127,6 +127,7 @@ addons = ClusterAddons(
     ClusterAddonsArgs(
         cluster_name=cluster.name,
         cluster_arn=cluster.arn,
+        kubernetes_version=settings.cluster.kubernetes_version,
         account=account,
     ),
     opts=in_cluster,

@@ -302,3 +302,12 @@ def test_what_belongs_to_the_cluster_is_deleted_before_it(engine: Engine, typ: s
     run(engine)
 
     assert all("control-plane" in engine.waits_for(resource) for resource in engine.all(typ))
+
+
+def test_every_addon_moves_with_the_version_of_kubernetes(engine: Engine) -> None:
+    run(engine, replace(ARGS, kubernetes_version="1.36"))
+
+    addons = {addon.inputs["addonName"]: addon.inputs for addon in engine.all(ADDON)}
+    assert set(addons) == {"eks-pod-identity-agent", "kube-proxy", "vpc-cni"}
+    for name, inputs in addons.items():
+        assert inputs["addonVersion"] == f"{name} for 1.36"
