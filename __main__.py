@@ -111,6 +111,7 @@ cluster = EksCluster(
         public_access_cidrs=settings.cluster.public_access_cidrs,
         admin_principal_arns=settings.cluster.admin_principal_arns,
         viewer_principal_arns=settings.cluster.viewer_principal_arns,
+        group_members=settings.group_members,
         node_group=settings.cluster.node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,

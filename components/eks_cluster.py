@@ -38,6 +38,8 @@ class EksClusterArgs:
     """Administrators beside the identity that creates the cluster, which must not be listed: EKS
     makes its entry itself, and refuses a second one."""
     viewer_principal_arns: tuple[str, ...]
+    group_members: Mapping[str, tuple[str, ...]]
+    """The Kubernetes groups of other principals, which role bindings say the rights of."""
     node_group: NodeGroup
     log_retention_days: int
     deletion_protection: bool
@@ -300,5 +302,13 @@ class EksCluster(pulumi.ComponentResource):
                     access_scope={"type": "cluster"},
                     opts=ResourceOptions(parent=self),
                 )
+            )
+        for arn, groups in self._args.group_members.items():
+            aws.eks.AccessEntry(
+                f"{name}-{arn.split(':', 5)[-1]}",
+                cluster_name=cluster_name,
+                principal_arn=arn,
+                kubernetes_groups=list(groups),
+                opts=ResourceOptions(parent=self),
             )
         return grants

@@ -205,6 +205,8 @@ class TeamSettings(Section):
     """Memory that its jobs may ask for together."""
     pods: Pods = "100"
     """Pods that its jobs may consist of together."""
+    viewer_principal_arns: tuple[Principal, ...] = ()
+    """IAM roles and users that may look at its jobs and their logs in Kubernetes."""
 
     @property
     def namespace(self) -> str:

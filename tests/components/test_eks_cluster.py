@@ -32,6 +32,7 @@ ARGS = EksClusterArgs(
     public_access_cidrs=("203.0.113.0/24",),
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
+    group_members={},
     node_group=NodeGroup(
         instance_types=("m7i.xlarge", "m6i.xlarge"),
         ami_type="AL2023_x86_64_STANDARD",
@@ -279,6 +280,16 @@ def test_who_is_listed_as_both_gets_one_entry_and_administers(engine: Engine) ->
 
     assert len(engine.all(ENTRY)) == 1
     assert engine.one(GRANT).inputs["policyArn"].endswith("AmazonEKSClusterAdminPolicy")
+
+
+def test_a_member_of_groups_gets_them_and_nothing_else(engine: Engine) -> None:
+    member = "arn:aws:iam::123456789012:role/analyst"
+    run(engine, replace(ARGS, group_members={member: ("spark-mwaa", "spark-risk")}))
+
+    entry = engine.one(ENTRY, "role/analyst").inputs
+    assert entry["principalArn"] == member
+    assert entry["kubernetesGroups"] == ["spark-mwaa", "spark-risk"]
+    assert member not in {grant.inputs["principalArn"] for grant in engine.all(GRANT)}
 
 
 def test_kubernetes_objects_keep_nodes_and_access_until_they_are_gone(engine: Engine) -> None:

@@ -32,6 +32,19 @@ def test_tags_carry_project_and_stack(load: Load) -> None:
     }
 
 
+def test_who_looks_at_jobs_is_in_the_group_of_each_of_the_teams(load: Load) -> None:
+    both, one = (f"arn:aws:iam::111122223333:role/{name}" for name in ("Both", "One"))
+    teams = [
+        {"name": "mwaa", "viewerPrincipalArns": [both]},
+        {"name": "risk", "viewerPrincipalArns": [one, both]},
+    ]
+
+    assert load({"spark.teams": teams}).group_members == {
+        both: ("spark-mwaa", "spark-risk"),
+        one: ("spark-risk",),
+    }
+
+
 def test_keys_can_be_brought_back_for_longer_in_production(load: Load) -> None:
     assert load({}).key_deletion_window_days == 7
     assert load(PRODUCTION).key_deletion_window_days == 30
