@@ -24,11 +24,13 @@ from components.job_namespace import (
 )
 from components.network import Network, NetworkArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
+from components.protection import protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.loading import load as load_settings
 
 settings = load_settings(pulumi.Config())
 name, account = settings.name, settings.aws_account
+protect_all_but(settings.account.unprotected)
 
 aws_provider = aws.Provider(
     "aws",

@@ -24,6 +24,7 @@ from settings.values import (
     OptionValue,
     Pods,
     Principal,
+    Protected,
     PublicCidr,
     ReleaseLabel,
     Risk,
@@ -70,6 +71,8 @@ class AccountSettings(Section):
     """How long logs are kept."""
     force_destroy: bool = False
     """Let `pulumi destroy` empty the buckets."""
+    unprotected: tuple[Protected, ...] = ()
+    """What `pulumi destroy`, or a change that replaces it, may delete."""
 
 
 class NetworkSettings(Section):

@@ -227,6 +227,7 @@ SupportedKubernetes = Annotated[str, _one_of(KUBERNETES, "Kubernetes version")]
 SupportedAirflow = Annotated[str, _one_of(AIRFLOW, "Airflow version")]
 ReleaseLabel = Annotated[str, _Rule(_RELEASE_LABELS, _release_label)]
 
+Protected = Literal["buckets", "cluster", "environment", "key", "vpc"]
 Risk = Literal[
     "deployerOnlyAdmin",
     "endedSupport",

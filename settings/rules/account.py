@@ -37,6 +37,17 @@ def _tags(s: Settings) -> Findings:
             )
 
 
+@RULES.reading("account.unprotected", "account.production")
+def _unprotected(s: Settings) -> Findings:
+    if s.account.production and s.account.unprotected:
+        yield Finding(
+            "account.unprotected",
+            s.account.unprotected,
+            "may be deleted by one command: remove it after the change that needs it",
+            warning=True,
+        )
+
+
 @RULES.reading("account.region", "account.acceptedRisks")
 def _region(s: Settings) -> Findings:
     region = s.account.region

@@ -136,6 +136,34 @@ def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Cl
     assert _steps(platform) == set()
 
 
+def test_what_a_stack_does_not_name_is_neither_replaced_nor_destroyed(platform: Clone) -> None:
+    stack_file = platform.directory / "Pulumi.sandbox.yaml"
+    before, resources = stack_file.read_text(), platform.resources()
+    platform.pulumi("config", "rm", "--path", "account.unprotected")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    kept = {r["urn"].rpartition("::")[2] for r in platform.resources() if r.get("protect")}
+    assert kept == {
+        "airflow-environment",
+        "cluster-cluster-eksCluster",
+        "dags-bucket",
+        "jobs-bucket",
+        "platform-key",
+        "platform-vpc",
+    }
+    destroyed = platform.pulumi("destroy", "--yes", check=False)
+    assert destroyed.returncode != 0
+    assert "airflow-environment' cannot be deleted" in destroyed.stdout.replace('"', "'")
+    _set(platform, "network.cidrBlock", "10.1.0.0/16")
+    previewed = platform.pulumi("preview", check=False)
+    assert previewed.returncode != 0
+    assert 'platform-vpc"\nas it is currently marked for protection' in "\n".join(
+        line.strip() for line in previewed.stdout.splitlines()
+    )
+    stack_file.write_text(before)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert {r["urn"] for r in platform.resources()} == {r["urn"] for r in resources}
+
+
 def _cut_airflow_off(clone: Clone) -> str:
     ec2 = clone.aws("ec2")
     (rule,) = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.settings.conftest import Load, assert_mistake, assert_right
+from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_right, assert_warning
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,15 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     [
         {"account.region": "ca-west-1", "account.acceptedRisks": ["unlistedRegion"]},
         {"account.tags": {f"t{n}": "x" for n in range(7)}},
+        {"account.unprotected": ["vpc"]},
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any]
 ) -> None:
     assert_right(load, warnings, changes)
+
+
+def test_what_is_unprotected_in_production_is_warned_about(load: Load, warnings: list[str]) -> None:
+    changes = PRODUCTION | {"account.unprotected": ["environment"]}
+    assert_warning(load, warnings, changes, "account.unprotected", "remove it after the change")
