@@ -24,11 +24,13 @@ from components.job_namespace import (
 )
 from components.network import Network, NetworkArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
+from components.protection import protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.loading import load as load_settings
 
 settings = load_settings(pulumi.Config())
 name, account = settings.name, settings.aws_account
+protect_all_but(settings.account.unprotected)
 
 aws_provider = aws.Provider(
     "aws",
@@ -72,6 +74,7 @@ dag_bucket = DagBucket(
         noncurrent_version_days=90,
         source=Path("dags"),
         upload=settings.airflow.dag_delivery == "pulumi",
+        region=account.region,
     ),
     opts=in_aws,
 )
@@ -110,6 +113,7 @@ cluster = EksCluster(
         public_access_cidrs=settings.cluster.public_access_cidrs,
         admin_principal_arns=settings.cluster.admin_principal_arns,
         viewer_principal_arns=settings.cluster.viewer_principal_arns,
+        group_members=settings.group_members,
         node_group=settings.cluster.node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
@@ -126,6 +130,7 @@ addons = ClusterAddons(
     ClusterAddonsArgs(
         cluster_name=cluster.name,
         cluster_arn=cluster.arn,
+        kubernetes_version=settings.cluster.kubernetes_version,
         account=account,
     ),
     opts=in_cluster,
@@ -167,6 +172,7 @@ job_bucket = PrivateBucket(
         kms_key_arn=encryption_key.arn,
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
+        expiring_prefix="",
     ),
     opts=in_aws,
 )

@@ -123,7 +123,6 @@ class AirflowEnvironment(pulumi.ComponentResource):
             max_webservers=args.capacity.max_webservers,
             webserver_access_mode=args.webserver_access_mode,
             weekly_maintenance_window_start=args.weekly_maintenance_window,
-            worker_replacement_strategy="GRACEFUL",  # an update lets running tasks finish
             endpoint_management="SERVICE",
             execution_role_arn=role.arn,
             kms_key=args.kms_key_arn,

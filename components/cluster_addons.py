@@ -9,6 +9,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
 from components.aws_account import AwsAccount
+from components.managed_addon import managed_addon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class ClusterAddonsArgs:
     cluster_name: Input[str]
     """Known once nodes are ready: without one, these add-ons neither start nor end."""
     cluster_arn: Input[str]
+    kubernetes_version: str
+    """Minor version of the cluster, which decides those of the add-ons."""
     account: AwsAccount
 
 
@@ -49,29 +52,24 @@ class ClusterAddons(pulumi.ComponentResource):
             policy_arn=f"arn:{args.account.partition}:iam::aws:policy/AmazonEBSCSIDriverPolicyV2",
             opts=child,
         )
-        volumes = aws.eks.Addon(
-            f"{name}-aws-ebs-csi-driver",
+        volumes = managed_addon(
+            "aws-ebs-csi-driver",
+            parent=self,
+            name=name,
             cluster_name=args.cluster_name,
-            addon_name="aws-ebs-csi-driver",
-            pod_identity_associations=[
-                {"service_account": "ebs-csi-controller-sa", "role_arn": volume_role.arn}
-            ],
-            preserve=False,
-            resolve_conflicts_on_create="OVERWRITE",
-            resolve_conflicts_on_update="OVERWRITE",
-            opts=ResourceOptions(parent=self, depends_on=[volume_policy]),
+            kubernetes_version=args.kubernetes_version,
+            roles={"ebs-csi-controller-sa": volume_role.arn},
+            depends_on=[volume_policy],
         )
         addons = [
             volumes,
             *(
-                aws.eks.Addon(
-                    f"{name}-{addon}",
+                managed_addon(
+                    addon,
+                    parent=self,
+                    name=name,
                     cluster_name=args.cluster_name,
-                    addon_name=addon,
-                    preserve=False,
-                    resolve_conflicts_on_create="OVERWRITE",
-                    resolve_conflicts_on_update="OVERWRITE",
-                    opts=child,
+                    kubernetes_version=args.kubernetes_version,
                 )
                 for addon in ("coredns", "metrics-server")
             ),

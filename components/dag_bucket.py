@@ -12,6 +12,7 @@ import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
+from components.removed_files import RemovedFiles
 
 DAG_FOLDER = "dags"
 REQUIREMENTS = "requirements.txt"
@@ -28,6 +29,7 @@ class DagBucketArgs:
     """The folder of the DAGs, with a requirements.txt at its top."""
     upload: bool
     """False where a pipeline of its own delivers DAGs and requirements."""
+    region: str
 
 
 class DagBucket(pulumi.ComponentResource):
@@ -50,6 +52,9 @@ class DagBucket(pulumi.ComponentResource):
                 kms_key_arn=args.kms_key_arn,
                 force_destroy=args.force_destroy,
                 noncurrent_version_days=args.noncurrent_version_days,
+                # MWAA stays pinned to a version of the requirements, however old, until another
+                # one is rolled out.
+                expiring_prefix=f"{DAG_FOLDER}/",
             ),
             opts=ResourceOptions(parent=self),
         )
@@ -61,10 +66,19 @@ class DagBucket(pulumi.ComponentResource):
                 key=key,
                 source=pulumi.FileAsset(str(path)),
                 source_hash=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
-                opts=ResourceOptions(parent=self),
+                # Else old versions go with the object, and a pipeline's with them.
+                opts=ResourceOptions(parent=self, retain_on_delete=True),
             )
             for key, path in files.items()
         }
+        if args.upload:
+            RemovedFiles(
+                f"{name}-removed",
+                bucket=bucket.name,
+                region=args.region,
+                keys=[key for key in files if key != REQUIREMENTS],  # MWAA is pinned to one
+                opts=ResourceOptions(parent=self),
+            )
         requirements = objects.get(REQUIREMENTS)
 
         self.name = bucket.name

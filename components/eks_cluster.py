@@ -14,6 +14,7 @@ from pulumi import Input, Output, ResourceOptions
 from components import pod_identity
 from components.aws_account import AwsAccount
 from components.capacity import NodeGroup
+from components.managed_addon import managed_addon
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -37,6 +38,8 @@ class EksClusterArgs:
     """Administrators beside the identity that creates the cluster, which must not be listed: EKS
     makes its entry itself, and refuses a second one."""
     viewer_principal_arns: tuple[str, ...]
+    group_members: Mapping[str, tuple[str, ...]]
+    """The Kubernetes groups of other principals, which role bindings say the rights of."""
     node_group: NodeGroup
     log_retention_days: int
     deletion_protection: bool
@@ -251,29 +254,28 @@ class EksCluster(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         policy = self._attach(f"{name}-cni-policy", role, "AmazonEKS_CNI_Policy")
-        agent = self._addon(name, cluster_name, "eks-pod-identity-agent")
-        cni = aws.eks.Addon(
-            f"{name}-vpc-cni",
-            cluster_name=cluster_name,
-            addon_name="vpc-cni",
-            configuration_values=json.dumps({"enableNetworkPolicy": "true"}),
-            pod_identity_associations=[{"service_account": "aws-node", "role_arn": role.arn}],
-            preserve=False,
-            resolve_conflicts_on_create="OVERWRITE",
-            resolve_conflicts_on_update="OVERWRITE",
-            opts=ResourceOptions(parent=self, depends_on=[policy]),
-        )
-        return [agent, self._addon(name, cluster_name, "kube-proxy"), cni]
+        return [
+            self._addon("eks-pod-identity-agent", name, cluster_name),
+            self._addon("kube-proxy", name, cluster_name),
+            managed_addon(
+                "vpc-cni",
+                parent=self,
+                name=name,
+                cluster_name=cluster_name,
+                kubernetes_version=self._args.kubernetes_version,
+                configuration=json.dumps({"enableNetworkPolicy": "true"}),
+                roles={"aws-node": role.arn},
+                depends_on=[policy],
+            ),
+        ]
 
-    def _addon(self, name: str, cluster_name: Output[str], addon: str) -> aws.eks.Addon:
-        return aws.eks.Addon(
-            f"{name}-{addon}",
+    def _addon(self, addon: str, name: str, cluster_name: Output[str]) -> aws.eks.Addon:
+        return managed_addon(
+            addon,
+            parent=self,
+            name=name,
             cluster_name=cluster_name,
-            addon_name=addon,
-            preserve=False,
-            resolve_conflicts_on_create="OVERWRITE",
-            resolve_conflicts_on_update="OVERWRITE",
-            opts=ResourceOptions(parent=self),
+            kubernetes_version=self._args.kubernetes_version,
         )
 
     def _access(
@@ -300,5 +302,13 @@ class EksCluster(pulumi.ComponentResource):
                     access_scope={"type": "cluster"},
                     opts=ResourceOptions(parent=self),
                 )
+            )
+        for arn, groups in self._args.group_members.items():
+            aws.eks.AccessEntry(
+                f"{name}-{arn.split(':', 5)[-1]}",
+                cluster_name=cluster_name,
+                principal_arn=arn,
+                kubernetes_groups=list(groups),
+                opts=ResourceOptions(parent=self),
             )
         return grants

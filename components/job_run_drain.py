@@ -25,14 +25,22 @@ class JobRunDrainProvider(dynamic.ResourceProvider):
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> dynamic.DiffResult:
         """Another virtual cluster is another drain."""
-        replaces = [key for key, value in _known(_news).items() if _olds.get(key) != value]
+        changed = [key for key, value in _known(_news).items() if _olds.get(key) != value]
         return dynamic.DiffResult(
-            changes=bool(replaces), replaces=replaces, delete_before_replace=True
+            changes=bool(changed),
+            replaces=[key for key in changed if key != "account_id"],
+            delete_before_replace=True,
         )
+
+    def update(
+        self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
+    ) -> dynamic.UpdateResult:
+        """Note the account, where it was not."""
+        return dynamic.UpdateResult(_known(_news))
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         """Drain."""
-        drain(_props["virtual_cluster_id"], _props["region"])
+        drain(_props["virtual_cluster_id"], _props["region"], _props["account_id"])
 
 
 class JobRunDrain(dynamic.Resource):
@@ -44,14 +52,27 @@ class JobRunDrain(dynamic.Resource):
         *,
         virtual_cluster_id: Input[str],
         region: str,
+        account_id: str,
         opts: ResourceOptions | None = None,
     ) -> None:
-        props: dict[str, Input[str]] = {"virtual_cluster_id": virtual_cluster_id, "region": region}
+        props: dict[str, Input[str]] = {
+            "virtual_cluster_id": virtual_cluster_id,
+            "region": region,
+            "account_id": account_id,
+        }
         super().__init__(JobRunDrainProvider(), name, props, opts)
 
 
-def drain(virtual_cluster_id: str, region: str) -> None:
+def drain(virtual_cluster_id: str, region: str, account_id: str) -> None:
     """Cancel every job run of a virtual cluster and wait until none is left, or the time is up."""
+    # Pulumi's AWS provider, which refuses other accounts, has no say here; and in another account
+    # a virtual cluster looks as if it were gone.
+    caller = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
+    if caller != account_id:
+        raise PermissionError(
+            f"the credentials are of account {caller}, and virtual cluster {virtual_cluster_id} is "
+            f"in account {account_id}: destroy with credentials of that"
+        )
     client = boto3.client("emr-containers", region_name=region)
     missing = (client.exceptions.ResourceNotFoundException, client.exceptions.ValidationException)
     try:
@@ -89,7 +110,7 @@ def drain(virtual_cluster_id: str, region: str) -> None:
 
 
 def _known(props: dict[str, Any]) -> dict[str, Any]:
-    return {key: props[key] for key in ("virtual_cluster_id", "region")}
+    return {key: props[key] for key in ("virtual_cluster_id", "region", "account_id")}
 
 
 def _say(text: str) -> None:

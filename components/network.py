@@ -58,6 +58,8 @@ class Network(pulumi.ComponentResource):
         aws.ec2.DefaultSecurityGroup(  # adopted, and emptied of every rule
             f"{name}-default",
             vpc_id=vpc.id,
+            ingress=[],  # said, since AWS's provider leaves alone what is not
+            egress=[],
             tags={"Name": f"{name}-default-closed"},
             opts=ResourceOptions(parent=self),
         )

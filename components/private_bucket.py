@@ -16,7 +16,9 @@ class PrivateBucketArgs:
     force_destroy: bool
     """Empty the bucket when it is deleted. AWS does it only if it was set before the deletion."""
     noncurrent_version_days: int
-    """How long a replaced or deleted object can be brought back."""
+    """How long a replaced or deleted object below the prefix can be brought back."""
+    expiring_prefix: str
+    """Old versions of what lies elsewhere are kept for good."""
 
 
 class PrivateBucket(pulumi.ComponentResource):
@@ -86,15 +88,20 @@ class PrivateBucket(pulumi.ComponentResource):
             bucket=bucket.id,
             rules=[
                 {
-                    "id": "old-versions-and-broken-uploads",
+                    "id": "old-versions",
                     "status": "Enabled",
-                    "filter": {"prefix": ""},
+                    "filter": {"prefix": args.expiring_prefix},
                     "noncurrent_version_expiration": {
                         "noncurrent_days": args.noncurrent_version_days
                     },
                     "expiration": {"expired_object_delete_marker": True},
+                },
+                {
+                    "id": "broken-uploads",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 7},
-                }
+                },
             ],
             # A rule about old versions means nothing before versioning is on.
             opts=ResourceOptions(parent=self, depends_on=[versioning]),

@@ -102,16 +102,19 @@ class VirtualCluster(pulumi.ComponentResource):
             # A namespace has one virtual cluster at most.
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
-        JobRunDrain(
+        drain = JobRunDrain(
             f"{name}-drain",
             virtual_cluster_id=virtual_cluster.id,
             region=args.account.region,
+            account_id=args.account.id,
             # The first to be deleted: a run that is being cancelled still needs all of these.
             opts=ResourceOptions(parent=self, depends_on=[policy, *associations]),
         )
 
         self.id = virtual_cluster.id
-        self.arn = virtual_cluster.arn
+        # By it job runs are allowed, which must end before the drain: else one could start between
+        # the drain's last look and the virtual cluster's end.
+        self.arn = Output.all(virtual_cluster.arn, drain.urn).apply(lambda both: str(both[0]))
         self.job_role_arn = role.arn
         self.log_group_name = log_group.name
         self.s3_uri = Output.concat("s3://", args.bucket_name, f"/{args.team}/")

@@ -24,6 +24,7 @@ from settings.values import (
     OptionValue,
     Pods,
     Principal,
+    Protected,
     PublicCidr,
     ReleaseLabel,
     Risk,
@@ -70,6 +71,8 @@ class AccountSettings(Section):
     """How long logs are kept."""
     force_destroy: bool = False
     """Let `pulumi destroy` empty the buckets."""
+    unprotected: tuple[Protected, ...] = ()
+    """What `pulumi destroy`, or a change that replaces it, may delete."""
 
 
 class NetworkSettings(Section):
@@ -99,8 +102,8 @@ class ClusterSettings(Section):
 
     kubernetes_version: SupportedKubernetes = "1.35"
     """Minor version of Kubernetes; raise it one step at a time."""
-    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API"
-    """API: access entries only. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
+    authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API_AND_CONFIG_MAP"
+    """API: access entries only, for good. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server from the internet; empty: only from within the VPC."""
     admin_principal_arns: tuple[Principal, ...] = ()
@@ -111,7 +114,7 @@ class ClusterSettings(Section):
         "m7i.xlarge",
         "m6i.xlarge",
     )
-    """Instance types of the nodes, of one size and by preference."""
+    """Instance types of the nodes, of one size and by preference; another order makes new nodes."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the nodes."""
     node_min: Annotated[int, Field(ge=1, le=450)] = 3
@@ -205,6 +208,8 @@ class TeamSettings(Section):
     """Memory that its jobs may ask for together."""
     pods: Pods = "100"
     """Pods that its jobs may consist of together."""
+    viewer_principal_arns: tuple[Principal, ...] = ()
+    """IAM roles and users that may look at its jobs and their logs in Kubernetes."""
 
     @property
     def namespace(self) -> str:

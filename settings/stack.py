@@ -92,3 +92,12 @@ class Settings:
     def team_group(self, team: str) -> str:
         """The Kubernetes group of a team's people."""
         return f"spark-{team}"
+
+    @property
+    def group_members(self) -> dict[str, tuple[str, ...]]:
+        """The Kubernetes groups of each of the teams' people."""
+        groups: dict[str, tuple[str, ...]] = {}
+        for team in self.spark.teams:
+            for arn in team.viewer_principal_arns:
+                groups[arn] = (*groups.get(arn, ()), self.team_group(team.name))
+        return groups

@@ -110,7 +110,7 @@ def _principal(value: str) -> str:
             "is a session, which lasts hours only; name its role, with the role's path if it has "
             f"one: arn:{partition}:iam::{account}:role/{role}"
         )
-    if not re.fullmatch(r"arn:aws[\w-]*:iam::\d{12}:(role|user)/([\w+=,.@-]+/)*[\w+=,.@-]+", value):
+    if not re.fullmatch(r"arn:aws:iam::\d{12}:(role|user)/([\w+=,.@-]+/)*[\w+=,.@-]+", value):
         raise ValueError(f"must be {_PRINCIPAL}")
     if "/aws-service-role/" in value:
         raise ValueError("is a service-linked role, which EKS accepts no access entry for")
@@ -227,6 +227,7 @@ SupportedKubernetes = Annotated[str, _one_of(KUBERNETES, "Kubernetes version")]
 SupportedAirflow = Annotated[str, _one_of(AIRFLOW, "Airflow version")]
 ReleaseLabel = Annotated[str, _Rule(_RELEASE_LABELS, _release_label)]
 
+Protected = Literal["buckets", "cluster", "environment", "key", "vpc"]
 Risk = Literal[
     "deployerOnlyAdmin",
     "endedSupport",

@@ -37,6 +37,17 @@ def _tags(s: Settings) -> Findings:
             )
 
 
+@RULES.reading("account.unprotected", "account.production")
+def _unprotected(s: Settings) -> Findings:
+    if s.account.production and s.account.unprotected:
+        yield Finding(
+            "account.unprotected",
+            s.account.unprotected,
+            "may be deleted by one command: remove it after the change that needs it",
+            warning=True,
+        )
+
+
 @RULES.reading("account.region", "account.acceptedRisks")
 def _region(s: Settings) -> Findings:
     region = s.account.region
@@ -44,6 +55,15 @@ def _region(s: Settings) -> Findings:
         partition = aws_regions().get_partition_for_region(region)
     except UnknownRegionError:
         yield Finding("account.region", region, "is no AWS region, such as us-west-2")
+        return
+    if partition != "aws":
+        # Names of services are written down here that end otherwise there.
+        yield Finding(
+            "account.region",
+            region,
+            f"is in AWS's partition {partition}, where nobody has tried this program: choose a "
+            "region of the partition aws, such as us-west-2",
+        )
         return
     lacking = [
         service

@@ -18,6 +18,18 @@ def _kubernetes_support(s: Settings) -> Findings:
     yield from supported(s, "cluster.kubernetesVersion", version, ends, next(iter(KUBERNETES)))
 
 
+@RULES.reading("cluster.authenticationMode")
+def _authentication_mode(s: Settings) -> Findings:
+    if s.cluster.authentication_mode == "API":
+        yield Finding(
+            "cluster.authenticationMode",
+            s.cluster.authentication_mode,
+            "has no way back, and EMR on EKS documents API_AND_CONFIG_MAP only for the access that "
+            "a virtual cluster gets: choose that, unless EMR works without in your account",
+            warning=True,
+        )
+
+
 @RULES.reading("cluster.nodeMin", "cluster.nodeMax")
 def _node_range(s: Settings) -> Findings:
     if s.cluster.node_min > s.cluster.node_max:
@@ -79,12 +91,15 @@ def _public_endpoint(s: Settings) -> Findings:
 
 
 @RULES.reading(
-    "cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "account.id", "account.region"
+    "cluster.adminPrincipalArns",
+    "cluster.viewerPrincipalArns",
+    "spark.teams",
+    "account.id",
+    "account.region",
 )
 def _principals(s: Settings) -> Findings:
     admins, viewers = s.cluster.admin_principal_arns, s.cluster.viewer_principal_arns
-    yield from listed_once("cluster.adminPrincipalArns", admins)
-    yield from listed_once("cluster.viewerPrincipalArns", viewers)
+    lists = {"cluster.adminPrincipalArns": admins, "cluster.viewerPrincipalArns": viewers}
     for arn in viewers:
         if arn in admins:
             yield Finding(
@@ -92,10 +107,16 @@ def _principals(s: Settings) -> Findings:
                 arn,
                 "is an administrator too, and EKS takes one access entry for each: leave one",
             )
-    for key, arns in (
-        ("cluster.adminPrincipalArns", admins),
-        ("cluster.viewerPrincipalArns", viewers),
-    ):
+    for place, team in enumerate(s.spark.teams):
+        key = f"spark.teams[{place}].viewerPrincipalArns"
+        lists[key] = team.viewer_principal_arns
+        for arn in team.viewer_principal_arns:
+            if arn in (*admins, *viewers):
+                yield Finding(
+                    key, arn, "may look at everything already, by the lists of cluster: remove it"
+                )
+    for key, arns in lists.items():
+        yield from listed_once(key, arns)
         for arn in arns:
             if arn.split(":")[4] != s.account.id:
                 yield Finding(

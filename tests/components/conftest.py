@@ -32,11 +32,11 @@ class Engine(Mocks, MockMonitor):
         MockMonitor.__init__(self, self)
         self.recorded: dict[str, Resource] = {}  # by URN
         self.outputs: dict[str, dict[str, Any]] = {}  # by type token
-        self.answers: dict[str, dict[str, Any]] = {}  # by function token
+        self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # by token
         set_mocks(self, monitor=self, project="mwaa-on-eks", stack="test")
 
-    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], None]:
-        return self.answers[args.token], None  # a look-up that nobody answers fails the test
+    def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        return self.answers[args.token](args.args), []  # one that nobody answers fails the test
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
         made = {"arn": f"arn:aws:mock:::{args.name}", "name": f"{args.name}-auto"}
@@ -97,6 +97,13 @@ class Engine(Mocks, MockMonitor):
         return {other.name for other in self.before(resource)}
 
 
+def addon_version(asked: dict[str, Any]) -> dict[str, Any]:
+    """Answer with a version that tells what was asked."""
+    return {"version": f"{asked['addonName']} for {asked['kubernetesVersion']}"}
+
+
 @pytest.fixture
 def engine() -> Engine:
-    return Engine()
+    engine = Engine()
+    engine.answers["aws:eks/getAddonVersion:getAddonVersion"] = addon_version
+    return engine

@@ -235,3 +235,10 @@ def test_two_environments_do_not_collide_and_own_their_children(mwaa: Engine) ->
 
     assert mwaa.tops() == {"one", "two"}
     assert len(mwaa.all(ENVIRONMENT)) == 2
+
+
+def test_workers_are_replaced_in_the_way_that_creation_and_every_update_know(mwaa: Engine) -> None:
+    mwaa.run(lambda: AirflowEnvironment("airflow", ARGS))
+
+    # CreateEnvironment has no such member, and an update gets it only when it changes itself.
+    assert "workerReplacementStrategy" not in mwaa.one(ENVIRONMENT).inputs

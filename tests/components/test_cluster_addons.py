@@ -20,6 +20,7 @@ def run(engine: Engine) -> dict[str, Resource]:
             ClusterAddonsArgs(
                 cluster_name=ready.id.apply(lambda _: "mwaa-on-eks-test"),
                 cluster_arn=CLUSTER_ARN,
+                kubernetes_version="1.35",
                 account=ACCOUNT,
             ),
             pulumi.ResourceOptions(providers=[k8s.Provider("cluster", kubeconfig="{}")]),
@@ -40,6 +41,13 @@ def test_every_addon_starts_after_the_nodes_and_ends_with_its_deletion(engine: E
     for addon in addons:
         assert "nodes" in engine.waits_for(addon)
         assert addon.inputs["preserve"] is False
+
+
+def test_every_addon_moves_with_the_version_of_kubernetes(engine: Engine) -> None:
+    run(engine)
+
+    for addon in engine.all(ADDON):
+        assert addon.inputs["addonVersion"] == f"{addon.inputs['addonName']} for 1.35"
 
 
 def test_ready_waits_for_every_addon(engine: Engine) -> None:

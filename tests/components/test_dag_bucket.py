@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from components.dag_bucket import DagBucket, DagBucketArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 
@@ -41,6 +41,7 @@ def args(source: Path, *, upload: bool = True) -> DagBucketArgs:
         noncurrent_version_days=90,
         source=source,
         upload=upload,
+        region=ACCOUNT.region,
     )
 
 
@@ -72,6 +73,18 @@ def test_a_changed_file_is_a_changed_object(engine: Engine, source: Path) -> Non
     assert before != after
 
 
+def test_no_version_is_deleted_and_a_removed_file_is_hidden(engine: Engine, source: Path) -> None:
+    engine.run(lambda: DagBucket("dags", args(source)))
+
+    objects = engine.all(OBJECT)
+    assert all(stored.request.retainOnDelete for stored in objects)
+    removed = engine.one("pulumi-python:dynamic:Resource")
+    assert removed.inputs["bucket"] == "mwaa-on-eks-test-dags-123456789012"
+    assert set(removed.inputs["keys"]) == {
+        stored.inputs["key"] for stored in objects if stored.inputs["key"] != "requirements.txt"
+    }
+
+
 def test_objects_wait_for_the_settings_of_the_bucket(engine: Engine, source: Path) -> None:
     engine.run(lambda: DagBucket("dags", args(source)))
 
@@ -99,10 +112,21 @@ def test_requirements_are_the_top_ones_with_the_version_of_their_object(
     assert outputs["requirements_version"].inputs["value"] == "version-7"
 
 
+def test_a_version_of_the_requirements_that_mwaa_may_be_pinned_to_never_expires(
+    engine: Engine, source: Path
+) -> None:
+    engine.run(lambda: DagBucket("dags", args(source)))
+
+    lifecycle = engine.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
+    expiring = [r for r in lifecycle.inputs["rules"] if "noncurrentVersionExpiration" in r]
+    assert [rule["filter"]["prefix"] for rule in expiring] == ["dags/"]
+
+
 def test_nothing_is_uploaded_where_a_pipeline_delivers(engine: Engine, source: Path) -> None:
     outputs = engine.run(lambda: DagBucket("dags", args(source, upload=False)))
 
     assert not engine.all(OBJECT)
+    assert not engine.all("pulumi-python:dynamic:Resource")  # what there is stays as it is
     assert set(outputs) == {"name", "arn"}  # no requirements
 
 

@@ -25,13 +25,14 @@ VIEWER = "arn:aws:iam::123456789012:role/viewer"
 ARGS = EksClusterArgs(
     cluster_name=NAME,
     kubernetes_version="1.35",
-    authentication_mode="API",
+    authentication_mode="API_AND_CONFIG_MAP",
     vpc_id="vpc-1",
     subnet_ids=["subnet-a", "subnet-b"],
     kms_key_arn=KEY,
     public_access_cidrs=("203.0.113.0/24",),
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
+    group_members={},
     node_group=NodeGroup(
         instance_types=("m7i.xlarge", "m6i.xlarge"),
         ami_type="AL2023_x86_64_STANDARD",
@@ -108,7 +109,7 @@ def test_the_control_plane_is_closed_encrypted_and_logged(engine: Engine) -> Non
         "controllerManager",
         "scheduler",
     }
-    assert inputs["authenticationMode"] == "API"
+    assert inputs["authenticationMode"] == "API_AND_CONFIG_MAP"
     assert inputs["upgradePolicy"] == {"supportType": "STANDARD"}
 
 
@@ -281,6 +282,16 @@ def test_who_is_listed_as_both_gets_one_entry_and_administers(engine: Engine) ->
     assert engine.one(GRANT).inputs["policyArn"].endswith("AmazonEKSClusterAdminPolicy")
 
 
+def test_a_member_of_groups_gets_them_and_nothing_else(engine: Engine) -> None:
+    member = "arn:aws:iam::123456789012:role/analyst"
+    run(engine, replace(ARGS, group_members={member: ("spark-mwaa", "spark-risk")}))
+
+    entry = engine.one(ENTRY, "role/analyst").inputs
+    assert entry["principalArn"] == member
+    assert entry["kubernetesGroups"] == ["spark-mwaa", "spark-risk"]
+    assert member not in {grant.inputs["principalArn"] for grant in engine.all(GRANT)}
+
+
 def test_kubernetes_objects_keep_nodes_and_access_until_they_are_gone(engine: Engine) -> None:
     outputs = run(engine)
 
@@ -302,3 +313,12 @@ def test_what_belongs_to_the_cluster_is_deleted_before_it(engine: Engine, typ: s
     run(engine)
 
     assert all("control-plane" in engine.waits_for(resource) for resource in engine.all(typ))
+
+
+def test_every_addon_moves_with_the_version_of_kubernetes(engine: Engine) -> None:
+    run(engine, replace(ARGS, kubernetes_version="1.36"))
+
+    addons = {addon.inputs["addonName"]: addon.inputs for addon in engine.all(ADDON)}
+    assert set(addons) == {"eks-pod-identity-agent", "kube-proxy", "vpc-cni"}
+    for name, inputs in addons.items():
+        assert inputs["addonVersion"] == f"{name} for 1.36"

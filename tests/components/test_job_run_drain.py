@@ -31,6 +31,7 @@ def endpoint() -> Iterator[str]:
 def emr(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> EMRContainersClient:
     """Found as the drain finds it in a deployment: through the environment."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_EMR_CONTAINERS", endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
@@ -75,7 +76,8 @@ def test_every_active_job_run_of_the_virtual_cluster_is_cancelled(emr: EMRContai
     ended = job_run(emr, ours, "COMPLETED")
     other = job_run(emr, theirs, "RUNNING")
 
-    JobRunDrainProvider().delete(ours, {"virtual_cluster_id": ours, "region": REGION})
+    props = {"virtual_cluster_id": ours, "region": REGION, "account_id": ACCOUNT}
+    JobRunDrainProvider().delete(ours, props)
 
     assert [stored(run).state for run in active] == ["CANCELLED"] * 3
     assert stored(ended).state == "COMPLETED"
@@ -95,7 +97,7 @@ def test_it_waits_until_a_cancelled_job_run_has_ended(
             stored(run).state = "CANCELLED"
 
     monkeypatch.setattr(time, "sleep", nap)
-    drain(ours, REGION)
+    drain(ours, REGION, ACCOUNT)
 
     assert len(naps) == 3
 
@@ -108,7 +110,7 @@ def test_it_does_not_wait_for_ever_and_names_what_it_waits_for(
     run = job_run(emr, ours, "CANCEL_PENDING")
 
     with pytest.raises(TimeoutError, match=f"{run}.*{ours}"):
-        drain(ours, REGION)
+        drain(ours, REGION, ACCOUNT)
 
 
 def test_a_job_run_that_ends_meanwhile_is_no_failure(
@@ -123,7 +125,7 @@ def test_a_job_run_that_ends_meanwhile_is_no_failure(
         return cancel(*args, **kwargs)  # refuses, as EMR does
 
     monkeypatch.setattr(emrcontainers_backends[ACCOUNT][REGION], "cancel_job_run", late)
-    drain(ours, REGION)
+    drain(ours, REGION, ACCOUNT)
 
     assert stored(run).state == "COMPLETED"
 
@@ -131,28 +133,37 @@ def test_a_job_run_that_ends_meanwhile_is_no_failure(
 def test_a_virtual_cluster_that_is_gone_needs_no_drain(
     emr: EMRContainersClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    drain("abcdefghijklmnopqrstuvwxy", REGION)
+    drain("abcdefghijklmnopqrstuvwxy", REGION, ACCOUNT)
 
     assert "gone" in capsys.readouterr().out
+
+
+def test_with_credentials_of_another_account_nothing_counts_as_gone(
+    emr: EMRContainersClient,
+) -> None:
+    with pytest.raises(PermissionError, match=rf"{ACCOUNT}.*account 999999999999: .*of that"):
+        drain("abcdefghijklmnopqrstuvwxy", REGION, "999999999999")
 
 
 def test_progress_is_told(emr: EMRContainersClient, capsys: pytest.CaptureFixture[str]) -> None:
     ours = virtual_cluster(emr, "ours")
     run = job_run(emr, ours, "RUNNING")
 
-    drain(ours, REGION)
+    drain(ours, REGION, ACCOUNT)
 
     assert f"job run {run} is being cancelled" in capsys.readouterr().out
 
 
 def test_only_another_virtual_cluster_or_region_replaces_it() -> None:
-    old = {"virtual_cluster_id": "a", "region": REGION}
+    old = {"virtual_cluster_id": "a", "region": REGION, "account_id": ACCOUNT}
     provider = JobRunDrainProvider()
 
     assert not provider.diff("a", old, {**old, "__provider": "other"}).changes
     replaced = provider.diff("a", old, {**old, "virtual_cluster_id": "b"})
     assert (replaced.changes, replaced.replaces) == (True, ["virtual_cluster_id"])
     assert replaced.delete_before_replace  # drained while its virtual cluster is there
+    noted = provider.diff("a", {"virtual_cluster_id": "a", "region": REGION}, old)
+    assert (noted.changes, noted.replaces) == (True, [])
 
 
 def test_the_state_names_the_class_and_holds_no_code() -> None:

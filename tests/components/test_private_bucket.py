@@ -12,6 +12,7 @@ ARGS = PrivateBucketArgs(
     kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
     force_destroy=False,
     noncurrent_version_days=30,
+    expiring_prefix="data/",
 )
 SETTINGS = {"tls-only", "closed", "no-acls", "encryption", "versioning", "lifecycle"}
 
@@ -64,11 +65,13 @@ def test_old_versions_exist_and_expire(engine: Engine) -> None:
 
     versioning = engine.one("aws:s3/bucketVersioning:BucketVersioning")
     lifecycle = engine.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
-    (rule,) = lifecycle.inputs["rules"]
+    old_versions, broken_uploads = lifecycle.inputs["rules"]
     assert versioning.inputs["versioningConfiguration"] == {"status": "Enabled"}
-    assert rule["status"] == "Enabled"
-    assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 30}
-    assert "abortIncompleteMultipartUpload" in rule
+    assert old_versions["status"] == broken_uploads["status"] == "Enabled"
+    assert old_versions["filter"] == {"prefix": "data/"}
+    assert old_versions["noncurrentVersionExpiration"] == {"noncurrentDays": 30}
+    assert broken_uploads["filter"] == {"prefix": ""}
+    assert "abortIncompleteMultipartUpload" in broken_uploads
     assert versioning.name in engine.waits_for(lifecycle)
 
 

@@ -166,6 +166,7 @@ def test_job_runs_are_drained_while_they_have_all_they_need(engine: Engine) -> N
     drain = engine.one(DRAIN)
     assert drain.inputs["virtual_cluster_id"] == "risk-virtual-cluster-id"
     assert drain.inputs["region"] == "us-west-2"
+    assert drain.inputs["account_id"] == "123456789012"
     others = {
         resource.name
         for resource in engine.recorded.values()
@@ -177,3 +178,9 @@ def test_job_runs_are_drained_while_they_have_all_they_need(engine: Engine) -> N
 
 def test_the_teams_data_lies_under_its_prefix(engine: Engine) -> None:
     assert run(engine)["s3_uri"].inputs["value"] == "s3://jobs/risk/"
+
+
+def test_whoever_may_start_job_runs_may_not_any_more_when_they_are_drained(engine: Engine) -> None:
+    outputs = run(engine)
+
+    assert engine.one(DRAIN) in engine.before(outputs["arn"])

@@ -57,7 +57,7 @@ def test_the_cluster_is_private_encrypted_and_logs_everything(platform: Clone) -
         "controllerManager",
         "scheduler",
     }
-    assert cluster["accessConfig"]["authenticationMode"] == "API"
+    assert cluster["accessConfig"]["authenticationMode"] == "API_AND_CONFIG_MAP"
 
 
 def test_the_nodes_have_encrypted_disks_and_guarded_metadata(platform: Clone) -> None:

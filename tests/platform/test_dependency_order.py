@@ -118,10 +118,12 @@ def test_airflow_does_not_wait_for_eks(
 def test_job_runs_are_drained_before_the_virtual_cluster_goes(
     resources: list[dict[str, Any]], graph: Graph
 ) -> None:
-    (drain,) = (r["urn"] for r in resources if r["type"].startswith("pulumi-python:"))
+    (drain,) = _of(resources, "dynamic:Resource mwaa-drain")
     for needed in (
         "emrcontainers/virtualCluster:VirtualCluster",
         "eks/podIdentityAssociation:PodIdentityAssociation mwaa",
         "iam/rolePolicy:RolePolicy mwaa",
     ):
         assert set(_of(resources, needed)) <= graph[drain], needed
+    (allowing,) = _of(resources, "iam/rolePolicy:RolePolicy airflow-jobs")
+    assert drain in graph[allowing], "a job run could start after the drain"

@@ -112,6 +112,58 @@ def test_one_more_team_is_added_beside_the_others(platform: Clone) -> None:
     }
 
 
+def _objects(clone: Clone) -> tuple[set[str], set[str]]:
+    """The keys in the DAG bucket that Airflow sees, and all that there are versions of."""
+    s3, bucket = clone.aws("s3"), clone.outputs()["dag_bucket"]
+    seen = {one["Key"] for one in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    return seen, {one["Key"] for one in s3.list_object_versions(Bucket=bucket)["Versions"]}
+
+
+def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Clone) -> None:
+    before, _ = _objects(platform)
+    file = platform.directory / "dags/short_lived.py"
+    file.write_text("# no DAG yet\n")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform)[0] == before | {"dags/short_lived.py"}
+    file.unlink()
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform) == (before, before | {"dags/short_lived.py"})
+    _set(platform, "airflow.dagDelivery", "pipeline")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _objects(platform) == (before, before | {"dags/short_lived.py"})
+    _set(platform, "airflow.dagDelivery", "pulumi")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _steps(platform) == set()
+
+
+def test_what_a_stack_does_not_name_is_neither_replaced_nor_destroyed(platform: Clone) -> None:
+    stack_file = platform.directory / "Pulumi.sandbox.yaml"
+    before, resources = stack_file.read_text(), platform.resources()
+    platform.pulumi("config", "rm", "--path", "account.unprotected")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    kept = {r["urn"].rpartition("::")[2] for r in platform.resources() if r.get("protect")}
+    assert kept == {
+        "airflow-environment",
+        "cluster-cluster-eksCluster",
+        "dags-bucket",
+        "jobs-bucket",
+        "platform-key",
+        "platform-vpc",
+    }
+    destroyed = platform.pulumi("destroy", "--yes", check=False)
+    assert destroyed.returncode != 0
+    assert "airflow-environment' cannot be deleted" in destroyed.stdout.replace('"', "'")
+    _set(platform, "network.cidrBlock", "10.1.0.0/16")
+    previewed = platform.pulumi("preview", check=False)
+    assert previewed.returncode != 0
+    assert 'platform-vpc"\nas it is currently marked for protection' in "\n".join(
+        line.strip() for line in previewed.stdout.splitlines()
+    )
+    stack_file.write_text(before)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert {r["urn"] for r in platform.resources()} == {r["urn"] for r in resources}
+
+
 def _cut_airflow_off(clone: Clone) -> str:
     ec2 = clone.aws("ec2")
     (rule,) = (

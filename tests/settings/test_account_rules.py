@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.settings.conftest import Load, assert_mistake, assert_right
+from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_right, assert_warning
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,13 @@ from tests.settings.conftest import Load, assert_mistake, assert_right
         ({"account.region": "us-west"}, "account.region", "is no AWS region"),
         ({"account.region": "ap-east-2"}, "account.region", "has no MWAA and no EMR on EKS"),
         ({"account.region": "ca-west-1"}, "account.region", "has no EMR on EKS,"),
-        ({"account.region": "us-gov-west-1"}, "account.region", "has no MWAA,"),
+        ({"account.region": "us-gov-west-1"}, "account.region", "AWS's partition aws-us-gov"),
+        ({"account.region": "cn-north-1"}, "account.region", "AWS's partition aws-cn"),
+        (
+            {"account.region": "us-iso-east-1", "account.acceptedRisks": ["unlistedRegion"]},
+            "account.region",
+            "AWS's partition aws-iso",
+        ),
         ({"account.tags": {f"t{n}": "x" for n in range(8)}}, "account.tags", "more tags than 7"),
         (
             {"account.tags": {f"t{n}": "x" for n in range(38)}, "airflow.dagDelivery": "pipeline"},
@@ -36,9 +42,15 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     [
         {"account.region": "ca-west-1", "account.acceptedRisks": ["unlistedRegion"]},
         {"account.tags": {f"t{n}": "x" for n in range(7)}},
+        {"account.unprotected": ["vpc"]},
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any]
 ) -> None:
     assert_right(load, warnings, changes)
+
+
+def test_what_is_unprotected_in_production_is_warned_about(load: Load, warnings: list[str]) -> None:
+    changes = PRODUCTION | {"account.unprotected": ["environment"]}
+    assert_warning(load, warnings, changes, "account.unprotected", "remove it after the change")

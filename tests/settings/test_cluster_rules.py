@@ -47,6 +47,29 @@ from tests.settings.conftest import (
             "an administrator too",
         ),
         (
+            {"spark.teams": [{"name": "mwaa", "viewerPrincipalArns": [ADMIN, ADMIN]}]},
+            "spark.teams[0].viewerPrincipalArns",
+            "2 times",
+        ),
+        (
+            {
+                "cluster.viewerPrincipalArns": [ADMIN],
+                "spark.teams": [{"name": "mwaa", "viewerPrincipalArns": [ADMIN]}],
+            },
+            "spark.teams[0].viewerPrincipalArns",
+            "may look at everything already",
+        ),
+        (
+            {
+                "spark.teams": [
+                    {"name": "mwaa"},
+                    {"name": "b", "viewerPrincipalArns": ["arn:aws:iam::999999999999:role/B"]},
+                ]
+            },
+            "spark.teams[1].viewerPrincipalArns",
+            "another account than account.id, 111122223333",
+        ),
+        (
             {"cluster.adminPrincipalArns": ["arn:aws:iam::999999999999:role/Admin"]},
             "cluster.adminPrincipalArns",
             "another account than account.id, 111122223333",
@@ -98,6 +121,11 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
             "whole internet",
         ),
         ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "must run there"),
+        (
+            {"cluster.authenticationMode": "API"},
+            "cluster.authenticationMode",
+            "EMR on EKS documents API_AND_CONFIG_MAP",
+        ),
     ],
 )
 def test_what_may_be_meant_is_warned_about(

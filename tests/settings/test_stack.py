@@ -24,16 +24,24 @@ def test_a_minimal_stack_has_every_default(load: Load, warnings: list[str]) -> N
     assert settings.aws_account.partition == "aws"
 
 
-@pytest.mark.parametrize(("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn")])
-def test_the_partition_follows_the_region(load: Load, region: str, partition: str) -> None:
-    assert load({"account.region": region}).aws_account.partition == partition
-
-
 def test_tags_carry_project_and_stack(load: Load) -> None:
     assert load({"account.tags": {"owner": "me"}}).tags == {
         "project": "mwaa-on-eks",
         "stack": "dev",
         "owner": "me",
+    }
+
+
+def test_who_looks_at_jobs_is_in_the_group_of_each_of_the_teams(load: Load) -> None:
+    both, one = (f"arn:aws:iam::111122223333:role/{name}" for name in ("Both", "One"))
+    teams = [
+        {"name": "mwaa", "viewerPrincipalArns": [both]},
+        {"name": "risk", "viewerPrincipalArns": [one, both]},
+    ]
+
+    assert load({"spark.teams": teams}).group_members == {
+        both: ("spark-mwaa", "spark-risk"),
+        one: ("spark-risk",),
     }
 
 

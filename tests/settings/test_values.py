@@ -85,6 +85,11 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
             "IAM role or user",
         ),
         (
+            {"cluster.adminPrincipalArns": ["arn:aws-cn:iam::111122223333:role/Admin"]},
+            "cluster.adminPrincipalArns[0]",
+            "such as arn:aws:iam",
+        ),
+        (
             {"cluster.viewerPrincipalArns": ["Admin"]},
             "cluster.viewerPrincipalArns[0]",
             "IAM role or user",

@@ -50,6 +50,8 @@ def complete(aws: Aws, endpoint: str, authority: Path) -> None:
             match = re.fullmatch(pattern, path)
             if match and method == "POST":
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
+        if path == "/addons/supported-versions":
+            return eks._json_resp(200, {"addons": _addon_versions(query)})
         return serve(method, path, headers, body, query)
 
     eks._handle_request_sync = handle
@@ -279,6 +281,33 @@ def _own_pod_identities(eks: Module) -> None:
         update_addon,
         delete_addon,
     )
+
+
+# Its versions here, newest first, the second one being EKS's default; what the minor version of
+# Kubernetes decides is in braces.
+_ADDON_VERSIONS = {
+    "aws-ebs-csi-driver": ("v1.54.0-eksbuild.1", "v1.53.0-eksbuild.1"),
+    "coredns": ("v1.{coredns}.2-eksbuild.1", "v1.{coredns}.1-eksbuild.1"),
+    "eks-pod-identity-agent": ("v1.3.10-eksbuild.2", "v1.3.9-eksbuild.3"),
+    "kube-proxy": ("v1.{minor}.0-eksbuild.4", "v1.{minor}.0-eksbuild.2"),
+    "metrics-server": ("v0.8.0-eksbuild.7", "v0.8.0-eksbuild.6"),
+    "vpc-cni": ("v1.21.1-eksbuild.1", "v1.20.4-eksbuild.2"),
+}
+
+
+def _addon_versions(query: Json) -> Json:
+    """Answer DescribeAddonVersions about one add-on and one version of Kubernetes."""
+    asked = {key: value[0] if isinstance(value, list) else value for key, value in query.items()}
+    name, kubernetes = asked.get("addonName", ""), asked.get("kubernetesVersion", "")
+    minor = int(kubernetes.partition(".")[2] or 0)
+    versions = [
+        {
+            "addonVersion": version.format(minor=minor, coredns=minor - 22),
+            "compatibilities": [{"clusterVersion": kubernetes, "defaultVersion": place == 1}],
+        }
+        for place, version in enumerate(_ADDON_VERSIONS.get(name, ()))
+    ]
+    return [{"addonName": name, "addonVersions": versions}] if versions else []
 
 
 _ADDON_NAMESPACE = "kube-system"

@@ -15,6 +15,26 @@ def _no_arguments(token: str, args: Properties) -> None:
         raise PluginError(f"{token} has no argument {key} in the sandbox")
 
 
+def _addon_version(aws: Aws, args: Properties) -> Properties:
+    name, kubernetes = args.pop("addonName"), args.pop("kubernetesVersion")
+    most_recent = args.pop("mostRecent", None)
+    _no_arguments("getAddonVersion", args)
+    answer = aws.client("eks").describe_addon_versions(
+        addonName=name, kubernetesVersion=kubernetes
+    )["addons"]
+    for version in (version for addon in answer for version in addon["addonVersions"]):
+        if most_recent or any(fit["defaultVersion"] for fit in version["compatibilities"]):
+            return {
+                "addonName": name,
+                "id": name,
+                "kubernetesVersion": kubernetes,
+                "mostRecent": most_recent,
+                "region": aws.region,
+                "version": version["addonVersion"],
+            }
+    raise PluginError(f"reading EKS Add-On version info ({name}, {kubernetes}): empty result")
+
+
 def _availability_zones(aws: Aws, args: Properties) -> Properties:
     state = args.pop("state", None)
     excluded = args.pop("excludeZoneIds", [])
@@ -71,6 +91,7 @@ def _region(aws: Aws, args: Properties) -> Properties:
 
 
 FUNCTIONS: dict[str, Function] = {
+    "aws:eks/getAddonVersion:getAddonVersion": _addon_version,
     "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getPartition:getPartition": _partition,

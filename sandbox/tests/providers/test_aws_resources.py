@@ -847,6 +847,18 @@ def test_the_functions_tell_of_account_and_region(plugin: AwsPlugin) -> None:
         ask("getAmi")
 
 
+def test_the_version_of_an_addon_is_the_default_for_that_of_kubernetes(plugin: AwsPlugin) -> None:
+    def ask(**args: Any) -> Any:  # noqa: ANN401
+        return plugin.invoke("aws:eks/getAddonVersion:getAddonVersion", args)["version"]
+
+    assert ask(addonName="kube-proxy", kubernetesVersion="1.35") == "v1.35.0-eksbuild.2"
+    assert ask(addonName="kube-proxy", kubernetesVersion="1.36") == "v1.36.0-eksbuild.2"
+    newest = ask(addonName="kube-proxy", kubernetesVersion="1.35", mostRecent=True)
+    assert newest == "v1.35.0-eksbuild.4"
+    with pytest.raises(PluginError, match="kube-prox, "):
+        ask(addonName="kube-prox", kubernetesVersion="1.35")
+
+
 def test_latencies_are_those_of_the_table(
     account: Account,
     tmp_path: Path,

@@ -1,0 +1,32 @@
+"""What neither a change nor `pulumi destroy` takes away unless the stack says that it may."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import pulumi
+
+# What cannot be made again as it was: data, or a name, a key and addresses that all else hangs on.
+PROTECTED: Mapping[str, str] = {
+    "aws:ec2/vpc:Vpc": "vpc",
+    "aws:eks/cluster:Cluster": "cluster",
+    "aws:kms/key:Key": "key",
+    "aws:mwaa/environment:Environment": "environment",
+    "aws:s3/bucket:Bucket": "buckets",
+}
+
+
+def protect_all_but(unprotected: Collection[str]) -> None:
+    """Let the engine refuse, by name and at preview, to delete or replace these resources.
+
+    For the whole program, since pulumi-eks makes the cluster where no option reaches it alone.
+    """
+
+    def protect(args: pulumi.ResourceTransformArgs) -> pulumi.ResourceTransformResult | None:
+        what = PROTECTED.get(args.type_)
+        if what is None or what in unprotected:
+            return None
+        args.opts.protect = True
+        return pulumi.ResourceTransformResult(args.props, args.opts)
+
+    pulumi.runtime.register_resource_transform(protect)
