@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import textwrap
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -12,6 +14,7 @@ import kubernetes.client
 import pytest
 
 from sandbox.clone import Clone
+from sandbox.machine import ports
 from sandbox.machine.waiting import wait_for
 
 NAMESPACE = "work"
@@ -74,6 +77,9 @@ class Cluster:
         selector = f"involvedObject.name={name}"
         found = self.core.list_namespaced_event(NAMESPACE, field_selector=selector).items
         return "\n".join(event.message for event in found)
+
+    def claim(self, name: str) -> Any:  # noqa: ANN401
+        return self.core.read_namespaced_persistent_volume_claim(name, NAMESPACE)
 
     def config_map(self, name: str, **data: str) -> None:
         self.core.create_namespaced_config_map(
@@ -474,3 +480,153 @@ def test_a_container_may_leave_a_message(cluster: Cluster) -> None:
     for name, phase, message in (("leaves", "Succeeded", "file\n"), ("prints", "Failed", "log\n")):
         (status,) = cluster.comes_to(name, phase).status.container_statuses
         assert status.state.terminated.message == f"from {message}"
+
+
+def test_pods_become_ready_again_after_their_node_was_not_heard_of(cluster: Cluster) -> None:
+    cluster.run("ending", shell("sleep 600"))
+    cluster.run("service", {}, restartPolicy="Always")
+    for name in ("ending", "service"):
+        wait_for(partial(_ready, cluster, name, "True"), "a ready pod")
+        # What the controller manager does when a node's lease has expired.
+        condition = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+        before = cluster.core.patch_namespaced_pod_status(
+            name, NAMESPACE, {"status": {"conditions": [condition]}}
+        )
+        wait_for(partial(_ready, cluster, name, "True"), "a pod that is ready again")
+        assert cluster.pod(name).metadata.resource_version != before.metadata.resource_version
+        cluster.core.delete_namespaced_pod(name, NAMESPACE)
+
+
+def _ready(cluster: Cluster, name: str, wanted: str) -> bool:
+    conditions = cluster.pod(name).status.conditions or ()
+    return [one.status for one in conditions if one.type == "Ready"] == [wanted]
+
+
+@pytest.fixture(scope="module")
+def storage(cluster: Cluster) -> Any:  # noqa: ANN401
+    """The storage API of a cluster with the driver and the class of the program."""
+    api: Any = kubernetes.client.StorageV1Api(cluster.clone.kubernetes)
+    mark = {"storageclass.kubernetes.io/is-default-class": "true"}
+    api.create_storage_class(
+        {
+            "metadata": {"name": "gp3", "annotations": mark},
+            "provisioner": "ebs.csi.aws.com",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+    )
+    return api
+
+
+def test_a_claim_gets_a_volume_that_outlives_its_pods(cluster: Cluster, storage: Any) -> None:  # noqa: ANN401
+    for name, mode in (("kept", "ReadWriteOnce"), ("shared", "ReadWriteMany")):
+        spec = {"accessModes": [mode], "resources": {"requests": {"storage": "1Gi"}}}
+        cluster.core.create_namespaced_persistent_volume_claim(
+            NAMESPACE, {"metadata": {"name": name}, "spec": spec}
+        )
+    mount = {"name": "disk", "mountPath": "/disk"}
+
+    def run(name: str, script: str, claim: str = "kept") -> None:
+        volume = {"name": "disk", "persistentVolumeClaim": {"claimName": claim}}
+        cluster.run(name, shell(script, volumeMounts=[mount]), volumes=[volume])
+
+    run("writes", "echo kept > /disk/file")
+    run("shares", "true", "shared")
+    wait_for(lambda: cluster.claim("kept").metadata.annotations, "a node to be selected")
+    time.sleep(3)
+    assert cluster.claim("kept").status.phase == "Pending", "nobody has installed the driver"
+    storage.create_csi_driver(
+        {"metadata": {"name": "ebs.csi.aws.com"}, "spec": {"attachRequired": False}}
+    )
+    cluster.comes_to("writes", "Succeeded")
+    run("reads", "cat /disk/file")
+    cluster.comes_to("reads", "Succeeded")
+    assert cluster.log("reads") == "kept\n"
+    assert cluster.claim("shared").status.phase == "Pending", "EBS has no such volumes"
+
+    volume = cluster.claim("kept").spec.volume_name
+    directory = cluster.clone.directory / ".sandbox/volumes" / volume
+    assert (directory / "file").read_text() == "kept\n"
+    for name in ("writes", "reads", "shares"):
+        cluster.core.delete_namespaced_pod(name, NAMESPACE)
+    cluster.core.delete_namespaced_persistent_volume_claim("kept", NAMESPACE)
+    wait_for(lambda: not cluster.core.list_persistent_volume().items, "the volume to go")
+    assert not directory.exists()
+
+
+def test_probes_decide_what_is_ready_and_what_lives(cluster: Cluster) -> None:
+    often = {"periodSeconds": 1, "failureThreshold": 1}
+    cluster.run(
+        "probed",
+        shell(
+            "sleep 2; touch up; sleep 2; touch ready; sleep 3; rm ready; sleep 600",
+            startupProbe={
+                "exec": {"command": ["test", "-e", "up"]},
+                **often,
+                "failureThreshold": 60,
+            },
+            readinessProbe={"exec": {"command": ["test", "-e", "ready"]}, **often},
+        ),
+    )
+
+    def status() -> Any:  # noqa: ANN401
+        (found,) = cluster.pod("probed").status.container_statuses
+        return found
+
+    cluster.comes_to("probed", "Running")
+    assert (status().started, status().ready) == (False, False)
+    wait_for(lambda: status().started, "it to start")
+    assert not status().ready
+    wait_for(partial(_ready, cluster, "probed", "True"), "a ready pod")
+    wait_for(partial(_ready, cluster, "probed", "False"), "a pod that is not")
+    cluster.core.delete_namespaced_pod("probed", NAMESPACE, grace_period_seconds=0)
+
+    probe = {"exec": {"command": ["sh", "-c", "echo ill; exit 1"]}, **often}
+    cluster.run("ill", shell("sleep 600", livenessProbe=probe))
+    (ended,) = cluster.comes_to("ill", "Failed").status.container_statuses
+    assert ended.state.terminated.exit_code == 143
+    assert "liveness probe failed: ill" in cluster.events("ill")
+
+
+def test_probes_ask_the_ports_of_the_container_and_of_nobody_else(cluster: Cluster) -> None:
+    ours, theirs = ports.free(["ours", "theirs"]).values()
+    server = f"exec python3 -m http.server --bind 127.0.0.1 {ours}"
+
+    def probe(action: dict[str, Any]) -> dict[str, Any]:
+        return {**action, "periodSeconds": 1, "timeoutSeconds": 5}
+
+    for name, action, port, problem in (
+        ("page", {"httpGet": {"path": "/", "port": "web"}}, ours, ""),
+        ("missing", {"httpGet": {"path": "/missing", "port": "web"}}, ours, "statuscode: 404"),
+        ("socket", {"tcpSocket": {"port": ours}}, ours, ""),
+        ("another", {"tcpSocket": {"port": theirs}}, theirs, "connection refused"),
+    ):
+        listening = {"name": "web", "containerPort": port}
+        with socket.create_server(("127.0.0.1", theirs)):
+            cluster.run(name, shell(server, ports=[listening], readinessProbe=probe(action)))
+            if problem:
+                wait_for(partial(_is_told, cluster, name, problem), "an event")
+                assert _ready(cluster, name, "False")
+            else:
+                wait_for(partial(_ready, cluster, name, "True"), "a ready pod")
+        cluster.core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=1)
+        wait_for(partial(_is_gone, cluster, name), "it to go")
+
+
+def _is_told(cluster: Cluster, name: str, what: str) -> bool:
+    return what in cluster.events(name)
+
+
+def test_hooks_are_run_when_a_container_begins_and_before_it_ends(cluster: Cluster) -> None:
+    cluster.run(
+        "hooked",
+        shell(
+            "trap 'cat begun told; exit 0' TERM; echo hi; while :; do sleep 0.1; done",
+            lifecycle={
+                "postStart": {"exec": {"command": ["sh", "-c", "echo begun > begun"]}},
+                "preStop": {"exec": {"command": ["sh", "-c", "echo told > told"]}},
+            },
+        ),
+        activeDeadlineSeconds=2,
+    )
+    cluster.comes_to("hooked", "Failed")
+    assert cluster.log("hooked") == "hi\nbegun\ntold\n"

@@ -22,6 +22,7 @@ import kubernetes.config
 import kubernetes.watch
 from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.kubernetes.kubelet.claims import Driver
 from sandbox.cloud.kubernetes.kubelet.containers import why_no_view
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
 from sandbox.cloud.kubernetes.kubelet.server import Server
@@ -71,6 +72,7 @@ class Pods:
             self._pods[uid].start()
         pod = self._pods[uid]
         pod.found = found
+        pod.correct()
         if found.metadata.deletion_timestamp:
             pod.delete()
 
@@ -114,7 +116,8 @@ def main() -> None:
     context.load_cert_chain(keys / "kubelet.crt", keys / "kubelet.key")
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Server)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=pods.follow, daemon=True).start()
+    for follow in (pods.follow, Driver(client).follow):
+        threading.Thread(target=follow, daemon=True).start()
     server.serve_forever()
 
 

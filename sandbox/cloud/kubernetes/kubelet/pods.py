@@ -20,6 +20,7 @@ from typing import Any, Final, TypeVar
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.kubernetes.kubelet import probes
 from sandbox.cloud.kubernetes.kubelet.containers import KILLED, Command, Container, Mount, View
 from sandbox.cloud.kubernetes.kubelet.environment import (
     Contents,
@@ -170,6 +171,7 @@ class Pod:
                     "this machine does not let the sandbox mount the volumes of container "
                     f"{spec.name}: {self._machine.no_view}"
                 )
+            probes.check_supported(spec)
             if spec.volume_devices:
                 raise UnsupportedError("there are no block devices")
             if spec.restart_policy_rules:
@@ -240,9 +242,41 @@ class Pod:
             self._fail(error)
 
     def _begin(self, container: Container) -> None:
+        hooks = container.spec.lifecycle
+        if hooks and hooks.post_start:
+            try:
+                probes.act(container, hooks.post_start, probes.HOOK_TIMEOUT)
+            except probes.FailedError as error:
+                self._kill(container, f"PostStartHook failed: {error}")
         self.publish()
+        threading.Thread(
+            target=probes.watch,
+            args=(container, partial(self._say, container), partial(self._kill, container)),
+            daemon=True,
+        ).start()
         if self._ending.is_set():  # since it was looked which containers are to be ended
             threading.Thread(target=container.end, args=(0,), daemon=True).start()
+
+    def _say(self, container: Container, problem: str) -> None:
+        if problem:
+            self._warn("Unhealthy", f"{container.name}: {problem}")
+        self.publish()
+
+    def _kill(self, container: Container, problem: str) -> None:
+        self._warn("Unhealthy", f"{container.name}: {problem}")
+        grace = self.found.spec.termination_grace_period_seconds or 0
+        threading.Thread(target=self._end, args=(container, grace), daemon=True).start()
+
+    def _end(self, container: Container, grace: float) -> None:
+        """End a container, after what it is to do before its end."""
+        deadline = time.monotonic() + grace
+        hooks = container.spec.lifecycle
+        if hooks and hooks.pre_stop and container.process and grace > 0:
+            try:
+                probes.act(container, hooks.pre_stop, grace)
+            except probes.FailedError as error:
+                self._warn("FailedPreStopHook", f"{container.name}: {error}")
+        container.end(deadline - time.monotonic())
 
     def _until(self, attempt: Callable[[], Found | None]) -> Found | None:
         """Try until there is something; nothing, if the pod is to end before."""
@@ -379,7 +413,7 @@ class Pod:
         for group in (self._main, list(reversed(self._starting))):
             enders = [
                 threading.Thread(
-                    target=container.end, args=(deadline - time.monotonic(),), daemon=True
+                    target=self._end, args=(container, deadline - time.monotonic()), daemon=True
                 )
                 for container in group
             ]
@@ -409,6 +443,15 @@ class Pod:
             )
             if known is not None:
                 self.found = known
+
+    def correct(self) -> None:
+        """Say again whether it is ready, where another one has said something else.
+
+        A node that was not heard of for a while has its pods marked as not ready.
+        """
+        known = {one.type: one.status for one in self.found.status.conditions or ()}
+        if known.get("Ready", "") != self._conditions.get("Ready", ("", ""))[0]:
+            threading.Thread(target=self.publish, daemon=True).start()
 
     def _insist(self, request: Callable[..., Any]) -> Any:  # noqa: ANN401
         """Ask the API server until it answers, or the pod is gone."""

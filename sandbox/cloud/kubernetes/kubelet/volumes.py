@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from kubernetes.client import ApiException
 
-from sandbox.cloud.kubernetes.kubelet.claims import DRIVER, directory_of
+from sandbox.cloud.kubernetes.kubelet.claims import directory_of
 from sandbox.cloud.kubernetes.kubelet.containers import Mount
 from sandbox.cloud.kubernetes.kubelet.environment import (
     Contents,
@@ -21,6 +21,7 @@ from sandbox.cloud.kubernetes.kubelet.environment import (
     resource,
     told,
 )
+from sandbox.cloud.kubernetes.storage_driver import DRIVER
 
 File = tuple[bytes, int]
 """What is in a file, and its mode."""
@@ -101,7 +102,22 @@ class Volumes:
             raise UnsupportedError(
                 f"the sandbox has volumes of {DRIVER} only, and claim {name} has another"
             )
+        self._refuse_another_node(pod, name)
         return directory_of(volume.spec.csi.volume_handle)
+
+    def _refuse_another_node(self, pod: Any, claim: str) -> None:  # noqa: ANN401
+        """A volume of EBS is at one node at a time."""
+        for other in self._api.list_namespaced_pod(pod.metadata.namespace).items:
+            claims = (one.persistent_volume_claim for one in other.spec.volumes or ())
+            if (
+                other.spec.node_name not in (None, pod.spec.node_name)
+                and other.status.phase == "Running"
+                and claim in [one.claim_name for one in claims if one]
+            ):
+                raise NotYetError(
+                    f"Multi-Attach error: the volume of claim {claim} is already used by pod "
+                    f"{other.metadata.name} on another node"
+                )
 
     def _files(self, kind: str, source: Any, pod: Any, node: Any, mode: int) -> dict[str, File]:  # noqa: ANN401
         if kind in ("secret", "config_map"):
