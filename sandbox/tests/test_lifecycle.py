@@ -213,7 +213,8 @@ def test_nodes_and_pods_live_and_die(clone: Clone) -> None:
     core.create_namespaced_pod(
         "work", {"metadata": {"name": "service"}, "spec": {"containers": [container]}}
     )
-    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    ends = {**container, "command": ["true"]}
+    template = {"spec": {"restartPolicy": "Never", "containers": [ends]}}
     batch.create_namespaced_job(
         "work", {"metadata": {"name": "job"}, "spec": {"template": template}}
     )

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import boto3
 
 from sandbox.cloud.aws.refusals import front
+from sandbox.cloud.kubernetes import storage_driver
 from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
 from sandbox.machine.aws_api import Aws, error_code
 
@@ -108,7 +109,8 @@ def _keep_cluster(eks: Module, aws: Aws) -> None:
         cluster = eks._clusters.get(name)
         answer = delete(name)
         for key in [key for key in eks._addons if str(key).startswith(f"{name}/")]:
-            eks._addons.pop(key, None)
+            if eks._addons.pop(key)["addonName"] == storage_driver.ADDON:
+                storage_driver.remove()
         if cluster is not None:
             _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
         return answer
@@ -251,6 +253,8 @@ def _own_pod_identities(eks: Module) -> None:
             return answer
         addon["addonVersion"] = addon["addonVersion"] or "v1.0.0-eksbuild.1"
         addon["podIdentityAssociations"] = _associate(eks, cluster_name, addon, wanted)
+        if addon["addonName"] == storage_driver.ADDON:
+            storage_driver.install()
         groups = [key for key in eks._nodegroups if str(key).startswith(f"{cluster_name}/")]
         if addon["addonName"] in _DEPLOYMENTS and not groups:
             message = (
@@ -274,6 +278,8 @@ def _own_pod_identities(eks: Module) -> None:
         addon = eks._addons.get(f"{cluster_name}/{addon_name}")
         if addon:
             _dissociate(eks, addon)
+            if addon_name == storage_driver.ADDON:
+                storage_driver.remove()
         return delete(cluster_name, addon_name)
 
     eks._create_addon, eks._update_addon, eks._delete_addon = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import kubernetes.client
 import pytest
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
@@ -738,6 +739,22 @@ def test_the_security_group_of_a_cluster_is_real_and_goes_with_it(
     cluster.delete()
     names = [one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"]]
     assert group["GroupId"] not in names
+
+
+def test_the_storage_driver_comes_and_goes_with_its_addon(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, _ = platform
+    storage: Any = kubernetes.client.StorageV1Api(nodes.core_api().api_client)
+    eks, addon = account.api("eks"), {"clusterName": cluster.id, "addonName": "aws-ebs-csi-driver"}
+
+    def drivers() -> list[str]:
+        return [one.metadata.name for one in storage.list_csi_driver().items]
+
+    eks.create_addon(**addon)
+    assert drivers() == ["ebs.csi.aws.com"]
+    eks.delete_addon(**addon)
+    assert drivers() == []
 
 
 def test_the_roles_of_an_addon_are_pod_identities(

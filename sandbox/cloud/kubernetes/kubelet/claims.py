@@ -1,0 +1,108 @@
+"""Volumes for claims, as the EBS CSI driver makes them: directories of the sandbox."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from kubernetes.client import ApiException, CoreV1Api, StorageV1Api
+from urllib3.exceptions import HTTPError
+
+from sandbox.cloud.kubernetes.storage_driver import DRIVER
+from sandbox.machine.program import DIRECTORY
+
+ZONE: Final = "topology.kubernetes.io/zone"
+INTERVAL: Final = 1.0
+
+
+def directory_of(handle: str) -> Path:
+    """Return where what is in a volume is."""
+    return DIRECTORY / "volumes" / handle
+
+
+class Driver:
+    """Makes volumes and removes them, where the driver is installed."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401
+        self._core: Any = CoreV1Api(client)
+        self._storage: Any = StorageV1Api(client)
+
+    def follow(self) -> None:
+        """Do what claims and volumes ask for, for ever."""
+        while True:
+            try:
+                if any(
+                    one.metadata.name == DRIVER for one in self._storage.list_csi_driver().items
+                ):
+                    self._make()
+                    self._remove()
+            except (ApiException, HTTPError) as error:
+                print(f"claims: {error}", flush=True)
+            time.sleep(INTERVAL)
+
+    def _make(self) -> None:
+        classes = {
+            one.metadata.name: one
+            for one in self._storage.list_storage_class().items
+            if one.provisioner == DRIVER
+        }
+        for claim in self._core.list_persistent_volume_claim_for_all_namespaces().items:
+            chosen = classes.get(claim.spec.storage_class_name)
+            node = (claim.metadata.annotations or {}).get("volume.kubernetes.io/selected-node")
+            if (
+                chosen is not None
+                and claim.spec.volume_name is None
+                and claim.metadata.deletion_timestamp is None
+                and (node or chosen.volume_binding_mode == "Immediate")
+                # EBS has no others, and no copies of volumes are made here.
+                and set(claim.spec.access_modes) <= {"ReadWriteOnce", "ReadWriteOncePod"}
+                and claim.spec.data_source is None
+            ):
+                self._make_one(claim, chosen, node)
+
+    def _make_one(self, claim: Any, chosen: Any, node: str | None) -> None:  # noqa: ANN401
+        name = f"pvc-{claim.metadata.uid}"
+        zone = node and (self._core.read_node(node).metadata.labels or {}).get(ZONE)
+        where = {"key": ZONE, "operator": "In", "values": [zone]}
+        spec = {
+            "accessModes": claim.spec.access_modes,
+            "capacity": {"storage": claim.spec.resources.requests["storage"]},
+            "claimRef": {
+                "apiVersion": "v1",
+                "kind": "PersistentVolumeClaim",
+                "name": claim.metadata.name,
+                "namespace": claim.metadata.namespace,
+                "uid": claim.metadata.uid,
+            },
+            "csi": {"driver": DRIVER, "fsType": "ext4", "volumeHandle": name},
+            "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}}
+            if zone
+            else None,
+            "persistentVolumeReclaimPolicy": chosen.reclaim_policy,
+            "storageClassName": chosen.metadata.name,
+            "volumeMode": claim.spec.volume_mode,
+        }
+        annotations = {"pv.kubernetes.io/provisioned-by": DRIVER}
+        directory_of(name).mkdir(parents=True, exist_ok=True)
+        try:
+            self._core.create_persistent_volume(
+                {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
+            )
+        except ApiException as error:
+            if error.status != http.client.CONFLICT:  # made, and not bound yet
+                raise
+
+    def _remove(self) -> None:
+        for volume in self._core.list_persistent_volume().items:
+            if (
+                volume.status.phase == "Released"
+                and volume.spec.csi
+                and volume.spec.csi.driver == DRIVER
+                and volume.spec.persistent_volume_reclaim_policy == "Delete"
+                and volume.metadata.deletion_timestamp is None
+            ):
+                shutil.rmtree(directory_of(volume.spec.csi.volume_handle), ignore_errors=True)
+                self._core.delete_persistent_volume(volume.metadata.name)

@@ -1,0 +1,88 @@
+"""What the API server asks a kubelet: containers' logs."""
+
+from __future__ import annotations
+
+import http.client
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from sandbox.cloud.kubernetes.control_plane import API_SERVER
+from sandbox.cloud.kubernetes.kubelet.containers import Container, Log
+from sandbox.cloud.kubernetes.kubelet.pods import Pod
+
+
+class Pods(Protocol):
+    """The pods that are run here."""
+
+    def find(self, namespace: str, name: str) -> Pod | None:
+        """Return a pod, if it is run here."""
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers the API server."""
+
+    pods: Pods
+
+    def do_GET(self) -> None:
+        """Send a container's log."""
+        address = urlsplit(self.path)
+        certificate: Any = self.connection.getpeercert()
+        names = [value for part in certificate["subject"] for key, value in part]
+        parts = address.path.strip("/").split("/")
+        query = {k: v[0] for k, v in parse_qs(address.query).items()}
+        if API_SERVER not in names:
+            self._refuse(http.client.FORBIDDEN, f"only {API_SERVER} is answered")
+        elif len(parts) != 4 or parts[0] != "containerLogs":
+            self._refuse(http.client.NOT_IMPLEMENTED, "the sandbox has logs of containers only")
+        elif (container := self._container(*parts[1:])) is None:
+            self._refuse(http.client.NOT_FOUND, "the sandbox does not run this container")
+        elif isinstance(log := _log(container, parts[2], query), str):
+            self._refuse(http.client.BAD_REQUEST, log)
+        else:
+            self._send(log, query)
+
+    def _container(self, namespace: str, pod: str, name: str) -> Container | None:
+        found = self.pods.find(namespace, pod)
+        return next((one for one in found.containers if one.name == name), None) if found else None
+
+    def _refuse(self, status: int, message: str) -> None:
+        body = message.encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _send(self, log: Log, query: dict[str, str]) -> None:
+        since = datetime.fromtimestamp(0, UTC)
+        if "sinceTime" in query:
+            since = datetime.fromisoformat(query["sinceTime"])
+        if "sinceSeconds" in query:
+            since = datetime.now(UTC) - timedelta(seconds=int(query["sinceSeconds"]))
+        self.send_response(http.client.OK)
+        self.send_header("Content-Type", "text/plain")
+        self.end_headers()
+        lines = log.read(follow=query.get("follow") == "true", since=since)
+        if "tailLines" in query and query.get("follow") != "true":
+            wanted = int(query["tailLines"])
+            lines = iter(list(lines)[-wanted:] if wanted else [])
+        left = int(query.get("limitBytes", -1))
+        for moment, line in lines:
+            stamp = f"{moment:%Y-%m-%dT%H:%M:%S.%f}000Z " if query.get("timestamps") else ""
+            text = stamp.encode() + line
+            self.wfile.write(text if left < 0 else text[:left])
+            self.wfile.flush()
+            left = left if left < 0 else max(left - len(text), 0)
+
+
+def _log(container: Container, pod: str, query: dict[str, str]) -> Log | str:
+    """Return the log that is asked for, or why there is none."""
+    if query.get("previous") == "true":
+        return container.previous or (
+            f'previous terminated container "{container.name}" in pod "{pod}" not found'
+        )
+    if container.waiting and container.terminated is None:
+        reason, _ = container.waits_for
+        return f'container "{container.name}" in pod "{pod}" is waiting to start: {reason}'
+    return container.log
