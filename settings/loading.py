@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from settings.rules import account, airflow, cluster, names, network, production, spark
+from settings.rules import account, airflow, cluster, dag_files, names, network, production, spark
 from settings.rules.rule import Finding, Rule
 from settings.sections import (
     MODELS,
@@ -36,6 +36,7 @@ RULES: list[Rule] = [
     *network.RULES,
     *cluster.RULES,
     *airflow.RULES,
+    *dag_files.RULES,
     *spark.RULES,
     *production.RULES,
 ]
@@ -83,7 +84,8 @@ def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
 def _line(config: pulumi.Config, finding: Finding) -> str:
     """One line: the key, the value found, the rule and the way out."""
     section = finding.key.partition(".")[0]
-    where = finding.key if section == "stack" else config.full_key(finding.key)
+    is_setting = section != "stack" and "/" not in section  # else the stack's name or a file
+    where = config.full_key(finding.key) if is_setting else finding.key
     if is_config_secret(config.full_key(section)):
         return f"{where} = [secret]: {finding.text}"
     if finding.value is None:

@@ -81,10 +81,10 @@ def parse(folder: Path) -> tuple[Any, dict[str, Any]]:
     spent = {}
     with no_network() as tried, warnings.catch_warnings():
         warnings.simplefilter("always")
-        for file in sorted(folder.glob("*.py")):
+        for file in sorted(folder.rglob("*.py")):
             # As the DAG processor does: a process for each, forked from one with Airflow loaded.
             with multiprocessing.get_context("fork").Pool(1) as pool:
-                spent[file.name] = pool.apply(parse_alone, (file,))
+                spent[within(folder, file)] = pool.apply(parse_alone, (file,))
         bag = DagBag(str(folder))
     return bag, {
         "errors": {Path(path).name: text for path, text in bag.import_errors.items()},
@@ -96,16 +96,21 @@ def parse(folder: Path) -> tuple[Any, dict[str, Any]]:
     }
 
 
+def within(folder: Path, file: Path | str) -> str:
+    """Return a file's place in the folder."""
+    return Path(file).relative_to(folder).as_posix()
+
+
 def seconds(span: timedelta | None) -> float | None:
     return span.total_seconds() if span else None
 
 
-def describe(dag: Any) -> dict[str, Any]:  # noqa: ANN401  (a class that moves between Airflows)
+def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it moves between Airflows)
     """Return what Airflow knows about a DAG."""
     serializer = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG)
     versioned = getattr(SerializedDagModel, "hash", None)  # Airflow 2 has no versions of DAGs
     return {
-        "file": Path(dag.fileloc).name,
+        "file": within(folder, dag.fileloc),
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
         "description": dag.description,
@@ -254,7 +259,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
 def main(folder: str, connections: str, output: str) -> None:
     """Write what is found out; what goes wrong after the parsing is told in `crash`."""
     bag, found = parse(Path(folder))
-    found["dags"] = {dag_id: describe(dag) for dag_id, dag in bag.dags.items()}
+    found["dags"] = {dag_id: describe(dag, Path(folder)) for dag_id, dag in bag.dags.items()}
     try:
         found["run"] = run(bag, json.loads(connections))
     except Exception:  # any: the tests show it
