@@ -15,7 +15,17 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from settings.rules import account, airflow, cluster, dag_files, names, network, production, spark
+from settings.rules import (
+    account,
+    airflow,
+    cluster,
+    dag_files,
+    names,
+    network,
+    production,
+    requirements,
+    spark,
+)
 from settings.rules.rule import Finding, Rule
 from settings.sections import (
     MODELS,
@@ -37,6 +47,7 @@ RULES: list[Rule] = [
     *cluster.RULES,
     *airflow.RULES,
     *dag_files.RULES,
+    *requirements.RULES,
     *spark.RULES,
     *production.RULES,
 ]

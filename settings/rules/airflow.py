@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import AIRFLOW
 
 RULES = Rules()
-
-REQUIREMENTS = Path(__file__).parents[2] / "dags" / "requirements.txt"
 
 
 @RULES.reading("airflow.version", "account.acceptedRisks")
@@ -130,43 +127,3 @@ def _options(s: Settings) -> Findings:
         if not three and option in new_names:
             text = f"is Airflow 3's name for {new_names[option]}: write that"
             yield Finding(key, value, text)
-
-
-@RULES.reading("airflow.version", "airflow.dagDelivery", "airflow.webserverAccess", "network.nat")
-def _requirements(s: Settings) -> Findings:
-    if s.airflow.dag_delivery == "pipeline":
-        return
-    key, version = "airflow.version", AIRFLOW[s.airflow.version]
-    if not REQUIREMENTS.exists():
-        yield Finding(key, s.airflow.version, f"needs {REQUIREMENTS.name} in dags/: write it")
-        return
-    lines = [line.strip() for line in REQUIREMENTS.read_text().splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    constraint = f'--constraint "{version.constraints_url(s.airflow.version)}"'
-    if lines[:1] != [constraint]:
-        yield Finding(key, s.airflow.version, f"asks dags/requirements.txt to begin {constraint}")
-    packages = [line for line in lines if not line.startswith("-")]
-    for line in packages:
-        package, _, pin = line.partition("==")
-        if not re.fullmatch(r"[\w.-]+(\[[\w,.-]+\])?==[\w.+!-]+", line):
-            text = f"dags/requirements.txt: {line} is not pinned to a release: write name==version"
-            yield Finding(key, s.airflow.version, text)
-        elif package in ("apache-airflow", "kubernetes"):
-            text = f"dags/requirements.txt: the constraints pin {package} already: remove {line}"
-            yield Finding(key, s.airflow.version, text)
-        elif (
-            package == "apache-airflow-providers-cncf-kubernetes"
-            and pin != version.kubernetes_provider
-        ):
-            right = f"{package}=={version.kubernetes_provider}"
-            text = f"dags/requirements.txt: {line} is against the constraints: write {right}"
-            yield Finding(key, s.airflow.version, text)
-    offline = s.network.nat == "none" or s.airflow.webserver_access == "PRIVATE_ONLY"
-    if packages and offline and "--no-index" not in lines:
-        yield Finding(
-            "airflow.webserverAccess",
-            s.airflow.webserver_access,
-            "or network.nat keeps MWAA from PyPI: ship the packages of dags/requirements.txt as "
-            "wheels in plugins.zip, with --find-links and --no-index",
-            warning=True,
-        )

@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from settings.rules import dag_files
 from tests.settings.conftest import Load, mistakes
 
 # In parts, so that nobody takes this file for one that holds secrets.
 ACCESS_KEY = "AKIA" + "QWERTYUIOPASDFGH"
 HEADER, KEY = "-----BEGIN {}" + "PRIVATE KEY-----", "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC"
-
-
-@pytest.fixture
-def dags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    folder = tmp_path / "dags"
-    folder.mkdir()
-    monkeypatch.setattr(dag_files, "DAGS", folder)
-    return folder
 
 
 @pytest.mark.parametrize(
@@ -84,6 +75,7 @@ def test_what_is_not_uploaded_is_warned_about_by_name(
 
 
 def test_a_folder_that_is_not_there_is_named(load: Load, dags: Path) -> None:
+    (dags / "requirements.txt").unlink()
     dags.rmdir()
 
     assert mistakes(load, {}) == [
