@@ -213,7 +213,14 @@ OptionKey = Annotated[
         "a section and a key of airflow.cfg in small letters, such as core.parallelism",
     ),
 ]
-OptionValue = Annotated[str, _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty")]
+OptionValue = Annotated[
+    str,
+    # A boolean as Airflow writes it: `pulumi config set --path` makes one of true.
+    BeforeValidator(
+        lambda value: str(value) if isinstance(value, bool) else value, json_schema_input_type=str
+    ),
+    _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty"),
+]
 MaintenanceWindow = Annotated[
     str,
     # The pattern of botocore's WeeklyMaintenanceWindowStart, without what it lets through around.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import AIRFLOW
@@ -82,48 +80,3 @@ def _webserver_access(s: Settings) -> Findings:
             "leaves the workers of Airflow 3, which call the web server, no way to it without NAT: "
             "choose PUBLIC_AND_PRIVATE or PRIVATE_ONLY, or a network.nat",
         )
-
-
-# Options that MWAA keeps for itself (aws/amazon-mwaa-docker-images) or this program sets.
-_BLOCKED_OPTIONS = {
-    r"core\.(executor|auth_manager|load_examples|multi_team)": "MWAA sets it",
-    r"celery\.(broker_url|result_backend)": "MWAA sets it",
-    r"(core|database)\.sql_alchemy_conn": "MWAA sets it",
-    r"logging\.logging_config_class": "MWAA sets it",
-    r"metrics\..*": "MWAA sends metrics to CloudWatch itself",
-    r"api_auth\..*": "MWAA issues the tokens",
-    r"scheduler\.standalone_dag_processor": "MWAA sets it",
-    r"triggerer\.queues_enabled": "deferred tasks would hang on MWAA",
-    r"secrets\.(backend|backend_kwargs)": "the connections of this platform rely on what it sets",
-}
-_RENAMED_OPTIONS = {
-    "triggerer.default_capacity": "triggerer.capacity",
-    "scheduler.parsing_processes": "dag_processor.parsing_processes",
-    "scheduler.min_file_process_interval": "dag_processor.min_file_process_interval",
-    "scheduler.dag_dir_list_interval": "dag_processor.refresh_interval",
-    "core.dag_file_processor_timeout": "dag_processor.dag_file_processor_timeout",
-    "webserver.default_ui_timezone": None,
-    "scheduler.scheduler_zombie_task_threshold": None,
-    "webserver.dag_default_view": None,
-    "webserver.dag_orientation": None,
-    "core.load_default_connections": None,
-}
-"""Options of Airflow 2 and their names in Airflow 3, None where there is none."""
-
-
-@RULES.reading("airflow.options", "airflow.version")
-def _options(s: Settings) -> Findings:
-    three = s.airflow.version.startswith("3.")
-    new_names = {new: old for old, new in _RENAMED_OPTIONS.items() if new}
-    for option, value in s.airflow.options.items():
-        key = f"airflow.options.{option}"
-        for pattern, reason in _BLOCKED_OPTIONS.items():
-            if re.fullmatch(pattern, option):
-                yield Finding(key, value, f"cannot be set, because {reason}: remove it")
-        if three and option in _RENAMED_OPTIONS:
-            new = _RENAMED_OPTIONS[option]
-            way_out = f"write {new}" if new else "remove it"
-            yield Finding(key, value, f"is not known to Airflow {s.airflow.version}: {way_out}")
-        if not three and option in new_names:
-            text = f"is Airflow 3's name for {new_names[option]}: write that"
-            yield Finding(key, value, text)

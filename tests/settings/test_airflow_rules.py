@@ -50,36 +50,6 @@ from tests.settings.conftest import (
             "airflow.webserverAccess",
             "without NAT",
         ),
-        (
-            {"airflow.options": {"core.executor": "x"}},
-            "airflow.options.core.executor",
-            "MWAA sets it",
-        ),
-        ({"airflow.options": {"metrics.x": "y"}}, "airflow.options.metrics.x", "CloudWatch"),
-        (
-            {"airflow.options": {"secrets.backend": "x"}},
-            "airflow.options.secrets.backend",
-            "rely on",
-        ),
-        (
-            {"airflow.options": {"scheduler.dag_dir_list_interval": "5"}},
-            "airflow.options.scheduler.dag_dir_list_interval",
-            "write dag_processor.refresh_interval",
-        ),
-        (
-            {"airflow.options": {"webserver.dag_orientation": "LR"}},
-            "airflow.options.webserver.dag_orientation",
-            "remove it",
-        ),
-        (
-            {
-                "airflow.options": {"triggerer.capacity": "5"},
-                "airflow.version": "2.11.2",
-                "airflow.dagDelivery": "pipeline",
-            },
-            "airflow.options.triggerer.capacity",
-            "write that",
-        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
@@ -88,21 +58,8 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     assert_mistake(load, changes, key, text)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        MICRO,
-        {
-            "airflow.options": {"triggerer.default_capacity": "5"},
-            "airflow.version": "2.11.2",
-            "airflow.dagDelivery": "pipeline",
-        },
-    ],
-)
-def test_what_is_right_is_neither_refused_nor_warned_about(
-    load: Load, warnings: list[str], changes: dict[str, Any]
-) -> None:
-    assert_right(load, warnings, changes)
+def test_the_smallest_environment_is_right(load: Load, warnings: list[str]) -> None:
+    assert_right(load, warnings, MICRO)
 
 
 @pytest.mark.parametrize(
