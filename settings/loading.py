@@ -24,6 +24,7 @@ from settings.rules import (
     dag_files,
     names,
     network,
+    pods,
     production,
     requirements,
     spark,
@@ -51,6 +52,7 @@ RULES: list[Rule] = [
     *airflow_options.RULES,
     *dag_files.RULES,
     *requirements.RULES,
+    *pods.RULES,
     *spark.RULES,
     *production.RULES,
 ]

@@ -171,6 +171,20 @@ Namespace = Annotated[
         "neither default nor kube-…",
     ),
 ]
+ServiceAccount = Annotated[
+    str,
+    _pattern(
+        r"(?!default$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "a name of its own, not default: up to 63 small letters, digits and hyphens",
+    ),
+]
+PolicyArn = Annotated[
+    str,
+    _pattern(
+        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/([\w+=,.@-]+/)*[\w+=,.@-]+",
+        "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+    ),
+]
 InterfaceEndpoint = Annotated[
     str,
     _pattern(
@@ -239,6 +253,7 @@ Risk = Literal[
     "endedSupport",
     "forceDestroy",
     "noDeletionProtection",
+    "openPodEgress",
     "publicEndpoint",
     "publicWebServer",
     "shortLogRetention",

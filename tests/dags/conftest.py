@@ -51,7 +51,7 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()))
+PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True)
 
 Found = dict[str, Any]
 """What probe.py writes."""

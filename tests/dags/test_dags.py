@@ -13,12 +13,13 @@ import pytest
 from pydantic import TypeAdapter
 
 from components.dag_folder import files_to_upload, left_out
-from components.job_namespace import POD_OPERATOR_RULES
+from components.job_namespace import pod_operator_rules
 from sandbox.cloud.aws import job_runner
 from sandbox.machine import python_environments
 from sandbox.runs.airflow import LOCKS
+from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
-from settings.versions import AIRFLOW
+from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
@@ -154,7 +155,31 @@ def test_the_pods_log_is_shown_and_the_pod_does_not_stay(ran: Found) -> None:
 def test_the_pod_needs_no_right_that_airflow_lacks(ran: Found) -> None:
     # XCom would add a container, and a right to run commands in pods.
     assert [container["name"] for container in ran["pod"]["pod"]["spec"]["containers"]] == ["base"]
-    assert not any("pods/exec" in rule.resources for rule in POD_OPERATOR_RULES)
+    rules = pod_operator_rules(xcom=False)
+    assert not any("pods/exec" in rule.resources for rule in rules)
+
+
+def test_a_pod_that_returns_a_value_meets_the_restricted_standard_too(
+    version: str, ran: Found
+) -> None:
+    asked = ran["xcom"]
+    base, sidecar = asked["pod"]["spec"]["containers"]
+
+    assert base["name"] == "base"
+    own = sidecar["securityContext"]
+    assert own["allowPrivilegeEscalation"] is False
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    assert asked["secrets"] == ["connection eks", "connection kubernetes_default"]
+    assert sidecar["image"].startswith("public.ecr.aws/")
+    assert set(sidecar["resources"]["limits"]) == {"cpu", "memory"}
+    (volume,) = asked["pod"]["spec"]["volumes"]
+    assert "emptyDir" in volume
+    # Where the connection says it, of which podXcom's warning is about the other versions.
+    provider = AIRFLOW[version].pins[KUBERNETES_PROVIDER]
+    assert asked["settable"] == (tuple(map(int, provider.split(".")[:2])) >= SECURES_SIDECAR)
+    if asked["settable"]:
+        assert own["runAsNonRoot"] is True
+        assert own["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 # ---- The Spark job ----

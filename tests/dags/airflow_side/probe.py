@@ -181,6 +181,28 @@ def pod(bag: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
+def xcom_pod(bag: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the pod that the operator would ask for so that it returns a value."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook  # noqa: PLC0415
+    from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults  # noqa: PLC0415
+    from kubernetes import client as k8s  # noqa: PLC0415
+
+    task = rendered(bag, "kubernetes_pod_example")
+    task.do_xcom_push = True
+    task.kubernetes_conn_id = KubernetesHook.default_conn_name
+    task.__dict__.pop("hook", None)
+    # README's lines for an older provider, which takes no security context from the connection.
+    settable = hasattr(KubernetesHook, "get_xcom_sidecar_container_security_context")
+    if not settable:
+        PodDefaults.SIDECAR_CONTAINER.security_context = k8s.V1SecurityContext(
+            allow_privilege_escalation=False, capabilities=k8s.V1Capabilities(drop=["ALL"])
+        )
+    with mock.patch.object(KubernetesHook, "is_in_cluster", new=False):
+        asked = task.build_pod_request_obj()
+    pod = k8s.ApiClient().sanitize_for_serialization(asked)
+    return {"pod": pod, "settable": settable, "secrets": sorted(set(SECRETS.asked))}
+
+
 WHY = {"failureReason": "USER_ERROR", "stateDetails": "no such file"}
 
 
@@ -247,6 +269,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
     team = next(name for name in connections if name.startswith("emr_eks_"))
     return {
         "pod": pod(bag),
+        "xcom": xcom_pod(bag),
         "job": job(bag, ["COMPLETED"]),
         "team": job(bag, ["COMPLETED"], connection=team),
         "failing": job(bag, ["FAILED"]),
