@@ -17,12 +17,14 @@ from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
 from components.job_namespace import (
     JOB_VIEWER_RULES,
-    POD_OPERATOR_RULES,
+    Egress,
     JobNamespace,
     JobNamespaceArgs,
     Quota,
+    pod_operator_rules,
 )
 from components.network import Network, NetworkArgs
+from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
@@ -158,12 +160,27 @@ pod_namespace = JobNamespace(
         namespace=settings.airflow.pod_namespace,
         pod_security="restricted",
         group=settings.airflow_group,
-        rules=POD_OPERATOR_RULES,
+        rules=pod_operator_rules(xcom=settings.airflow.pod_xcom),
         quota=Quota(**settings.airflow.pod_quota.model_dump()),
         allow_within_namespace=False,
+        egress=tuple(Egress(cidr=str(e.cidr), port=e.port) for e in settings.airflow.pod_egress),
     ),
     opts=in_ready_cluster,
 )
+
+for service_account in settings.airflow.pod_service_accounts:
+    PodServiceAccount(
+        f"pods-{service_account.name}",
+        PodServiceAccountArgs(
+            service_account=service_account.name,
+            namespace=pod_namespace.namespace,
+            policy_arns=service_account.policy_arns,
+            cluster_name=addons.ready,
+            cluster_arn=cluster.arn,
+            account=account,
+        ),
+        opts=in_cluster,
+    )
 
 job_bucket = PrivateBucket(
     "jobs",
@@ -225,6 +242,7 @@ AirflowAccess(
         cluster_security_group_id=cluster.cluster_security_group_id,
         kubernetes_group=settings.airflow_group,
         pod_namespace=pod_namespace.namespace,
+        pod_xcom=settings.airflow.pod_xcom,
         teams=tuple(
             TeamAccess(
                 team=team,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ class AirflowAccessArgs:
     """What the execution role is in Kubernetes; role bindings say what the group may do."""
     pod_namespace: Input[str]
     """Where Airflow runs pods of its own."""
+    pod_xcom: bool = False
+    """Whether such a pod may return a value: `kubernetes_default` describes the sidecar for it."""
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
@@ -128,6 +131,29 @@ class AirflowAccess(pulumi.ComponentResource):
         )
 
 
+# What KubernetesPodOperator reads of its connection, so that the container that it adds meets Pod
+# Security's restricted standard, whatever the pod says, and asks no registry with a pull limit.
+_XCOM_SIDECAR = {
+    "xcom_sidecar_container_image": "public.ecr.aws/docker/library/alpine:3.24.1",
+    "xcom_sidecar_container_resources": json.dumps(
+        {
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+            "limits": {"cpu": "100m", "memory": "64Mi"},
+        }
+    ),
+    "xcom_sidecar_container_security_context": json.dumps(
+        {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "runAsUser": 65534,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+    ),
+}
+
+
 def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
     """What DAGs need to know, by connection id."""
     connections: dict[str, dict[str, Input[str]]] = {
@@ -137,6 +163,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "region_name": args.region,
         }
     }
+    if args.pod_xcom:
+        connections["kubernetes_default"] = {"namespace": args.pod_namespace, **_XCOM_SIDECAR}
     for team in args.teams:
         default = team.team == args.default_team
         connections["emr_eks" if default else f"emr_eks_{team.team}"] = {

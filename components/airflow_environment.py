@@ -13,7 +13,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
 from components.capacity import EnvironmentCapacity
-from components.dag_bucket import DAG_FOLDER
+from components.dag_folder import DAG_FOLDER
 
 # AWS names an environment's log groups airflow-<environment>-<kind>.
 LOG_KINDS = ("DAGProcessing", "Scheduler", "Task", "WebServer", "Worker")

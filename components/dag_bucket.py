@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,9 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.dag_folder import REQUIREMENTS, files_to_upload
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.removed_files import RemovedFiles
-
-DAG_FOLDER = "dags"
-REQUIREMENTS = "requirements.txt"
-UPLOADED_SUFFIXES = {".py", ".sql", ".yaml", ".json"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,20 +90,3 @@ class DagBucket(pulumi.ComponentResource):
                 "requirements_version": self.requirements_version,
             }
         )
-
-
-def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
-    """The objects' keys and files: by allow-list, so that no cache or secret slips in."""
-    if not source.is_dir():
-        message = f"{source} is no folder: Airflow's DAGs are uploaded from there; create it"
-        raise ValueError(message)
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
-        relative = path.relative_to(source)
-        if relative == Path(REQUIREMENTS):
-            yield REQUIREMENTS, path
-        elif any(part.startswith(".") or part == "__pycache__" for part in relative.parent.parts):
-            continue
-        elif path.name == ".airflowignore" or (
-            path.suffix in UPLOADED_SUFFIXES and not path.name.startswith(".")
-        ):
-            yield f"{DAG_FOLDER}/{relative.as_posix()}", path

@@ -17,13 +17,18 @@ class Rule:
     verbs: tuple[str, ...]
 
 
-# Exactly what KubernetesPodOperator calls. `pods/exec` would be for XCom and is left out: it is
-# power over every pod of the namespace.
-POD_OPERATOR_RULES = (
-    Rule(resources=("pods",), verbs=("create", "get", "list", "patch", "delete")),
-    Rule(resources=("pods/log",), verbs=("get",)),
-    Rule(resources=("events",), verbs=("list", "watch")),
-)
+def pod_operator_rules(*, xcom: bool) -> tuple[Rule, ...]:
+    """Return exactly what KubernetesPodOperator calls."""
+    rules = (
+        Rule(resources=("pods",), verbs=("create", "get", "list", "patch", "delete")),
+        Rule(resources=("pods/log",), verbs=("get",)),
+        Rule(resources=("events",), verbs=("list", "watch")),
+    )
+    # It reads a pod's XCom by a command in the sidecar: power over every pod of the namespace. The
+    # verb is get by a WebSocket, and create too from Kubernetes 1.35 on
+    # (AuthorizePodWebsocketUpgradeCreatePermission).
+    return (*rules, Rule(resources=("pods/exec",), verbs=("create", "get"))) if xcom else rules
+
 
 JOB_VIEWER_RULES = (
     Rule(resources=("pods", "events"), verbs=("get", "list", "watch")),
@@ -42,6 +47,14 @@ class Quota:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Egress:
+    """A port, by TCP, of a range of addresses."""
+
+    cidr: str
+    port: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobNamespaceArgs:
     """What a JobNamespace is made from."""
 
@@ -53,6 +66,8 @@ class JobNamespaceArgs:
     quota: Quota
     allow_within_namespace: bool
     """Whether its pods may talk to one another, as a Spark driver and its executors do."""
+    egress: tuple[Egress, ...] = ()
+    """What its pods may call besides HTTPS: databases, as a rule."""
 
 
 class JobNamespace(pulumi.ComponentResource):
@@ -111,7 +126,7 @@ class JobNamespace(pulumi.ComponentResource):
         )
         policies = [
             self._policy(name, namespace, rule, spec)
-            for rule, spec in _network_policies(args.allow_within_namespace).items()
+            for rule, spec in _network_policies(args).items()
         ]
         binding = self._binding(name, args, namespace)
         account = k8s.core.v1.ServiceAccountPatch(
@@ -182,7 +197,7 @@ class JobNamespace(pulumi.ComponentResource):
 
 
 def _network_policies(
-    allow_within_namespace: bool,
+    args: JobNamespaceArgs,
 ) -> dict[str, k8s.networking.v1.NetworkPolicySpecArgsDict]:
     policies: dict[str, k8s.networking.v1.NetworkPolicySpecArgsDict] = {
         "default-deny": {"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
@@ -229,7 +244,19 @@ def _network_policies(
             ],
         },
     }
-    if allow_within_namespace:
+    if args.egress:
+        policies["allow-egress"] = {
+            "pod_selector": {},
+            "policy_types": ["Egress"],
+            "egress": [
+                {
+                    "to": [{"ip_block": {"cidr": one.cidr}}],
+                    "ports": [{"protocol": "TCP", "port": one.port}],
+                }
+                for one in args.egress
+            ],
+        }
+    if args.allow_within_namespace:
         policies["allow-within-namespace"] = {
             "pod_selector": {},
             "policy_types": ["Ingress", "Egress"],

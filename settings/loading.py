@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import TypeVar
 
@@ -15,7 +16,19 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
-from settings.rules import account, airflow, cluster, names, network, production, spark
+from settings.rules import (
+    account,
+    airflow,
+    airflow_options,
+    cluster,
+    dag_files,
+    names,
+    network,
+    pods,
+    production,
+    requirements,
+    spark,
+)
 from settings.rules.rule import Finding, Rule
 from settings.sections import (
     MODELS,
@@ -36,6 +49,10 @@ RULES: list[Rule] = [
     *network.RULES,
     *cluster.RULES,
     *airflow.RULES,
+    *airflow_options.RULES,
+    *dag_files.RULES,
+    *requirements.RULES,
+    *pods.RULES,
     *spark.RULES,
     *production.RULES,
 ]
@@ -83,7 +100,8 @@ def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
 def _line(config: pulumi.Config, finding: Finding) -> str:
     """One line: the key, the value found, the rule and the way out."""
     section = finding.key.partition(".")[0]
-    where = finding.key if section == "stack" else config.full_key(finding.key)
+    is_setting = section != "stack" and "/" not in section  # else the stack's name or a file
+    where = config.full_key(finding.key) if is_setting else finding.key
     if is_config_secret(config.full_key(section)):
         return f"{where} = [secret]: {finding.text}"
     if finding.value is None:
@@ -100,7 +118,10 @@ def _field(key: str) -> str:
 def _unknown_sections(config: pulumi.Config) -> Iterator[Finding]:
     for full_key, value in {**get_config_env(), **CONFIG.get()}.items():
         namespace, _, key = full_key.rpartition(":")
-        if namespace == config.name and key not in SECTIONS:
+        if namespace == config.name and key.partition(".")[0] in SECTIONS and key not in SECTIONS:
+            way_out = _instead(f"pulumi config rm {key}", key, value)
+            yield Finding(key, value, f"is a setting within a section: {way_out}")
+        elif namespace == config.name and key not in SECTIONS:
             yield Finding(key, value, f"is no section of settings{_suggestion(key, SECTIONS)}")
 
 
@@ -132,10 +153,13 @@ def _read_section(config: pulumi.Config, name: str, model: type[S]) -> tuple[S, 
 
 
 def _echo(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
-    """A list is too short only because pydantic left out the items that are wrong."""
+    """A list is too short only because pydantic left out the items that are wrong, and a key is
+    wrong only because its value is what should be behind its dot."""
     loc = detail["loc"]
-    return detail["type"] == "too_short" and any(
-        other["loc"][: len(loc)] == loc and other["loc"] != loc for other in details
+    if detail["type"] == "too_short":
+        return any(other["loc"][: len(loc)] == loc and other["loc"] != loc for other in details)
+    return loc[-1:] == ("[key]",) and any(
+        other["loc"] == loc[:-1] and isinstance(other["input"], dict) for other in details
     )
 
 
@@ -149,8 +173,16 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
             text = f"must be a map of settings: {', '.join(names_of(MODELS[path]))}"
         case "missing":
             value, text = None, "is missing and has no default"
+        case "string_type" if isinstance(value, dict) and len(detail["loc"]) > 1:
+            name, leaf = _behind_dots(str(detail["loc"][-1]), value)
+            place = f'{key.rpartition(".")[0]}["{name}"]'
+            way_out = _instead(f"pulumi config rm --path {key}", place, leaf)
+            text = f"is a map, where a name with a dot was meant: {way_out}"
         case "string_type":
-            text = "must be text: put it in quotes"
+            text = "must be text: put it in quotes, or add --type string to pulumi config set"
+        case "tuple_type":
+            way_out = _instead(f"pulumi config rm --path {key}", f"{key}[0]", _first(value))
+            text = f"must be a list: {way_out}"
         case "value_error":
             text = str(detail["ctx"]["error"])
         case "extra_forbidden":
@@ -159,6 +191,28 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
         case _:
             text = detail["msg"].replace("Input should be", "must be")
     return Finding(key.replace(".[key]", ""), value, text)
+
+
+def _instead(removal: str, place: str, value: object) -> str:
+    """The commands that put right what was set by a form of its name that cannot work."""
+    shown = value if isinstance(value, str | int) and value != "" else "<value>"
+    return f"`{removal}`, then `pulumi config set --path '{place}' {shown}`"
+
+
+def _behind_dots(name: str, value: object) -> tuple[str, object]:
+    """The name that --path has taken apart at its dots, and the value that it was given."""
+    while isinstance(value, dict) and value:
+        key, value = next(iter(value.items()))
+        name = f"{name}.{key}"
+    return name, value
+
+
+def _first(value: object) -> object:
+    """What is the first item of a list, if it was given as text."""
+    if isinstance(value, str) and value.startswith("["):
+        with suppress(ValueError, IndexError):
+            return json.loads(value)[0]
+    return value
 
 
 def _suggestion(key: str, known: Mapping[str, object] | list[str]) -> str:

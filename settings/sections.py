@@ -23,11 +23,13 @@ from settings.values import (
     OptionKey,
     OptionValue,
     Pods,
+    PolicyArn,
     Principal,
     Protected,
     PublicCidr,
     ReleaseLabel,
     Risk,
+    ServiceAccount,
     SupportedAirflow,
     SupportedKubernetes,
     TagKey,
@@ -150,6 +152,24 @@ class PodQuotaSettings(Section):
     """Pods."""
 
 
+class PodServiceAccountSettings(Section):
+    """Service accounts with an IAM role of their own, for pods that name them."""
+
+    name: ServiceAccount
+    """Name of the service account, as DAGs give it in service_account_name."""
+    policy_arns: Annotated[tuple[PolicyArn, ...], Field(min_length=1, max_length=10)]
+    """IAM policies of its role."""
+
+
+class PodEgressSettings(Section):
+    """What pods may call besides HTTPS."""
+
+    cidr: Cidr
+    """Range of addresses."""
+    port: Annotated[int, Field(ge=1, le=65535)]
+    """TCP port, such as 5432."""
+
+
 class AirflowSettings(Section):
     """The MWAA environment and the pods that its DAGs start."""
 
@@ -183,6 +203,12 @@ class AirflowSettings(Section):
     """Kubernetes namespace for the pods of KubernetesPodOperator."""
     pod_quota: PodQuotaSettings = PodQuotaSettings()
     """What those pods may ask for together."""
+    pod_xcom: bool = False
+    """Let those pods return a value (do_xcom_push): Airflow may run commands in each of them."""
+    pod_service_accounts: tuple[PodServiceAccountSettings, ...] = ()
+    """Service accounts with an IAM role of their own; every DAG may use each of them."""
+    pod_egress: tuple[PodEgressSettings, ...] = ()
+    """What those pods may call besides HTTPS, such as databases."""
 
     @property
     def capacity(self) -> EnvironmentCapacity:

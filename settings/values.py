@@ -171,6 +171,20 @@ Namespace = Annotated[
         "neither default nor kube-…",
     ),
 ]
+ServiceAccount = Annotated[
+    str,
+    _pattern(
+        r"(?!default$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        "a name of its own, not default: up to 63 small letters, digits and hyphens",
+    ),
+]
+PolicyArn = Annotated[
+    str,
+    _pattern(
+        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/([\w+=,.@-]+/)*[\w+=,.@-]+",
+        "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+    ),
+]
 InterfaceEndpoint = Annotated[
     str,
     _pattern(
@@ -213,7 +227,14 @@ OptionKey = Annotated[
         "a section and a key of airflow.cfg in small letters, such as core.parallelism",
     ),
 ]
-OptionValue = Annotated[str, _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty")]
+OptionValue = Annotated[
+    str,
+    # A boolean as Airflow writes it: `pulumi config set --path` makes one of true.
+    BeforeValidator(
+        lambda value: str(value) if isinstance(value, bool) else value, json_schema_input_type=str
+    ),
+    _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty"),
+]
 MaintenanceWindow = Annotated[
     str,
     # The pattern of botocore's WeeklyMaintenanceWindowStart, without what it lets through around.
@@ -233,6 +254,7 @@ Risk = Literal[
     "endedSupport",
     "forceDestroy",
     "noDeletionProtection",
+    "openPodEgress",
     "publicEndpoint",
     "publicWebServer",
     "shortLogRetention",

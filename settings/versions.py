@@ -6,6 +6,7 @@ one whose support has ended is refused as well, and one that is about to end is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -23,9 +24,9 @@ class AirflowVersion:
     """A version of Airflow on Amazon MWAA."""
 
     python: str
-    kubernetes_provider: str
-    """What Airflow's constraints pin apache-airflow-providers-cncf-kubernetes to: MWAA leaves it
-    out of its image."""
+    pins: Mapping[str, str]
+    """What Airflow's constraints pin these packages to. MWAA's image has all of them but
+    apache-airflow-providers-cncf-kubernetes."""
     support_ends: date | None = None
     """AWS names the day 180 days ahead; None until then."""
 
@@ -51,14 +52,28 @@ KUBERNETES = {
     "1.34": KubernetesVersion(date(2026, 12, 2)),
 }
 
-# "Apache Airflow versions on Amazon MWAA", Amazon MWAA user guide; the pins are those of Airflow's
-# constraints files. Not 2.10.3, whose providers lack arguments that both DAGs give.
+KUBERNETES_PROVIDER = "apache-airflow-providers-cncf-kubernetes"
+
+
+def _pins(amazon: str, cncf_kubernetes: str, boto3: str, kubernetes: str) -> Mapping[str, str]:
+    return {
+        "apache-airflow-providers-amazon": amazon,
+        KUBERNETES_PROVIDER: cncf_kubernetes,
+        "boto3": boto3,
+        "kubernetes": kubernetes,
+    }
+
+
+# "Apache Airflow versions on Amazon MWAA", Amazon MWAA user guide. The pins are those of Airflow's
+# constraints files, which name some 700 packages more, and of "Apache Airflow provider packages
+# installed on Amazon MWAA environments". Not 2.10.3, whose providers lack arguments that both DAGs
+# give.
 AIRFLOW = {
-    "3.3.1": AirflowVersion(python="3.12", kubernetes_provider="10.21.0"),
-    "3.2.1": AirflowVersion(python="3.12", kubernetes_provider="10.16.0"),
-    "3.0.6": AirflowVersion(python="3.12", kubernetes_provider="10.7.0"),
-    "2.11.2": AirflowVersion(python="3.12", kubernetes_provider="10.13.0"),
-    "2.11.0": AirflowVersion(python="3.12", kubernetes_provider="10.5.0"),
+    "3.3.1": AirflowVersion("3.12", _pins("9.34.0", "10.21.0", "1.43.56", "36.0.3")),
+    "3.2.1": AirflowVersion("3.12", _pins("9.25.0", "10.16.0", "1.42.84", "35.0.0")),
+    "3.0.6": AirflowVersion("3.12", _pins("9.12.0", "10.7.0", "1.39.11", "32.0.1")),
+    "2.11.2": AirflowVersion("3.12", _pins("9.22.0", "10.13.0", "1.42.61", "35.0.0")),
+    "2.11.0": AirflowVersion("3.12", _pins("9.8.0", "10.5.0", "1.37.3", "30.1.0")),
 }
 
 # "Supported lifecycle" of each release in the Amazon EMR release guide. Job execution roles are

@@ -138,10 +138,10 @@ def _environment(cloud: Cloud, told: EnvironmentTypeDef, python: Path) -> dict[s
     role = client(cloud.aws_environment(), "sts").assume_role(
         RoleArn=told["ExecutionRoleArn"], RoleSessionName="airflow"
     )["Credentials"]
-    options = {
-        "AIRFLOW__{}__{}".format(*option.upper().split(".", 1)): value
-        for option, value in told.get("AirflowConfigurationOptions", {}).items()
-    }
+    options = {}
+    for option, value in told.get("AirflowConfigurationOptions", {}).items():
+        section, _, key = option.upper().rpartition(".")
+        options[f"AIRFLOW__{section.replace('.', '_')}__{key}"] = value  # common.io has a dot
     # Nothing of the user's, so that nothing works here that would not work on MWAA.
     return {
         **cloud.aws_environment(),

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import AIRFLOW
 
 RULES = Rules()
-
-REQUIREMENTS = Path(__file__).parents[2] / "dags" / "requirements.txt"
 
 
 @RULES.reading("airflow.version", "account.acceptedRisks")
@@ -84,89 +79,4 @@ def _webserver_access(s: Settings) -> Findings:
             access,
             "leaves the workers of Airflow 3, which call the web server, no way to it without NAT: "
             "choose PUBLIC_AND_PRIVATE or PRIVATE_ONLY, or a network.nat",
-        )
-
-
-# Options that MWAA keeps for itself (aws/amazon-mwaa-docker-images) or this program sets.
-_BLOCKED_OPTIONS = {
-    r"core\.(executor|auth_manager|load_examples|multi_team)": "MWAA sets it",
-    r"celery\.(broker_url|result_backend)": "MWAA sets it",
-    r"(core|database)\.sql_alchemy_conn": "MWAA sets it",
-    r"logging\.logging_config_class": "MWAA sets it",
-    r"metrics\..*": "MWAA sends metrics to CloudWatch itself",
-    r"api_auth\..*": "MWAA issues the tokens",
-    r"scheduler\.standalone_dag_processor": "MWAA sets it",
-    r"triggerer\.queues_enabled": "deferred tasks would hang on MWAA",
-    r"secrets\.(backend|backend_kwargs)": "the connections of this platform rely on what it sets",
-}
-_RENAMED_OPTIONS = {
-    "triggerer.default_capacity": "triggerer.capacity",
-    "scheduler.parsing_processes": "dag_processor.parsing_processes",
-    "scheduler.min_file_process_interval": "dag_processor.min_file_process_interval",
-    "scheduler.dag_dir_list_interval": "dag_processor.refresh_interval",
-    "core.dag_file_processor_timeout": "dag_processor.dag_file_processor_timeout",
-    "webserver.default_ui_timezone": None,
-    "scheduler.scheduler_zombie_task_threshold": None,
-    "webserver.dag_default_view": None,
-    "webserver.dag_orientation": None,
-    "core.load_default_connections": None,
-}
-"""Options of Airflow 2 and their names in Airflow 3, None where there is none."""
-
-
-@RULES.reading("airflow.options", "airflow.version")
-def _options(s: Settings) -> Findings:
-    three = s.airflow.version.startswith("3.")
-    new_names = {new: old for old, new in _RENAMED_OPTIONS.items() if new}
-    for option, value in s.airflow.options.items():
-        key = f"airflow.options.{option}"
-        for pattern, reason in _BLOCKED_OPTIONS.items():
-            if re.fullmatch(pattern, option):
-                yield Finding(key, value, f"cannot be set, because {reason}: remove it")
-        if three and option in _RENAMED_OPTIONS:
-            new = _RENAMED_OPTIONS[option]
-            way_out = f"write {new}" if new else "remove it"
-            yield Finding(key, value, f"is not known to Airflow {s.airflow.version}: {way_out}")
-        if not three and option in new_names:
-            text = f"is Airflow 3's name for {new_names[option]}: write that"
-            yield Finding(key, value, text)
-
-
-@RULES.reading("airflow.version", "airflow.dagDelivery", "airflow.webserverAccess", "network.nat")
-def _requirements(s: Settings) -> Findings:
-    if s.airflow.dag_delivery == "pipeline":
-        return
-    key, version = "airflow.version", AIRFLOW[s.airflow.version]
-    if not REQUIREMENTS.exists():
-        yield Finding(key, s.airflow.version, f"needs {REQUIREMENTS.name} in dags/: write it")
-        return
-    lines = [line.strip() for line in REQUIREMENTS.read_text().splitlines()]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    constraint = f'--constraint "{version.constraints_url(s.airflow.version)}"'
-    if lines[:1] != [constraint]:
-        yield Finding(key, s.airflow.version, f"asks dags/requirements.txt to begin {constraint}")
-    packages = [line for line in lines if not line.startswith("-")]
-    for line in packages:
-        package, _, pin = line.partition("==")
-        if not re.fullmatch(r"[\w.-]+(\[[\w,.-]+\])?==[\w.+!-]+", line):
-            text = f"dags/requirements.txt: {line} is not pinned to a release: write name==version"
-            yield Finding(key, s.airflow.version, text)
-        elif package in ("apache-airflow", "kubernetes"):
-            text = f"dags/requirements.txt: the constraints pin {package} already: remove {line}"
-            yield Finding(key, s.airflow.version, text)
-        elif (
-            package == "apache-airflow-providers-cncf-kubernetes"
-            and pin != version.kubernetes_provider
-        ):
-            right = f"{package}=={version.kubernetes_provider}"
-            text = f"dags/requirements.txt: {line} is against the constraints: write {right}"
-            yield Finding(key, s.airflow.version, text)
-    offline = s.network.nat == "none" or s.airflow.webserver_access == "PRIVATE_ONLY"
-    if packages and offline and "--no-index" not in lines:
-        yield Finding(
-            "airflow.webserverAccess",
-            s.airflow.webserver_access,
-            "or network.nat keeps MWAA from PyPI: ship the packages of dags/requirements.txt as "
-            "wheels in plugins.zip, with --find-links and --no-index",
-            warning=True,
         )

@@ -62,6 +62,13 @@ WEAKNESSES = (
         "opens the API server to addresses on the internet: leave it empty",
     ),
     Weakness(
+        "openPodEgress",
+        "airflow.podEgress",
+        lambda s: [str(one.cidr) for one in s.airflow.pod_egress],
+        lambda s: any(one.cidr.prefixlen < 8 for one in s.airflow.pod_egress),
+        "lets pods call a port of the whole internet: name the ranges that they need",
+    ),
+    Weakness(
         "deployerOnlyAdmin",
         "cluster.adminPrincipalArns",
         lambda s: s.cluster.admin_principal_arns,

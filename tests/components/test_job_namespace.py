@@ -8,10 +8,11 @@ import pulumi_kubernetes as k8s
 
 from components.job_namespace import (
     JOB_VIEWER_RULES,
-    POD_OPERATOR_RULES,
+    Egress,
     JobNamespace,
     JobNamespaceArgs,
     Quota,
+    pod_operator_rules,
 )
 from tests.components.conftest import Engine, Resource
 
@@ -19,7 +20,7 @@ ARGS = JobNamespaceArgs(
     namespace="mwaa",
     pod_security="restricted",
     group="mwaa-on-eks-test:airflow",
-    rules=POD_OPERATOR_RULES,
+    rules=pod_operator_rules(xcom=False),
     quota=Quota(cpu="8", memory="32Gi", pods="20"),
     allow_within_namespace=False,
 )
@@ -63,6 +64,14 @@ def test_airflow_may_do_what_the_pod_operator_does_and_nothing_else(engine: Engi
         ("", "pods/log"): {"get"},
         ("", "events"): {"list", "watch"},
     }
+
+
+def test_with_xcom_airflow_may_run_commands_in_pods_too(engine: Engine) -> None:
+    run(engine, replace(ARGS, rules=pod_operator_rules(xcom=True)))
+
+    found = granted(engine)
+    assert found.pop(("", "pods/exec")) == {"create", "get"}
+    assert set(found) == {("", "pods"), ("", "pods/log"), ("", "events")}
 
 
 def test_a_team_may_only_look(engine: Engine) -> None:
@@ -131,6 +140,26 @@ def test_all_is_denied_both_ways_but_names_https_and_pod_identity(engine: Engine
         ("169.254.170.23/32", "TCP", 80),
     }
     assert all(spec["podSelector"] == {} for spec in found.values())
+
+
+def test_databases_are_reached_at_their_ports_and_nothing_beside(engine: Engine) -> None:
+    egress = (Egress(cidr="10.1.0.0/16", port=5432), Egress(cidr="10.2.3.4/32", port=1433))
+    run(engine, replace(ARGS, egress=egress))
+
+    assert policies(engine)["allow-egress"] == {
+        "podSelector": {},
+        "policyTypes": ["Egress"],
+        "egress": [
+            {
+                "to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}],
+                "ports": [{"protocol": "TCP", "port": 5432}],
+            },
+            {
+                "to": [{"ipBlock": {"cidr": "10.2.3.4/32"}}],
+                "ports": [{"protocol": "TCP", "port": 1433}],
+            },
+        ],
+    }
 
 
 def test_pods_meet_within_the_namespace_where_that_is_allowed_and_no_farther(

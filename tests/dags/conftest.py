@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from components.airflow_access import AirflowAccess, TeamAccess
-from components.dag_bucket import files_to_upload
+from components.dag_folder import files_to_upload
 from sandbox.machine import python_environments
 from sandbox.runs.airflow import LOCKS
 from settings.sections import AirflowSettings
@@ -30,6 +30,14 @@ from airflow import DAG
 raise RuntimeError("Airflow has looked for a DAG in shared/")
 """
 
+# As authors write them: in folders of their own, more than one in a file.
+TWO_DAGS = """
+from airflow import DAG
+for country in ("fr", "it"):
+    with DAG(dag_id=f"report_{country}", schedule=None):
+        pass
+"""
+
 
 def _team(name: str) -> TeamAccess:
     return TeamAccess(
@@ -43,7 +51,7 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()))
+PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True)
 
 Found = dict[str, Any]
 """What probe.py writes."""
@@ -60,13 +68,18 @@ def connections() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What MWAA finds in the bucket, and a module in the folder where there are no DAGs."""
+    """What MWAA finds in the bucket, a module where there are no DAGs, and a team's DAGs."""
     bucket = tmp_path_factory.mktemp("bucket")
     for key, path in files_to_upload(ROOT / "dags"):
         (bucket / key).parent.mkdir(parents=True, exist_ok=True)
         (bucket / key).write_bytes(path.read_bytes())
-    (bucket / "dags" / "shared").mkdir()
-    (bucket / "dags" / "shared" / "not_a_dag.py").write_text(NOT_A_DAG)
+    for name, content in (
+        ("shared/not_a_dag.py", NOT_A_DAG),
+        ("team/sales/two_dags.py", TWO_DAGS),
+    ):
+        file = bucket / "dags" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
     return bucket / "dags"
 
 

@@ -12,16 +12,18 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from components.dag_bucket import files_to_upload
-from components.job_namespace import POD_OPERATOR_RULES
+from components.dag_folder import files_to_upload, left_out
+from components.job_namespace import pod_operator_rules
 from sandbox.cloud.aws import job_runner
 from sandbox.machine import python_environments
 from sandbox.runs.airflow import LOCKS
+from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
-from settings.versions import AIRFLOW
+from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
+"""The DAGs that come with the program, of which more is asked than of those that are added."""
 TAGS = {"eks", "emr", "example", "spark"}
 
 # ---- Locks ----
@@ -37,29 +39,18 @@ def test_a_lock_has_the_versions_that_mwaa_has(name: str) -> None:
     locked = dict(re.findall(r"^([\w.-]+)==(\S+)", (LOCKS / f"{name}.txt").read_text(), re.M))
 
     assert locked["apache-airflow"] == name
-    assert locked["apache-airflow-providers-cncf-kubernetes"] == AIRFLOW[name].kubernetes_provider
-    # "Apache Airflow provider packages on Amazon MWAA environments", Amazon MWAA user guide, and
-    # Airflow's constraints.
-    assert (
-        locked["apache-airflow-providers-amazon"]
-        == {
-            "3.3.1": "9.34.0",
-            "3.2.1": "9.25.0",
-            "3.0.6": "9.12.0",
-            "2.11.2": "9.22.0",
-            "2.11.0": "9.8.0",
-        }[name]
-    )
+    assert locked.items() >= AIRFLOW[name].pins.items()
 
 
 # ---- Parsing ----
 
 
-def test_the_files_hold_the_dags_and_nothing_fails(found: Found) -> None:
+def test_the_files_hold_their_dags_and_nothing_fails(found: Found) -> None:
     assert found["errors"] == {}
-    assert {dag_id: dag["file"] for dag_id, dag in found["dags"].items()} == {
-        dag_id: f"{dag_id}.py" for dag_id in DAGS
-    }
+    files = {dag_id: dag["file"] for dag_id, dag in found["dags"].items()}
+    assert files.items() >= {dag_id: f"{dag_id}.py" for dag_id in DAGS}.items()
+    # A DAG lies where its author likes it, with others or alone.
+    assert files["report_fr"] == files["report_it"] == "team/sales/two_dags.py"
 
 
 def test_a_file_is_parsed_in_less_than_two_seconds(
@@ -72,7 +63,7 @@ def test_a_file_is_parsed_in_less_than_two_seconds(
             again = probe(version, seed)["seconds"]
             best = {file: min(best[file], again[file]) for file in best}
 
-    assert set(best) == {f"{dag_id}.py" for dag_id in DAGS}
+    assert best.keys() >= {dag["file"] for dag in found["dags"].values()}
     assert max(best.values()) < 2, best
 
 
@@ -164,7 +155,31 @@ def test_the_pods_log_is_shown_and_the_pod_does_not_stay(ran: Found) -> None:
 def test_the_pod_needs_no_right_that_airflow_lacks(ran: Found) -> None:
     # XCom would add a container, and a right to run commands in pods.
     assert [container["name"] for container in ran["pod"]["pod"]["spec"]["containers"]] == ["base"]
-    assert not any("pods/exec" in rule.resources for rule in POD_OPERATOR_RULES)
+    rules = pod_operator_rules(xcom=False)
+    assert not any("pods/exec" in rule.resources for rule in rules)
+
+
+def test_a_pod_that_returns_a_value_meets_the_restricted_standard_too(
+    version: str, ran: Found
+) -> None:
+    asked = ran["xcom"]
+    base, sidecar = asked["pod"]["spec"]["containers"]
+
+    assert base["name"] == "base"
+    own = sidecar["securityContext"]
+    assert own["allowPrivilegeEscalation"] is False
+    assert own["capabilities"] == {"drop": ["ALL"]}
+    assert asked["secrets"] == ["connection eks", "connection kubernetes_default"]
+    assert sidecar["image"].startswith("public.ecr.aws/")
+    assert set(sidecar["resources"]["limits"]) == {"cpu", "memory"}
+    (volume,) = asked["pod"]["spec"]["volumes"]
+    assert "emptyDir" in volume
+    # Where the connection says it, of which podXcom's warning is about the other versions.
+    provider = AIRFLOW[version].pins[KUBERNETES_PROVIDER]
+    assert asked["settable"] == (tuple(map(int, provider.split(".")[:2])) >= SECURES_SIDECAR)
+    if asked["settable"]:
+        assert own["runAsNonRoot"] is True
+        assert own["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
 # ---- The Spark job ----
@@ -282,10 +297,8 @@ def test_a_team_of_any_name_has_its_connection(folder: Path) -> None:
         assert not re.search(found[1], other)
 
 
-def test_what_is_uploaded_is_what_airflow_reads() -> None:
-    # A module or a query that DAGs read is added here; a cache or a note is not.
-    assert {key for key, _ in files_to_upload(ROOT / "dags")} == {
-        "dags/.airflowignore",
-        *(f"dags/{dag_id}.py" for dag_id in DAGS),
-        "requirements.txt",
-    }
+def test_all_of_the_folder_is_uploaded() -> None:
+    uploaded = {key for key, _ in files_to_upload(ROOT / "dags")}
+
+    assert uploaded >= {"dags/.airflowignore", *(f"dags/{d}.py" for d in DAGS), "requirements.txt"}
+    assert list(left_out(ROOT / "dags")) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import botocore.loaders
@@ -12,6 +13,7 @@ import pulumi
 import pytest
 
 from settings.loading import load as load_settings
+from settings.rules import dag_files
 from settings.stack import Settings
 
 TODAY = date(2026, 11, 23)
@@ -45,6 +47,10 @@ MICRO = {
     "airflow.minWebservers": 1,
     "airflow.maxWebservers": 1,
 }
+CONSTRAINT = (
+    '--constraint "https://raw.githubusercontent.com/apache/airflow/'
+    'constraints-3.3.1/constraints-3.12.txt"\n'
+)
 ADMIN = "arn:aws:iam::111122223333:role/Admin"
 Load = Callable[..., Settings]
 
@@ -79,6 +85,16 @@ def load(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> Iterator[Load]
 
     yield loaded
     pulumi.runtime.set_all_config({}, secret_keys=[])
+
+
+@pytest.fixture
+def dags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder of DAGs without any."""
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "requirements.txt").write_text(CONSTRAINT)
+    monkeypatch.setattr(dag_files, "DAGS", folder)
+    return folder
 
 
 def mistakes(

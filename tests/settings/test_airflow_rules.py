@@ -1,15 +1,13 @@
-"""The MWAA environment, and dags/requirements.txt."""
+"""The MWAA environment."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from settings.rules import airflow
 from settings.versions import AIRFLOW
 from tests.settings.conftest import (
     MICRO,
@@ -19,11 +17,6 @@ from tests.settings.conftest import (
     assert_right,
     assert_warning,
     mistakes,
-)
-
-CONSTRAINT = (
-    '--constraint "https://raw.githubusercontent.com/apache/airflow/'
-    'constraints-3.3.1/constraints-3.12.txt"\n'
 )
 
 
@@ -57,36 +50,6 @@ CONSTRAINT = (
             "airflow.webserverAccess",
             "without NAT",
         ),
-        (
-            {"airflow.options": {"core.executor": "x"}},
-            "airflow.options.core.executor",
-            "MWAA sets it",
-        ),
-        ({"airflow.options": {"metrics.x": "y"}}, "airflow.options.metrics.x", "CloudWatch"),
-        (
-            {"airflow.options": {"secrets.backend": "x"}},
-            "airflow.options.secrets.backend",
-            "rely on",
-        ),
-        (
-            {"airflow.options": {"scheduler.dag_dir_list_interval": "5"}},
-            "airflow.options.scheduler.dag_dir_list_interval",
-            "write dag_processor.refresh_interval",
-        ),
-        (
-            {"airflow.options": {"webserver.dag_orientation": "LR"}},
-            "airflow.options.webserver.dag_orientation",
-            "remove it",
-        ),
-        (
-            {
-                "airflow.options": {"triggerer.capacity": "5"},
-                "airflow.version": "2.11.2",
-                "airflow.dagDelivery": "pipeline",
-            },
-            "airflow.options.triggerer.capacity",
-            "write that",
-        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
@@ -95,95 +58,20 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     assert_mistake(load, changes, key, text)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        MICRO,
-        {
-            "airflow.options": {"triggerer.default_capacity": "5"},
-            "airflow.version": "2.11.2",
-            "airflow.dagDelivery": "pipeline",
-        },
-    ],
-)
-def test_what_is_right_is_neither_refused_nor_warned_about(
-    load: Load, warnings: list[str], changes: dict[str, Any]
-) -> None:
-    assert_right(load, warnings, changes)
+def test_the_smallest_environment_is_right(load: Load, warnings: list[str]) -> None:
+    assert_right(load, warnings, MICRO)
 
 
 @pytest.mark.parametrize(
     ("changes", "key", "text"),
     [
         ({"airflow.maxWorkers": 26}, "airflow.maxWorkers", "quota"),
-        ({"airflow.webserverAccess": "PRIVATE_ONLY"}, "airflow.webserverAccess", "wheels"),
-        (
-            WITHOUT_NAT | {"airflow.dagDelivery": "pulumi"},
-            "airflow.webserverAccess",
-            "wheels",
-        ),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
     assert_warning(load, warnings, changes, key, text)
-
-
-@pytest.mark.parametrize(
-    ("requirements", "text"),
-    [
-        ("", "asks dags/requirements.txt to begin --constraint"),
-        (CONSTRAINT.replace("3.12", "3.11"), "constraints-3.3.1/constraints-3.12.txt"),
-        (CONSTRAINT.replace("3.3.1", "3.2.1"), "constraints-3.3.1/constraints-3.12.txt"),
-        (f"boto3==1.0\n{CONSTRAINT}", "to begin --constraint"),
-        (f"{CONSTRAINT}requests\n", "requests is not pinned"),
-        (f"{CONSTRAINT}requests>=2\n", "requests>=2 is not pinned"),
-        (f"{CONSTRAINT}git+https://example.com/x\n", "git+https://example.com/x is not pinned"),
-        (f"{CONSTRAINT}x @ https://example.com/x.whl\n", "is not pinned"),
-        (f"{CONSTRAINT}kubernetes==11.0.0\n", "pin kubernetes already"),
-        (f"{CONSTRAINT}apache-airflow==3.3.1\n", "pin apache-airflow already"),
-        (
-            f"{CONSTRAINT}apache-airflow-providers-cncf-kubernetes==10.16.0\n",
-            "write apache-airflow-providers-cncf-kubernetes==10.21.0",
-        ),
-        (None, "needs requirements.txt"),
-    ],
-)
-def test_requirements_that_mwaa_would_stumble_over(
-    load: Load,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    requirements: str | None,
-    text: str,
-) -> None:
-    file = tmp_path / "requirements.txt"
-    if requirements is not None:
-        file.write_text(requirements)
-    monkeypatch.setattr(airflow, "REQUIREMENTS", file)
-
-    (line,) = mistakes(load, {})
-    assert line.startswith('mwaa-on-eks:airflow.version = "3.3.1": ')
-    assert text in line
-
-    load({"airflow.dagDelivery": "pipeline"})
-
-
-def test_requirements_of_wheels_need_no_internet(
-    load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, warnings: list[str]
-) -> None:
-    file = tmp_path / "requirements.txt"
-    wheels = "--find-links /usr/local/airflow/plugins\n--no-index\nrequests[socks]==2.0\n"
-    file.write_text(f"{CONSTRAINT}# comment\n\n{wheels}")
-    monkeypatch.setattr(airflow, "REQUIREMENTS", file)
-
-    load({"airflow.webserverAccess": "PRIVATE_ONLY"})
-
-    assert warnings == []
-
-
-def test_another_airflow_version_asks_for_other_requirements(load: Load) -> None:
-    assert len(mistakes(load, {"airflow.version": "3.2.1"})) == 2
 
 
 def test_airflow_without_support_is_refused(

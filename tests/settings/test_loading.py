@@ -40,6 +40,63 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     assert_mistake(load, changes, key, text)
 
 
+@pytest.mark.parametrize(
+    ("changes", "key", "way_out"),
+    [
+        # What `pulumi config set` makes of the commands in the comments.
+        (
+            {"airflow.options": {"core": {"parallelism": 32}}},  # --path airflow.options.core.…
+            "airflow.options.core",
+            "`pulumi config rm --path airflow.options.core`, then "
+            "`pulumi config set --path 'airflow.options[\"core.parallelism\"]' 32`",
+        ),
+        (
+            {"airflow.options": {"common": {"io": {"xcom_x": "y"}}}},
+            "airflow.options.common",
+            "`pulumi config set --path 'airflow.options[\"common.io.xcom_x\"]' y`",
+        ),
+        (
+            {"account.tags": {"cost": {"center": "5"}}},  # --path account.tags.cost.center
+            "account.tags.cost",
+            "`pulumi config set --path 'account.tags[\"cost.center\"]' 5`",
+        ),
+        (
+            {"cluster.instanceTypes": "m7i.xlarge"},  # --path cluster.instanceTypes
+            "cluster.instanceTypes",
+            "`pulumi config rm --path cluster.instanceTypes`, then "
+            "`pulumi config set --path 'cluster.instanceTypes[0]' m7i.xlarge`",
+        ),
+        (
+            {"cluster.instanceTypes": '["m7i.xlarge"]'},
+            "cluster.instanceTypes",
+            "`pulumi config set --path 'cluster.instanceTypes[0]' m7i.xlarge`",
+        ),
+        (
+            {"spark.teams": {"mwaa": {"cpu": 5}}},  # --path spark.teams.mwaa.cpu
+            "spark.teams",
+            "`pulumi config set --path 'spark.teams[0]' <value>`",
+        ),
+        ({"account.tags": {"a": True}}, "account.tags.a", "--type string"),
+    ],
+)
+def test_a_form_that_cannot_work_gets_the_one_that_does(
+    load: Load, changes: dict[str, Any], key: str, way_out: str
+) -> None:
+    assert_mistake(load, changes, key, way_out)
+
+
+def test_a_setting_that_was_set_without_path_gets_it(load: Load) -> None:
+    load({})
+    pulumi.runtime.set_config("mwaa-on-eks:network.nat", "perZone")
+
+    with pytest.raises(pulumi.RunError) as error:
+        load_settings(pulumi.Config("mwaa-on-eks"), today=TODAY)
+    assert str(error.value).endswith(
+        'mwaa-on-eks:network.nat = "perZone": is a setting within a section: '
+        "`pulumi config rm network.nat`, then `pulumi config set --path 'network.nat' perZone`"
+    )
+
+
 def test_all_mistakes_are_told_together(load: Load) -> None:
     lines = mistakes(
         load,

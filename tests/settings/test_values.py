@@ -149,7 +149,7 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
         ({"airflow.options": {"Core.x": "5"}}, "airflow.options.Core.x", "small letters"),
         ({"airflow.options": {f"core.{'x' * 60}": "5"}}, "airflow.options.core.x", "a section and"),
         ({"airflow.options": {"core.x": "é"}}, "airflow.options.core.x", "printable ASCII"),
-        ({"airflow.options": {"core.x": True}}, "airflow.options.core.x", "put it in quotes"),
+        ({"airflow.options": {"core.x": [1]}}, "airflow.options.core.x", "put it in quotes"),
         ({"airflow.dagDelivery": "git"}, "airflow.dagDelivery", "'pulumi' or 'pipeline'"),
         ({"airflow.podNamespace": "kube-system"}, "airflow.podNamespace", "nor kube-"),
         ({"airflow.podNamespace": "default"}, "airflow.podNamespace", "neither default"),

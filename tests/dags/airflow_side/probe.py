@@ -81,10 +81,10 @@ def parse(folder: Path) -> tuple[Any, dict[str, Any]]:
     spent = {}
     with no_network() as tried, warnings.catch_warnings():
         warnings.simplefilter("always")
-        for file in sorted(folder.glob("*.py")):
+        for file in sorted(folder.rglob("*.py")):
             # As the DAG processor does: a process for each, forked from one with Airflow loaded.
             with multiprocessing.get_context("fork").Pool(1) as pool:
-                spent[file.name] = pool.apply(parse_alone, (file,))
+                spent[within(folder, file)] = pool.apply(parse_alone, (file,))
         bag = DagBag(str(folder))
     return bag, {
         "errors": {Path(path).name: text for path, text in bag.import_errors.items()},
@@ -96,16 +96,21 @@ def parse(folder: Path) -> tuple[Any, dict[str, Any]]:
     }
 
 
+def within(folder: Path, file: Path | str) -> str:
+    """Return a file's place in the folder."""
+    return Path(file).relative_to(folder).as_posix()
+
+
 def seconds(span: timedelta | None) -> float | None:
     return span.total_seconds() if span else None
 
 
-def describe(dag: Any) -> dict[str, Any]:  # noqa: ANN401  (a class that moves between Airflows)
+def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it moves between Airflows)
     """Return what Airflow knows about a DAG."""
     serializer = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG)
     versioned = getattr(SerializedDagModel, "hash", None)  # Airflow 2 has no versions of DAGs
     return {
-        "file": Path(dag.fileloc).name,
+        "file": within(folder, dag.fileloc),
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
         "description": dag.description,
@@ -176,6 +181,28 @@ def pod(bag: Any) -> dict[str, Any]:  # noqa: ANN401
     }
 
 
+def xcom_pod(bag: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return the pod that the operator would ask for so that it returns a value."""
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import KubernetesHook  # noqa: PLC0415
+    from airflow.providers.cncf.kubernetes.utils.xcom_sidecar import PodDefaults  # noqa: PLC0415
+    from kubernetes import client as k8s  # noqa: PLC0415
+
+    task = rendered(bag, "kubernetes_pod_example")
+    task.do_xcom_push = True
+    task.kubernetes_conn_id = KubernetesHook.default_conn_name
+    task.__dict__.pop("hook", None)
+    # README's lines for an older provider, which takes no security context from the connection.
+    settable = hasattr(KubernetesHook, "get_xcom_sidecar_container_security_context")
+    if not settable:
+        PodDefaults.SIDECAR_CONTAINER.security_context = k8s.V1SecurityContext(
+            allow_privilege_escalation=False, capabilities=k8s.V1Capabilities(drop=["ALL"])
+        )
+    with mock.patch.object(KubernetesHook, "is_in_cluster", new=False):
+        asked = task.build_pod_request_obj()
+    pod = k8s.ApiClient().sanitize_for_serialization(asked)
+    return {"pod": pod, "settable": settable, "secrets": sorted(set(SECRETS.asked))}
+
+
 WHY = {"failureReason": "USER_ERROR", "stateDetails": "no such file"}
 
 
@@ -242,6 +269,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
     team = next(name for name in connections if name.startswith("emr_eks_"))
     return {
         "pod": pod(bag),
+        "xcom": xcom_pod(bag),
         "job": job(bag, ["COMPLETED"]),
         "team": job(bag, ["COMPLETED"], connection=team),
         "failing": job(bag, ["FAILED"]),
@@ -254,7 +282,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
 def main(folder: str, connections: str, output: str) -> None:
     """Write what is found out; what goes wrong after the parsing is told in `crash`."""
     bag, found = parse(Path(folder))
-    found["dags"] = {dag_id: describe(dag) for dag_id, dag in bag.dags.items()}
+    found["dags"] = {dag_id: describe(dag, Path(folder)) for dag_id, dag in bag.dags.items()}
     try:
         found["run"] = run(bag, json.loads(connections))
     except Exception:  # any: the tests show it

@@ -1,0 +1,65 @@
+"""Which files of the DAGs' folder Airflow gets, and why not the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+DAG_FOLDER = "dags"
+REQUIREMENTS = "requirements.txt"
+LARGEST_MIB = 100
+"""MWAA copies the folder to every scheduler, worker and web server: data belongs into a bucket."""
+
+# What Python, Git and editors leave behind, which no DAG reads.
+_LEFTOVERS = (
+    *("__pycache__", "*.pyc", ".git*", ".*_cache", ".ipynb_checkpoints"),
+    *(".DS_Store", ".idea", ".vscode"),
+)
+
+
+def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the objects' keys and files."""
+    for path, reason in _looked_through(source, frozenset({source.resolve()})):
+        if not reason:
+            name = path.relative_to(source).as_posix()
+            yield (name if name == REQUIREMENTS else f"{DAG_FOLDER}/{name}"), path
+
+
+def left_out(source: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a DAG could miss, and the reason why it is not uploaded."""
+    for path, reason in _looked_through(source, frozenset({source.resolve()})):
+        if reason:
+            yield path.relative_to(source).as_posix(), reason
+
+
+def _looked_through(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, str]]:
+    if not folder.is_dir():
+        message = f"{folder} is no folder: Airflow's DAGs are uploaded from there; create it"
+        raise ValueError(message)
+    for path in sorted(folder.iterdir()):
+        if any(fnmatch(path.name, leftover) for leftover in _LEFTOVERS):
+            continue
+        reason = _reason(path, above)
+        if reason or not path.is_dir():
+            yield path, reason
+        else:
+            yield from _looked_through(path, above | {path.resolve()})
+
+
+def _reason(path: Path, above: frozenset[Path]) -> str:
+    """Why the file or folder is left out; nothing where it is not. S3 has no links: what a link
+    leads to is uploaded under the link's name."""
+    if not path.exists():
+        return "the link leads to nothing: mend or remove it"
+    size = path.stat().st_size / 2**20
+    hidden = path.name.startswith(".") and path.name != ".airflowignore"
+    reasons = {
+        "what begins with a dot is often a secret: name it otherwise if a DAG reads it": hidden,
+        "its name is not readable text: rename it": not path.name.isprintable(),
+        "the link leads to a folder that it lies in: remove it": path.resolve() in above,
+        "it is neither file nor folder: remove it": not path.is_file() and not path.is_dir(),
+        f"its {size:.0f} MiB are more than {LARGEST_MIB}, and MWAA copies the folder to every "
+        "container: put it into a bucket that DAGs read as they run": size > LARGEST_MIB,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")

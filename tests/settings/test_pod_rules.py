@@ -1,0 +1,105 @@
+"""The pods that DAGs start."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_right, assert_warning
+
+S3 = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+OWN = "arn:aws:iam::111122223333:policy/team/reports"
+
+
+def accounts(*accounts: dict[str, Any]) -> dict[str, Any]:
+    return {"airflow.podServiceAccounts": list(accounts)}
+
+
+def egress(*ways: tuple[str, int]) -> dict[str, Any]:
+    return {"airflow.podEgress": [{"cidr": cidr, "port": port} for cidr, port in ways]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        (
+            accounts({"name": "a", "policyArns": [S3]}, {"name": "a", "policyArns": [OWN]}),
+            "airflow.podServiceAccounts",
+            "is listed 2 times",
+        ),
+        (
+            accounts({"name": "a", "policyArns": [S3, S3]}),
+            "airflow.podServiceAccounts",
+            "is listed 2 times",
+        ),
+        (
+            accounts({"name": "a", "policyArns": [OWN.replace("1111", "9999")]}),
+            "airflow.podServiceAccounts",
+            "is of another account",
+        ),
+        (
+            accounts({"name": "a", "policyArns": ["arn:aws:iam::aws:policy/AdministratorAccess"]}),
+            "airflow.podServiceAccounts",
+            "whoever writes a DAG administrator",
+        ),
+        (
+            accounts({"name": "default", "policyArns": [S3]}),
+            "airflow.podServiceAccounts[0].name",
+            "not default",
+        ),
+        (
+            accounts({"name": "a", "policyArns": []}),
+            "airflow.podServiceAccounts[0].policyArns",
+            "at least 1 item",
+        ),
+        (
+            accounts({"name": "a", "policyArns": ["AmazonS3ReadOnlyAccess"]}),
+            "airflow.podServiceAccounts[0].policyArns[0]",
+            "must be the ARN of an IAM policy",
+        ),
+        (egress(("10.1.0.0/16", 0)), "airflow.podEgress[0].port", "greater than or equal to 1"),
+        (egress(("10.1.0.0", 5432)), "airflow.podEgress[0].cidr", "canonical form: 10.1.0.0/32"),
+        (
+            egress(("10.1.0.0/16", 5432), ("10.1.0.0/16", 5432)),
+            "airflow.podEgress",
+            "is listed 2 times",
+        ),
+        (
+            PRODUCTION | egress(("10.1.0.0/16", 5432), ("0.0.0.0/1", 5432)),
+            "airflow.podEgress",
+            "the whole internet: name the ranges that they need; or add openPodEgress",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_way_out(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    assert_mistake(load, changes, key, text)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"airflow.podXcom": True},
+        accounts({"name": "reports", "policyArns": [S3, OWN]}),
+        egress(("0.0.0.0/0", 22)),
+        PRODUCTION | egress(("10.0.0.0/8", 5432), ("10.1.2.3/32", 5432)),
+        PRODUCTION | egress(("0.0.0.0/0", 22)) | {"account.acceptedRisks": ["openPodEgress"]},
+    ],
+)
+def test_what_is_right_is_neither_refused_nor_warned_about(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    assert_right(load, warnings, changes)
+
+
+def test_xcom_with_an_older_provider_needs_the_help_of_dags(
+    load: Load, warnings: list[str]
+) -> None:
+    changes = {
+        "airflow.podXcom": True,
+        "airflow.version": "3.2.1",
+        "airflow.dagDelivery": "pipeline",
+    }
+    assert_warning(load, warnings, changes, "airflow.podXcom", "let DAGs give it one")

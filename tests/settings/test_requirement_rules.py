@@ -1,0 +1,205 @@
+"""dags/requirements.txt, as pip reads it."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+import pytest
+
+from tests.settings.conftest import CONSTRAINT, WITHOUT_NAT, Load, mistakes
+
+URL = CONSTRAINT.split('"')[1]
+OWN = "--constraint /usr/local/airflow/dags/constraints.txt\n"
+PROVIDER = "apache-airflow-providers-cncf-kubernetes"
+HASH = "--hash=sha256:" + "0" * 64
+
+
+def write(dags: Path, requirements: str | bytes, **files: str) -> None:
+    content = requirements.encode() if isinstance(requirements, str) else requirements
+    (dags / "requirements.txt").write_bytes(content)
+    for name, text in files.items():
+        (dags / f"{name}.txt").write_text(text)
+
+
+@pytest.mark.parametrize(
+    "requirements",
+    [
+        CONSTRAINT,
+        f"requests==2.0\n{CONSTRAINT}",  # pip does not care where it stands
+        f"-c {URL}\nrequests==2.0",
+        f"--constraint={URL}\nrequests==2.0",
+        CONSTRAINT.replace("constraints-3.12", "constraints-no-providers-3.12"),
+        codecs.BOM_UTF8 + f"{CONSTRAINT}requests==2.0\n".encode(),
+        f"# -*- coding: utf-8 -*-\n# für alle\n{CONSTRAINT}",
+        f"{CONSTRAINT}requests == 2.0  # why\r\n\r\n  # more\r\n",
+        f"{CONSTRAINT}requests[socks, security]==2.0 ; python_version >= '3.12'",
+        f"{CONSTRAINT}requests>=2 ; python_version < '3.12'",  # not on MWAA
+        f"{CONSTRAINT}pywin32>=1 ; sys_platform == 'win32'",
+        f"{CONSTRAINT}requests===2.0\nurllib3==2.0,!=2.1\n",
+        f"{CONSTRAINT}requests==2.0 \\\n    {HASH} \\\n    {HASH}\n",
+        f"{CONSTRAINT}--require-hashes\nrequests==2.0 {HASH}\n",
+        f"{CONSTRAINT}{PROVIDER}==10.21.0\nApache_Airflow.Providers-Amazon==9.34",
+        f"{CONSTRAINT}boto3==1.43.56\n",
+        f"{CONSTRAINT}--index-url https://example.com/simple\n--pre\nrequests==2.0",
+        f"{CONSTRAINT}https://example.com/x-1.0-py3-none-any.whl#sha256=0",
+        f"{CONSTRAINT}x @ https://example.com/x-1.0-py3-none-any.whl",
+        f"{CONSTRAINT}/usr/local/airflow/dags/x-1.0-py3-none-any.whl[fast]",
+        f"{CONSTRAINT}-r /usr/local/airflow/dags/team.txt",
+        f"{OWN}{PROVIDER}==10.22.0\nrequests==2.0",  # newer than Airflow's
+    ],
+)
+def test_what_pip_takes_is_taken(
+    load: Load, warnings: list[str], dags: Path, requirements: str | bytes
+) -> None:
+    write(
+        dags,
+        requirements,
+        team="-r more.txt\nflake8==1.0\n",
+        more="-r team.txt\n",  # in a circle, which is no harm
+        constraints=f"apache-airflow==3.3.1\n{PROVIDER}==10.22.0\nRequests==2.0\nother>=1\n",
+    )
+    (dags / "x-1.0-py3-none-any.whl").touch()
+
+    load({})
+
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("requirements", "text"),
+    [
+        (CONSTRAINT.replace("3.12", "3.11"), "is for Airflow 3.3.1 with Python 3.11: write --cons"),
+        (CONSTRAINT.replace("3.3.1", "3.2.1"), f"Python 3.12: write {CONSTRAINT[:-1]}"),
+        (
+            f"{OWN}requests==2.1\n",
+            'requests==2.1": is against the constraints: write requests==2.0',
+        ),
+        (f"{OWN.replace(' ', '=')}requests==2.0\n", "is not seen by MWAA"),
+        ("-c /usr/local/airflow/dags/old.txt\n", "is against airflow.version, 3.3.1"),
+        ("-c constraints.txt\n", "/airflow/requirements/constraints.txt, which MWAA has not"),
+        ("-c /usr/local/airflow/dags/typo.txt\n", "names typo.txt, which dags/ has not"),
+        (f"{CONSTRAINT}-r team.txt\n", "write /usr/local/airflow/dags/team.txt"),
+        (f"{CONSTRAINT}-r https://example.com/team.txt\n", "put the file into dags/"),
+        (
+            f"{CONSTRAINT}-r /usr/local/airflow/dags/team.txt\n",
+            'dags/team.txt = "flake8": is not pinned',
+        ),
+        (f"{CONSTRAINT}requests\n", "is not pinned"),
+        (f"{CONSTRAINT}requests>=2\n", "is not pinned"),
+        (f"{CONSTRAINT}requests==2.*\n", "is not pinned"),
+        (f"{CONSTRAINT}requests=2\n", "is not pinned"),
+        (f"{CONSTRAINT}git+https://example.com/x\n", "is not pinned"),
+        (f"{CONSTRAINT}-e git+https://example.com/x\n", "is not pinned"),
+        (f"{CONSTRAINT}x @ https://example.com/x.whl\n", "is not pinned"),
+        (f"{CONSTRAINT}./x-1.0-py3-none-any.whl\n", "write /usr/local/airflow/dags/x-1.0"),
+        (f"{CONSTRAINT}--no-indx\n", "is not understood by pip: unrecognized arguments: --no-indx"),
+        (
+            f"{CONSTRAINT}kubernetes==11.0.0\n",
+            "constraints: write kubernetes==36.0.3",
+        ),
+        (f"{CONSTRAINT}Boto3 == 1.0 ; python_version > '3'", "write boto3==1.43.56"),
+        (f"{CONSTRAINT}{PROVIDER}==10.16.0\n", f"write {PROVIDER}==10.21.0"),
+        (
+            f"{CONSTRAINT}Apache_Airflow.providers-CNCF.kubernetes[x]==10.16.0\n",
+            f"write {PROVIDER}==10.21.0",
+        ),
+        (f"{CONSTRAINT}apache-airflow==3.3.1\n", "asks for apache-airflow, of which MWAA keeps"),
+        (f"{CONSTRAINT}Flask.SQLAlchemy==1\n", "asks for flask-sqlalchemy, of which MWAA keeps"),
+        (f"{CONSTRAINT}requests==2.0\nRequests==2.1\n", "a second time, after requests==2.0"),
+        (f"{CONSTRAINT}requests==2.0 {HASH}\nurllib3==2.0\n", 'urllib3==2.0": has no --hash'),
+        (f"{CONSTRAINT}requests==2.0\n".encode("utf-16"), "is in UTF-16: save it in UTF-8"),
+        (f"{CONSTRAINT}requests==2.0\n".encode("utf-16-le"), "is in UTF-16"),
+        (f"{CONSTRAINT}# für alle\n".encode("latin-1"), "is in Latin-1 or the like"),
+        (f"# coding: cp1252\n{CONSTRAINT}# für alle\n".encode("cp1252"), "is in cp1252"),
+        (None, "dags/requirements.txt: is missing: write it"),
+    ],
+)
+def test_what_mwaa_would_stumble_over_is_named(
+    load: Load, dags: Path, requirements: str | bytes | None, text: str
+) -> None:
+    if requirements is not None:
+        write(
+            dags,
+            requirements,
+            constraints="apache-airflow==3.3.1\nrequests==2.0\n",
+            old="apache-airflow==3.2.1\n",
+            team="flake8\n",
+        )
+    else:
+        (dags / "requirements.txt").unlink()
+
+    (line,) = mistakes(load, {})
+    assert line.startswith("dags/")
+    assert text in line
+
+    load({"airflow.dagDelivery": "pipeline"})
+
+
+@pytest.mark.parametrize(
+    ("requirements", "text"),
+    [
+        ("requests==2.0\n", f"MWAA adds Airflow's own: say so with {CONSTRAINT[:-1]}"),
+        ("-c https://example.com/c.txt\n", "is not compared with Airflow 3.3.1"),
+        (f"{CONSTRAINT}--extra-index-url https://example.com/\n", "write --index-url"),
+    ],
+)
+def test_what_may_be_meant_is_warned_about(
+    load: Load, warnings: list[str], dags: Path, requirements: str, text: str
+) -> None:
+    write(dags, requirements)
+
+    load({})
+
+    (line,) = warnings
+    assert line.startswith("dags/requirements.txt")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "from airflow.providers.amazon.aws.operators.eks import EksPodOperator",
+        "from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator",
+        "@task.kubernetes(image='busybox')",
+    ],
+)
+def test_the_kubernetes_provider_is_demanded_where_a_dag_needs_it(
+    load: Load, dags: Path, content: str
+) -> None:
+    write(dags, CONSTRAINT)
+    (dags / "team").mkdir()
+    (dags / "team" / "dag.py").write_text(content)
+
+    assert mistakes(load, {}) == [
+        "dags/requirements.txt: lacks what dags/team/dag.py imports and MWAA's image has not: add "
+        f"{PROVIDER}==10.21.0"
+    ]
+
+    for line in (f"{PROVIDER}==10.21.0", "apache-airflow-providers-amazon[cncf.kubernetes]==9.34"):
+        write(dags, CONSTRAINT + line)
+        load({})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"airflow.webserverAccess": "PRIVATE_ONLY"}, WITHOUT_NAT | {"airflow.dagDelivery": "pulumi"}],
+)
+def test_without_internet_packages_and_constraints_come_with_the_dags(
+    load: Load, warnings: list[str], dags: Path, changes: dict[str, object]
+) -> None:
+    write(dags, f"{CONSTRAINT}requests==2.0\n", constraints="requests==2.0\n")
+    load(changes)
+    packages, constraint = warnings
+    assert packages.startswith("mwaa-on-eks:airflow.webserverAccess = ")
+    assert "--find-links /usr/local/airflow/dags/wheels and --no-index" in packages
+    assert "write --constraint /usr/local/airflow/dags/constraints.txt" in constraint
+
+    warnings.clear()
+    write(dags, f"{OWN}-f /usr/local/airflow/dags/wheels\n--no-index\nrequests[socks]==2.0\n")
+    load(changes)
+    assert warnings == []
+
+
+def test_another_airflow_version_asks_for_other_requirements(load: Load) -> None:
+    assert len(mistakes(load, {"airflow.version": "3.2.1"})) == 2
