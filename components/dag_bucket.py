@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from components.dag_folder import REQUIREMENTS, files_to_upload
+from components.dag_folder import DAG_FOLDER, REQUIREMENTS, files_to_upload
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.removed_files import RemovedFiles
 

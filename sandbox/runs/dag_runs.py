@@ -25,7 +25,6 @@ import kubernetes.watch
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.kubernetes.kubelet import ENDING
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine import progress
 from sandbox.machine.processes import SandboxError
@@ -34,6 +33,8 @@ from sandbox.runs.airflow import HOME, Airflow, client, log_file, prepare
 
 EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job")
 PLUGINS: Final = Path(__file__).parent / "airflow_side"
+# Kubernetes gives no other policy to pods that end.
+ENDING: Final = "spec.restartPolicy!=Always"
 FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
 LOOK_SECONDS: Final = 0.3
 LAST_LINES: Final = 40
@@ -188,15 +189,22 @@ class Pods:
         elif pod.status.phase != "Pending" and uid not in self._logs:
             self._logs[uid] = [
                 threading.Thread(target=self._print, args=(pod, container.name), daemon=True)
-                for container in pod.spec.containers
+                for container in (*(pod.spec.init_containers or ()), *pod.spec.containers)
             ]
             for thread in self._logs[uid]:
                 thread.start()
         if pod.status.phase == "Failed" and (before is None or before.status.phase != "Failed"):
             for thread in self._logs[uid]:
                 thread.join(PATIENCE)
-            for status in pod.status.container_statuses or ():
-                self._say(f"{name}: ended with exit code {status.state.terminated.exit_code}")
+            statuses = [
+                *(pod.status.init_container_statuses or ()),
+                *(pod.status.container_statuses or ()),
+            ]
+            for status in statuses:
+                if status.state.terminated and status.state.terminated.exit_code:
+                    self._say(f"{name}: ended with exit code {status.state.terminated.exit_code}")
+            if pod.status.message:
+                self._say(f"{name}: {pod.status.message}")
 
     def _print(self, pod: Any, container: str) -> None:  # noqa: ANN401
         name, namespace = pod.metadata.name, pod.metadata.namespace

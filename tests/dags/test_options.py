@@ -11,7 +11,7 @@ from settings.rules.airflow_options import wrong_value
 
 
 def test_airflows_own_defaults_and_examples_pass(version: str) -> None:
-    installed = python_environments.ensure(f"airflow-{version}", LOCKS / f"{version}.txt", print)
+    installed = python_environments.ensure(f"airflow-{version}", LOCKS / f"{version}.txt")
     (config,) = installed.glob("lib/python*/site-packages/airflow/config_templates/config.yml")
     known = options_of(version).types
     checked = 0

@@ -45,7 +45,7 @@ def test_pulumi_yaml_declares_sections_with_their_defaults() -> None:
 
 def test_an_older_cli_than_the_sandboxs_is_refused() -> None:
     required = yaml.safe_load((reference.ROOT / "Pulumi.yaml").read_text())["requiredPulumiVersion"]
-    go_module = (reference.ROOT / "sandbox/machine/go/pulumi/go.mod").read_text()
+    go_module = (reference.ROOT / "sandbox/machine/go/go.mod").read_text()
 
     (version,) = re.findall(r"github\.com/pulumi/pulumi/pkg/v3 v([\d.]+)", go_module)
     assert required == f">={version}"
