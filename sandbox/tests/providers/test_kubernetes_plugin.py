@@ -328,6 +328,7 @@ def test_no_change_asks_no_server(nowhere: str) -> None:
         ("1024Mi", "1Gi"),
         ("0.5Gi", "512Mi"),
         ("1.5Ki", "1536"),
+        ("0.1Ki", "102400m"),
         ("0", "0Gi"),
         (2, "2"),
     ],
@@ -564,6 +565,16 @@ def test_a_quota_is_created_when_it_is_enforced(plugin: Kubernetes, namespace: s
     quota = {"metadata": {"name": "q", "namespace": namespace}, "spec": {"hard": {"pods": "1"}}}
     made = deploy(plugin, "core/v1:ResourceQuota", quota)
     assert made.state["status"]["hard"] == {"pods": "1"}
+
+
+def test_a_quota_is_not_waited_for_at_a_refresh(
+    plugin: Kubernetes, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = {"metadata": {"name": "q", "namespace": namespace}, "spec": {"hard": {"pods": "1"}}}
+    made = deploy(plugin, "core/v1:ResourceQuota", quota)
+    uncounted = {**made.state, "status": {}}
+    monkeypatch.setattr(plugin, "_get", lambda _: uncounted)
+    assert made.read() is not None
 
 
 def test_secret_text_is_not_told_a_second_time(plugin: Kubernetes, namespace: str) -> None:
