@@ -143,7 +143,8 @@ class EksCluster(pulumi.ComponentResource):
             kubeconfig=cluster.kubeconfig_json,
             # Else a kubeconfig that a preview does not know would replace every object.
             cluster_identifier=args.cluster_name,
-            # What was edited by hand is put right by `up`, which would else end in a conflict.
+            # The next change of an object overwrites what was edited by hand in it, which would
+            # else end that change in a conflict.
             enable_patch_force=True,
             opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
         )

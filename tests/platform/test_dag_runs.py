@@ -195,10 +195,13 @@ def test_ctrl_c_ends_a_run_at_once_with_what_it_has_started(
             stderr=output,
         ) as process,
     ):
-        wait_for(lambda: sign in told.read_text(), sign)
-        parts = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        try:
+            wait_for(lambda: sign in told.read_text(), sign)
+            parts = psutil.Process(process.pid).children(recursive=True)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 130
+        finally:
+            process.kill()
     _, left = psutil.wait_procs(parts, timeout=5)
     assert parts
     assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
