@@ -34,6 +34,9 @@ class EksClusterArgs:
     """Encrypts Kubernetes secrets and the control plane's logs."""
     public_access_cidrs: tuple[str, ...]
     """Who reaches the API server from the internet; empty for nobody."""
+    private_access_cidrs: tuple[str, ...]
+    private_access_security_group_ids: tuple[str, ...]
+    """Who reaches it within the VPC and from connected networks, besides the nodes."""
     admin_principal_arns: tuple[str, ...]
     """Administrators beside the identity that creates the cluster, which must not be listed: EKS
     makes its entry itself, and refuses a second one."""
@@ -112,6 +115,7 @@ class EksCluster(pulumi.ComponentResource):
         # alive until its dependents are deleted, since it says nothing of the component's children.
         cluster_name = cluster.eks_cluster.name
         access = self._access(name, cluster_name)
+        ways_in = self._ways_in(name, cluster.cluster_security_group_id)
         node_addons = self._node_addons(name, cluster_name)
         node_role, node_policies = self._node_role(name)
         launch_template = self._launch_template(name)
@@ -146,7 +150,7 @@ class EksCluster(pulumi.ComponentResource):
             # The next change of an object overwrites what was edited by hand in it, which would
             # else end that change in a conflict.
             enable_patch_force=True,
-            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
+            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access, *ways_in]),
         )
         # Names, unlike ids, are known to the preview of a new node group or access entry: a name
         # unknown there would preview as a replacement of all that is made in the cluster.
@@ -160,6 +164,25 @@ class EksCluster(pulumi.ComponentResource):
                 "cluster_security_group_id": self.cluster_security_group_id,
             }
         )
+
+    def _ways_in(self, name: str, group_id: Output[str]) -> list[aws.vpc.SecurityGroupIngressRule]:
+        """Let in who calls the API server privately: EKS's own group lets in nodes alone."""
+        cidrs: dict[str, str | None] = dict.fromkeys(self._args.private_access_cidrs)
+        groups = {group: group for group in self._args.private_access_security_group_ids}
+        return [
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-from-{peer}",
+                security_group_id=group_id,
+                description="The Kubernetes API, privately",
+                cidr_ipv4=None if group else peer,
+                referenced_security_group_id=group,
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                opts=ResourceOptions(parent=self),
+            )
+            for peer, group in (cidrs | groups).items()
+        ]
 
     def _cluster_role(self, name: str) -> tuple[aws.iam.Role, aws.iam.RolePolicyAttachment]:
         role = aws.iam.Role(

@@ -29,6 +29,7 @@ from settings.values import (
     PublicCidr,
     ReleaseLabel,
     Risk,
+    SecurityGroupId,
     ServiceAccount,
     SupportedAirflow,
     SupportedKubernetes,
@@ -107,7 +108,13 @@ class ClusterSettings(Section):
     authentication_mode: Literal["API", "API_AND_CONFIG_MAP"] = "API_AND_CONFIG_MAP"
     """API: access entries only, for good. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
-    """Who may reach the API server from the internet; empty: only from within the VPC."""
+    """Who may reach the API server from the internet; empty: nobody, only privateAccess… may."""
+    private_access_cidrs: Annotated[tuple[Cidr, ...], Field(max_length=40)] = ()
+    """Who may reach the API server within the VPC and from networks connected to it, by address."""
+    private_access_security_group_ids: Annotated[
+        tuple[SecurityGroupId, ...], Field(max_length=40)
+    ] = ()
+    """The same by security group, of the VPC or of a peer: a build server's, a VPN's."""
     admin_principal_arns: tuple[Principal, ...] = ()
     """IAM roles and users that administer the cluster, besides who deploys it."""
     viewer_principal_arns: tuple[Principal, ...] = ()

@@ -162,6 +162,12 @@ Cidr = Annotated[
 ]
 VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
 PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
+SecurityGroupId = Annotated[
+    str,
+    _pattern(
+        r"sg-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a security group, such as sg-0a1b2c3d4e5f67890"
+    ),
+]
 Principal = Annotated[str, _Rule(_PRINCIPAL, _principal)]
 Namespace = Annotated[
     str,

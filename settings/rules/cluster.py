@@ -70,8 +70,13 @@ def _instance_types(s: Settings) -> Findings:
         )
 
 
-@RULES.reading("cluster.publicAccessCidrs", "account.production")
-def _public_endpoint(s: Settings) -> Findings:
+@RULES.reading(
+    "cluster.publicAccessCidrs",
+    "cluster.privateAccessCidrs",
+    "cluster.privateAccessSecurityGroupIds",
+    "account.production",
+)
+def _ways_to_the_api_server(s: Settings) -> Findings:
     cidrs = s.cluster.public_access_cidrs
     yield from listed_once("cluster.publicAccessCidrs", cidrs)
     if "0.0.0.0/0" in cidrs:
@@ -81,11 +86,25 @@ def _public_endpoint(s: Settings) -> Findings:
             "lets the whole internet try the API server: name the ranges that need it",
             warning=not s.account.production,
         )
-    if not cidrs and not s.account.production:
+    private = s.cluster.private_access_cidrs, s.cluster.private_access_security_group_ids
+    yield from listed_once("cluster.privateAccessCidrs", map(str, private[0]))
+    yield from listed_once("cluster.privateAccessSecurityGroupIds", private[1])
+    if not cidrs and not any(private):
+        # "Cluster API server endpoint", Amazon EKS user guide: all traffic must come from the VPC
+        # or a connected network, and the cluster security group must let it in.
         yield Finding(
             "cluster.publicAccessCidrs",
             cidrs,
-            "leaves the API server to the VPC: Pulumi must run there (VPN, CloudShell in the VPC)",
+            "leaves nobody a way to the API server, not even Pulumi: name where it runs, in "
+            "cluster.privateAccessCidrs or privateAccessSecurityGroupIds (a machine in a network "
+            "connected to the VPC), or here, until such a machine is there",
+        )
+    elif not cidrs and not s.account.production:
+        yield Finding(
+            "cluster.publicAccessCidrs",
+            cidrs,
+            "leaves the private way only: Pulumi must run where cluster.privateAccessCidrs or "
+            "privateAccessSecurityGroupIds say",
             warning=True,
         )
 

@@ -30,6 +30,8 @@ ARGS = EksClusterArgs(
     subnet_ids=["subnet-a", "subnet-b"],
     kms_key_arn=KEY,
     public_access_cidrs=("203.0.113.0/24",),
+    private_access_cidrs=(),
+    private_access_security_group_ids=(),
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
     group_members={},
@@ -120,6 +122,30 @@ def test_without_cidrs_nobody_comes_from_the_internet(engine: Engine) -> None:
     assert inputs["endpointPrivateAccess"] is True
     assert inputs["endpointPublicAccess"] is False
     assert "publicAccessCidrs" not in inputs  # pulumi-eks refuses it when access is off
+
+
+def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_in_the_cluster(
+    engine: Engine,
+) -> None:
+    private = replace(
+        ARGS,
+        public_access_cidrs=(),
+        private_access_cidrs=("10.8.0.0/16",),
+        private_access_security_group_ids=("sg-0a1b2c3d",),
+    )
+    run(engine, private)
+
+    rules = engine.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    assert {rule.inputs["securityGroupId"] for rule in rules} == {"sg-cluster"}
+    peers = {
+        (rule.inputs.get("cidrIpv4"), rule.inputs.get("referencedSecurityGroupId"))
+        for rule in rules
+    }
+    assert peers == {("10.8.0.0/16", None), (None, "sg-0a1b2c3d")}
+    ports = [[rule.inputs[key] for key in ("ipProtocol", "fromPort", "toPort")] for rule in rules]
+    assert ports == [["tcp", 443, 443]] * 2
+    provider = engine.one("pulumi:providers:kubernetes")
+    assert {rule.name for rule in rules} <= engine.waits_for(provider)
 
 
 def test_pulumi_eks_makes_the_control_plane_and_nothing_else(engine: Engine) -> None:

@@ -25,6 +25,7 @@ PRODUCTION = {
     "account.production": True,
     "network.nat": "perZone",
     "cluster.publicAccessCidrs": [],
+    "cluster.privateAccessCidrs": ["192.168.0.0/16"],
     "cluster.adminPrincipalArns": ["arn:aws:iam::111122223333:role/Admin"],
     "cluster.deletionProtection": True,
     "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",

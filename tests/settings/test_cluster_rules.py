@@ -34,6 +34,17 @@ from tests.settings.conftest import (
             "is x86_64: set",
         ),
         ({"cluster.instanceTypes": ["m7i.xlarge"] * 2}, "cluster.instanceTypes", "listed 2 times"),
+        ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "nobody a way"),
+        (
+            {"cluster.privateAccessCidrs": ["10.8.0.0/16"] * 2},
+            "cluster.privateAccessCidrs",
+            "2 times",
+        ),
+        (
+            {"cluster.privateAccessSecurityGroupIds": ["sg-1234"]},
+            "cluster.privateAccessSecurityGroupIds[0]",
+            "must be the id of a security group",
+        ),
         (
             {"cluster.publicAccessCidrs": ["192.0.2.0/24"] * 2},
             "cluster.publicAccessCidrs",
@@ -120,7 +131,11 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
             "cluster.publicAccessCidrs",
             "whole internet",
         ),
-        ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "must run there"),
+        (
+            {"cluster.publicAccessCidrs": [], "cluster.privateAccessCidrs": ["10.8.0.0/16"]},
+            "cluster.publicAccessCidrs",
+            "must run where",
+        ),
         (
             {"cluster.authenticationMode": "API"},
             "cluster.authenticationMode",
