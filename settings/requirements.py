@@ -26,6 +26,8 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 _REQUIREMENTS = PurePosixPath("/usr/local/airflow/requirements/requirements.txt")
 DAGS_ON_MWAA = PurePosixPath("/usr/local/airflow/dags")
 
+MASK = "***"
+"""Stands for a user's name and password in an address."""
 NOT_PINNED = "is not pinned to a release: write name==version, or name a wheel"
 
 
@@ -98,24 +100,25 @@ def read(
         return
     for logical in _logical_lines(content.decode("utf-8-sig")):
         wanted, options = _parted(logical)
+        text = re.sub(r"://[^/@\s]+@", f"://{MASK}@", logical)
         try:
             given = _OPTIONS.parse_args(shlex.split(options))
         except ValueError as error:
-            yield Problem(file, logical, f"is not understood by pip: {error}")
+            yield Problem(file, text, f"is not understood by pip: {error}")
             continue
-        line = Line(file, logical, wanted, given, place, restricts)
+        line = Line(file, text, wanted, given, place, restricts)
         yield line
         if given.editable:
-            yield Problem(file, logical, NOT_PINNED)
+            yield Problem(file, text, NOT_PINNED)
         for target, into in (
             *((target, restricts) for target in given.requirement),
             *((target, True) for target in given.constraint),
         ):
             there = resolved(line, target)
             if there is None and not into:
-                yield Problem(file, logical, "is on the internet: put the file into dags/")
+                yield Problem(file, text, "is on the internet: put the file into dags/")
             elif there is not None and local(folder, there) is None:
-                yield Problem(file, logical, _lacking(there))
+                yield Problem(file, text, _lacking(there))
             elif there is not None:
                 yield from read(folder, there, restricts=into, above=(*above, place))
 

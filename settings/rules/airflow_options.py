@@ -69,15 +69,16 @@ def _options(s: Settings) -> Findings:
     known = options_of(s.airflow.version)
     three = s.airflow.version.startswith("3.")
     new_names = {new: old for old, new in _RENAMED.items() if new}
-    for option, value in s.airflow.options.items():
+    for option, given in s.airflow.options.items():
         key = f"airflow.options.{option}"
+        value = None if known.types.get(option) == "secret" else given
         plain = re.sub(r"_(cmd|secret)$", "", option)
         # <option>_cmd and <option>_secret are where a secret option comes from.
         name = plain if known.types.get(plain) == "secret" else option
         blocked = [why for pattern, why in _BLOCKED.items() if re.fullmatch(pattern, name)]
         if blocked:
             yield Finding(key, value, f"cannot be set, because {blocked[0]}: remove it")
-        elif leak := _leak(name, value):
+        elif leak := _leak(name, given):
             yield Finding(key, value, leak)
         elif three and option in _RENAMED:
             new = _RENAMED[option]
@@ -93,12 +94,12 @@ def _options(s: Settings) -> Findings:
             if suggestion := _suggestion(name, known):
                 text = f"is no option of Airflow {s.airflow.version}{suggestion}"
                 yield Finding(key, value, text, warning=True)
-        elif wrong := wrong_value(value, known.types[name]):
+        elif wrong := wrong_value(given, known.types[name]):
             yield Finding(key, value, wrong)
         elif known.types[name] == "secret" and name == option:
             yield Finding(
                 key,
-                None,
+                value,
                 "is a secret, which would be readable in the stack's settings and state and on "
                 "MWAA's page: use a connection, which Secrets Manager keeps",
                 warning=True,

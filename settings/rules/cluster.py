@@ -40,6 +40,30 @@ def _node_range(s: Settings) -> Findings:
         )
 
 
+# What runs on the nodes' image (AL2023 standard, "AMI types" in the EKS user guide) but without
+# what it is paid for: drivers, and a device plugin that gives the devices to pods.
+UNFIT_TYPES = {
+    r"(g|gr|cg|p)\d.*": "has GPUs, for which the nodes have neither driver nor device plugin",
+    r"(inf|trn)\d.*": "has Neuron chips, for which the nodes have neither driver nor device plugin",
+    r"(dl|f|vt)\d.*": "has accelerators, for which the nodes have neither driver nor device plugin",
+    r"mac\d.*": "runs macOS only",
+    r".*\.metal.*": "is a whole machine, which may take longer to start than the autoscaler waits",
+}
+
+
+@RULES.reading("cluster.instanceTypes")
+def _fit_types(s: Settings) -> Findings:
+    for kind in s.cluster.instance_types:
+        for pattern, why in UNFIT_TYPES.items():
+            if re.fullmatch(pattern, kind):
+                yield Finding(
+                    "cluster.instanceTypes",
+                    kind,
+                    f"{why}: choose a type for general work, such as m7i.xlarge",
+                )
+                break
+
+
 @RULES.reading("cluster.instanceTypes", "cluster.architecture")
 def _instance_types(s: Settings) -> Findings:
     kinds = s.cluster.instance_types

@@ -7,6 +7,7 @@ import re
 from components.dag_folder import files_to_upload
 from settings.requirements import (
     DAGS_ON_MWAA,
+    MASK,
     NOT_PINNED,
     Line,
     Package,
@@ -158,6 +159,12 @@ def _indexes(s: Settings, lines: list[Line]) -> Findings:
                 "lets whoever registers a name of yours at PyPI have his package installed, if its "
                 "version is higher: write --index-url, of an index that has PyPI's packages too"
             )
+            yield Finding(line.file, line.text, text, warning=True)
+        if f"://{MASK}@" in line.text:
+            text = (
+                "holds a password, which everyone reads who may read the DAG bucket: let the index "
+            )
+            text += "take no password from this network, or mirror it to one that needs none"
             yield Finding(line.file, line.text, text, warning=True)
     offline = s.network.nat == "none" or s.airflow.webserver_access == "PRIVATE_ONLY"
     if not offline:

@@ -32,7 +32,7 @@ def test_whatever_a_dag_could_read_is_uploaded(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_tools_go_without_a_word(tmp_path: Path) -> None:
-    write(tmp_path, "dag.py", "__pycache__/dag.cpython-312.pyc", "old.pyc", ".git/config")
+    write(tmp_path, "dag.py", "__pycache__/dag.cpython-312.nbi", "old.pyc", ".git/config")
     write(tmp_path, ".gitignore", ".ruff_cache/x", ".DS_Store", ".vscode/settings.json")
 
     assert uploaded(tmp_path) == {"dags/dag.py"}

@@ -8,7 +8,7 @@ import pytest
 
 from settings.airflow_options import options_of
 from settings.versions import AIRFLOW
-from tests.settings.conftest import Load, assert_mistake, assert_right
+from tests.settings.conftest import Load, assert_mistake, assert_right, mistakes
 
 TWO = {"airflow.version": "2.11.2", "airflow.dagDelivery": "pipeline"}
 
@@ -114,3 +114,8 @@ def test_each_version_has_its_list(version: str) -> None:
     assert found.types["core.fernet_key"] == "secret"
     assert set(found.types.values()) == {"string", "integer", "float", "boolean", "secret"}
     assert ("dag_processor.refresh_interval" in found.types) == version.startswith("3.")
+
+
+def test_a_secret_is_not_shown(load: Load) -> None:
+    (line,) = mistakes(load, options("core.fernet_key", "hunter2"))
+    assert "hunter2" not in line

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from settings.rules.cluster import UNFIT_TYPES
 from tests.settings.conftest import (
     ADMIN,
     PRODUCTION,
@@ -13,6 +15,8 @@ from tests.settings.conftest import (
     assert_mistake,
     assert_right,
     assert_warning,
+    botocore_shape,
+    mistakes,
 )
 
 
@@ -28,7 +32,7 @@ from tests.settings.conftest import (
         (
             {
                 "cluster.architecture": "arm64",
-                "cluster.instanceTypes": ["m7g.xlarge", "g4dn.xlarge"],
+                "cluster.instanceTypes": ["m7g.xlarge", "m5dn.xlarge"],
             },
             "cluster.instanceTypes",
             "is x86_64: set",
@@ -107,7 +111,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     [
         {"cluster.nodeMin": 9},
         {"cluster.architecture": "arm64", "cluster.instanceTypes": ["m7g.xlarge", "c7gn.xlarge"]},
-        {"cluster.instanceTypes": ["g4dn.xlarge", "m7i-flex.xlarge"]},
+        {"cluster.instanceTypes": ["m5dn.xlarge", "m7i-flex.xlarge"]},
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
@@ -147,3 +151,39 @@ def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
     assert_warning(load, warnings, changes, key, text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        *((kind, "has GPUs") for kind in ("g4dn", "g4ad", "g6e", "gr6", "p3", "p4de", "p6-b200")),
+        *((kind, "has Neuron chips") for kind in ("inf1", "inf2", "trn1n", "trn2")),
+        *((kind, "has accelerators") for kind in ("dl1", "dl2q", "f2", "vt1")),
+        ("mac2-m2", "runs macOS"),
+    ],
+)
+def test_a_type_that_needs_another_image_or_driver_is_refused(
+    load: Load, kind: str, why: str
+) -> None:
+    kinds = [f"{kind}.2xlarge", "m7i.2xlarge"]
+    assert_mistake(load, {"cluster.instanceTypes": kinds}, "cluster.instanceTypes", why)
+
+
+@pytest.mark.parametrize("kind", ["m7i.metal-24xl", "c5.metal"])
+def test_a_whole_machine_is_refused(load: Load, kind: str) -> None:
+    kinds = [kind, "m7i.24xlarge"]
+    (line,) = mistakes(load, {"cluster.instanceTypes": kinds, "network.cidrBlock": "10.0.0.0/16"})
+    assert "is a whole machine" in line
+
+
+def test_whole_families_are_refused_of_those_that_ec2_has() -> None:
+    kinds = [kind for kind in botocore_shape("ec2", "InstanceType")["enum"] if "metal" not in kind]
+    families = {found[0] for kind in kinds if (found := re.match(r"[a-z]+(?=\d)", kind))}
+    refused = {
+        family
+        for family in families
+        if any(re.fullmatch(pattern, f"{family}1.xlarge") for pattern in UNFIT_TYPES)
+    }
+
+    assert refused == {"g", "gr", "cg", "p", "inf", "trn", "dl", "f", "vt"}
+    assert {"m", "c", "r", "t", "i", "im", "is", "x", "z", "hpc"} <= families - refused

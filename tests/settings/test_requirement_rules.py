@@ -47,6 +47,7 @@ def write(dags: Path, requirements: str | bytes, **files: str) -> None:
         f"{CONSTRAINT}/usr/local/airflow/dags/x-1.0-py3-none-any.whl[fast]",
         f"{CONSTRAINT}-r /usr/local/airflow/dags/team.txt",
         f"{OWN}{PROVIDER}==10.22.0\nrequests==2.0",  # newer than Airflow's
+        f"{OWN}boto3==1.0",  # of which they say nothing
     ],
 )
 def test_what_pip_takes_is_taken(
@@ -142,6 +143,7 @@ def test_what_mwaa_would_stumble_over_is_named(
         ("requests==2.0\n", f"MWAA adds Airflow's own: say so with {CONSTRAINT[:-1]}"),
         ("-c https://example.com/c.txt\n", "is not compared with Airflow 3.3.1"),
         (f"{CONSTRAINT}--extra-index-url https://example.com/\n", "write --index-url"),
+        (f"{CONSTRAINT}-i https://me:hunter2@example.com/\n", "holds a password"),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
@@ -154,6 +156,7 @@ def test_what_may_be_meant_is_warned_about(
     (line,) = warnings
     assert line.startswith("dags/requirements.txt")
     assert text in line
+    assert "hunter2" not in line
 
 
 @pytest.mark.parametrize(
