@@ -58,6 +58,7 @@ network = Network(
         or first_availability_zones(settings.network.zones, aws_provider),
         nat=settings.network.nat,
         interface_endpoints=settings.network.interface_endpoints,
+        flow_log_bucket_arn=settings.network.flow_log_bucket_arn,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
         account=account,

@@ -29,6 +29,8 @@ class NetworkArgs:
     """Whether private subnets reach the internet through the first zone, their own, or not."""
     interface_endpoints: tuple[str, ...]
     """AWS services reached without the internet, by short name, such as `ecr.api`."""
+    flow_log_bucket_arn: str | None
+    """Where flow logs go, with a prefix if there is one; None for a log group."""
     kms_key_arn: Input[str]
     log_retention_days: int
     account: AwsAccount
@@ -63,7 +65,18 @@ class Network(pulumi.ComponentResource):
             tags={"Name": f"{name}-default-closed"},
             opts=ResourceOptions(parent=self),
         )
-        self._flow_logs(name, args, vpc)
+        if args.flow_log_bucket_arn is None:
+            self._flow_logs_to_group(name, args, vpc)
+        else:
+            aws.ec2.FlowLog(
+                f"{name}-flow-log",
+                vpc_id=vpc.id,
+                traffic_type="ALL",
+                log_destination_type="s3",
+                log_destination=args.flow_log_bucket_arn,
+                tags={"Name": name},
+                opts=ResourceOptions(parent=self),
+            )
 
         internet_gateway = aws.ec2.InternetGateway(
             f"{name}-internet",
@@ -228,7 +241,7 @@ class Network(pulumi.ComponentResource):
         ]
         return [https, *endpoints]
 
-    def _flow_logs(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
+    def _flow_logs_to_group(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
         group = aws.cloudwatch.LogGroup(
             f"{name}-flow-logs",
             retention_in_days=args.log_retention_days,

@@ -17,6 +17,7 @@ ARGS = NetworkArgs(
     nat="single",
     interface_endpoints=("ecr.api", "sts"),
     kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
+    flow_log_bucket_arn=None,
     log_retention_days=365,
     account=ACCOUNT,
 )
@@ -161,6 +162,18 @@ def test_all_traffic_is_logged_encrypted_and_kept_as_long_as_asked(engine: Engin
     assert (flow_log.inputs["vpcId"], flow_log.inputs["trafficType"]) == ("platform-vpc-id", "ALL")
     assert (group["kmsKeyId"], group["retentionInDays"]) == (ARGS.kms_key_arn, 365)
     assert policy in engine.before(flow_log)
+
+
+def test_all_traffic_can_be_logged_to_a_bucket_instead(engine: Engine) -> None:
+    bucket = "arn:aws:s3:::log-archive/platform"
+    engine.run(lambda: Network("platform", replace(ARGS, flow_log_bucket_arn=bucket)))
+
+    flow_log = engine.one("aws:ec2/flowLog:FlowLog").inputs
+    assert (flow_log["logDestinationType"], flow_log["logDestination"]) == ("s3", bucket)
+    assert (flow_log["vpcId"], flow_log["trafficType"]) == ("platform-vpc-id", "ALL")
+    # S3 lets the service in by the bucket's policy.
+    assert not engine.all("aws:cloudwatch/logGroup:LogGroup")
+    assert not engine.all("aws:iam/role:Role")
 
 
 def test_only_the_accounts_own_flow_logs_may_write_and_only_to_their_group(engine: Engine) -> None:
