@@ -232,7 +232,7 @@ class Network(pulumi.ComponentResource):
                 service_name=f"com.amazonaws.{args.account.region}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
-                subnet_ids=[subnet.id for subnet in subnets],
+                subnet_ids=self._subnets_with(service, args, subnets),
                 security_group_ids=[group.id],
                 tags={"Name": f"{name}-{service}"},
                 opts=ResourceOptions(parent=self),
@@ -240,6 +240,34 @@ class Network(pulumi.ComponentResource):
             for service in args.interface_endpoints
         ]
         return [https, *endpoints]
+
+    def _subnets_with(
+        self, service: str, args: NetworkArgs, subnets: list[aws.ec2.Subnet]
+    ) -> Output[list[str]]:
+        """The subnets in the zones where AWS offers the service: not all are in every zone."""
+        offered = aws.ec2.get_vpc_endpoint_service_output(
+            service_name=f"com.amazonaws.{args.account.region}.{service}",
+            service_type="Interface",
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        ).availability_zones
+
+        def those(all_: list[list[str]]) -> list[str]:
+            zones, ids = all_
+            found = [
+                subnet_id
+                for subnet_id, zone in zip(ids, args.availability_zones, strict=True)
+                if zone in zones
+            ]
+            if not found:
+                message = (
+                    f"mwaa-on-eks:network.interfaceEndpoints: {service} is in {', '.join(zones)} "
+                    f"only, and the subnets are in {', '.join(args.availability_zones)}: name "
+                    "other zones in network.availabilityZones or leave the endpoint out"
+                )
+                raise pulumi.RunError(message)
+            return found
+
+        return Output.all(offered, Output.all(*[subnet.id for subnet in subnets])).apply(those)
 
     def _flow_logs_to_group(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
         group = aws.cloudwatch.LogGroup(

@@ -3,8 +3,9 @@
 import json
 from dataclasses import replace
 from ipaddress import IPv4Network
-from typing import Literal
+from typing import Any, Literal
 
+import pulumi
 import pytest
 
 from components.network import Network, NetworkArgs
@@ -21,10 +22,16 @@ ARGS = NetworkArgs(
     log_retention_days=365,
     account=ACCOUNT,
 )
+LOOK_UP = "aws:ec2/getVpcEndpointService:getVpcEndpointService"
 SUBNET = "aws:ec2/subnet:Subnet"
 ROUTE = "aws:ec2/route:Route"
 NAT = "aws:ec2/natGateway:NatGateway"
 ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
+
+
+@pytest.fixture(autouse=True)
+def _services_are_everywhere(engine: Engine) -> None:
+    engine.answers[LOOK_UP] = lambda _: {"availabilityZones": [*ZONES, "us-west-2d"]}
 
 
 def test_load_balancers_find_the_subnets_of_their_kind(engine: Engine) -> None:
@@ -144,6 +151,29 @@ def test_interface_endpoints_answer_https_from_the_vpc_in_every_zone(engine: Eng
     assert (rule["securityGroupId"], rule["cidrIpv4"]) == (f"{group.name}-id", "10.0.0.0/16")
     assert (rule["ipProtocol"], rule["fromPort"], rule["toPort"]) == ("tcp", 443, 443)
     assert not engine.all("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+
+
+def test_a_service_is_asked_for_where_it_is(engine: Engine) -> None:
+    def in_two_zones(asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["serviceType"] == "Interface"
+        lacking = asked["serviceName"] == "com.amazonaws.us-west-2.sts"
+        return {"availabilityZones": ["us-west-2c", "us-west-2a"] if lacking else list(ZONES)}
+
+    engine.answers[LOOK_UP] = in_two_zones
+    engine.run(lambda: Network("platform", ARGS))
+
+    assert endpoint(engine, "sts").inputs["subnetIds"] == [
+        "platform-private-us-west-2a-id",
+        "platform-private-us-west-2c-id",
+    ]
+    assert len(endpoint(engine, "ecr.api").inputs["subnetIds"]) == 3
+
+
+def test_a_service_that_is_in_none_of_the_zones_is_named(engine: Engine) -> None:
+    engine.answers[LOOK_UP] = lambda _: {"availabilityZones": ["us-west-2d"]}
+
+    with pytest.raises(pulumi.RunError, match=r"ecr\.api is in us-west-2d only.*us-west-2a"):
+        engine.run(lambda: Network("platform", replace(ARGS, interface_endpoints=("ecr.api",))))
 
 
 def test_the_default_security_group_lets_nothing_through(engine: Engine) -> None:
