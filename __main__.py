@@ -132,6 +132,7 @@ addons = ClusterAddons(
         cluster_name=cluster.name,
         cluster_arn=cluster.arn,
         kubernetes_version=settings.cluster.kubernetes_version,
+        kms_key_arn=encryption_key.arn,
         account=account,
     ),
     opts=in_cluster,
