@@ -21,6 +21,8 @@ class ClusterAddonsArgs:
     cluster_arn: Input[str]
     kubernetes_version: str
     """Minor version of the cluster, which decides those of the add-ons."""
+    kms_key_arn: Input[str]
+    """Encrypts volumes. It must let in whoever asks EC2 for them."""
     account: AwsAccount
 
 
@@ -81,7 +83,7 @@ class ClusterAddons(pulumi.ComponentResource):
                 "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
             },
             provisioner="ebs.csi.aws.com",
-            parameters={"type": "gp3", "encrypted": "true"},
+            parameters={"type": "gp3", "encrypted": "true", "kmsKeyId": args.kms_key_arn},
             # Not before the pod has a node: a volume and its pod must be in one zone.
             volume_binding_mode="WaitForFirstConsumer",
             allow_volume_expansion=True,

@@ -31,7 +31,7 @@ class EksClusterArgs:
     subnet_ids: Input[Sequence[Input[str]]]
     """Private subnets in two zones at least; for the control plane and for the nodes."""
     kms_key_arn: Input[str]
-    """Encrypts Kubernetes secrets and the control plane's logs."""
+    """Encrypts Kubernetes secrets, the control plane's logs and the nodes' volumes."""
     public_access_cidrs: tuple[str, ...]
     """Who reaches the API server from the internet; empty for nobody."""
     private_access_cidrs: tuple[str, ...]
@@ -249,6 +249,8 @@ class EksCluster(pulumi.ComponentResource):
                         "volume_type": "gp3",
                         "volume_size": self._args.node_group.disk_gib,
                         "encrypted": "true",
+                        # Else the account's default key, which may not let Auto Scaling in.
+                        "kms_key_id": self._args.kms_key_arn,
                         "delete_on_termination": "true",
                     },
                 }

@@ -77,5 +77,28 @@ def _key_policy(args: EncryptionKeyArgs) -> dict[str, object]:
                 "Resource": "*",
                 "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": log_groups}},
             },
+            {
+                # What AWS's own key for volumes says. Nodes are started by the service-linked role
+                # of EC2 Auto Scaling, which no policy of the account can let in, and which cannot
+                # be named here before the account's first group has made it.
+                "Sid": "VolumesOfTheAccount",
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": [
+                    "kms:Encrypt",
+                    "kms:Decrypt",
+                    "kms:ReEncrypt*",
+                    "kms:GenerateDataKey*",
+                    "kms:CreateGrant",
+                    "kms:DescribeKey",
+                ],
+                "Resource": "*",
+                "Condition": {
+                    "StringEquals": {
+                        "kms:CallerAccount": args.account.id,
+                        "kms:ViaService": f"ec2.{args.account.region}.amazonaws.com",
+                    }
+                },
+            },
         ],
     }

@@ -29,6 +29,8 @@ class NetworkArgs:
     """Whether private subnets reach the internet through the first zone, their own, or not."""
     interface_endpoints: tuple[str, ...]
     """AWS services reached without the internet, by short name, such as `ecr.api`."""
+    flow_log_bucket_arn: str | None
+    """Where flow logs go, with a prefix if there is one; None for a log group."""
     kms_key_arn: Input[str]
     log_retention_days: int
     account: AwsAccount
@@ -63,7 +65,18 @@ class Network(pulumi.ComponentResource):
             tags={"Name": f"{name}-default-closed"},
             opts=ResourceOptions(parent=self),
         )
-        self._flow_logs(name, args, vpc)
+        if args.flow_log_bucket_arn is None:
+            self._flow_logs_to_group(name, args, vpc)
+        else:
+            aws.ec2.FlowLog(
+                f"{name}-flow-log",
+                vpc_id=vpc.id,
+                traffic_type="ALL",
+                log_destination_type="s3",
+                log_destination=args.flow_log_bucket_arn,
+                tags={"Name": name},
+                opts=ResourceOptions(parent=self),
+            )
 
         internet_gateway = aws.ec2.InternetGateway(
             f"{name}-internet",
@@ -219,7 +232,7 @@ class Network(pulumi.ComponentResource):
                 service_name=f"com.amazonaws.{args.account.region}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
-                subnet_ids=[subnet.id for subnet in subnets],
+                subnet_ids=self._subnets_with(service, args, subnets),
                 security_group_ids=[group.id],
                 tags={"Name": f"{name}-{service}"},
                 opts=ResourceOptions(parent=self),
@@ -228,7 +241,35 @@ class Network(pulumi.ComponentResource):
         ]
         return [https, *endpoints]
 
-    def _flow_logs(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
+    def _subnets_with(
+        self, service: str, args: NetworkArgs, subnets: list[aws.ec2.Subnet]
+    ) -> Output[list[str]]:
+        """The subnets in the zones where AWS offers the service: not all are in every zone."""
+        offered = aws.ec2.get_vpc_endpoint_service_output(
+            service_name=f"com.amazonaws.{args.account.region}.{service}",
+            service_type="Interface",
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        ).availability_zones
+
+        def those(all_: list[list[str]]) -> list[str]:
+            zones, ids = all_
+            found = [
+                subnet_id
+                for subnet_id, zone in zip(ids, args.availability_zones, strict=True)
+                if zone in zones
+            ]
+            if not found:
+                message = (
+                    f"mwaa-on-eks:network.interfaceEndpoints: {service} is in {', '.join(zones)} "
+                    f"only, and the subnets are in {', '.join(args.availability_zones)}: name "
+                    "other zones in network.availabilityZones or leave the endpoint out"
+                )
+                raise pulumi.RunError(message)
+            return found
+
+        return Output.all(offered, Output.all(*[subnet.id for subnet in subnets])).apply(those)
+
+    def _flow_logs_to_group(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
         group = aws.cloudwatch.LogGroup(
             f"{name}-flow-logs",
             retention_in_days=args.log_retention_days,

@@ -14,6 +14,7 @@ from settings.values import (
     AccountId,
     Cidr,
     Cpu,
+    FlowLogs,
     InstanceType,
     InterfaceEndpoint,
     LogRetentionDays,
@@ -93,6 +94,14 @@ class NetworkSettings(Section):
     """AWS services reached without NAT, by short name, such as ecr.api. S3 always is."""
     forbidden_cidrs: tuple[Cidr, ...] = ()
     """Ranges in use elsewhere (peers, offices), which the VPC must not overlap."""
+
+    flow_logs: FlowLogs = "cloudWatch"
+    """Where all traffic is recorded; in a bucket, which you keep, for less than in CloudWatch."""
+
+    @property
+    def flow_log_bucket_arn(self) -> str | None:
+        """The bucket that all traffic is recorded in, if it is one."""
+        return None if self.flow_logs == "cloudWatch" else self.flow_logs
 
     @property
     def zone_count(self) -> int:

@@ -241,6 +241,13 @@ OptionValue = Annotated[
     ),
     _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty"),
 ]
+FlowLogs = Annotated[
+    str,
+    _pattern(
+        r"cloudWatch|arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.!*'()/-]*)?",
+        "cloudWatch or the ARN of an S3 bucket, such as arn:aws:s3:::log-archive/platform",
+    ),
+]
 MaintenanceWindow = Annotated[
     str,
     # The pattern of botocore's WeeklyMaintenanceWindowStart, without what it lets through around.

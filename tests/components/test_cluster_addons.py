@@ -9,6 +9,7 @@ from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
 ADDON = "aws:eks/addon:Addon"
 
 
@@ -21,6 +22,7 @@ def run(engine: Engine) -> dict[str, Resource]:
                 cluster_name=ready.id.apply(lambda _: "mwaa-on-eks-test"),
                 cluster_arn=CLUSTER_ARN,
                 kubernetes_version="1.35",
+                kms_key_arn=KEY,
                 account=ACCOUNT,
             ),
             pulumi.ResourceOptions(providers=[k8s.Provider("cluster", kubeconfig="{}")]),
@@ -83,7 +85,7 @@ def test_volumes_are_encrypted_by_default(engine: Engine) -> None:
     run(engine)
 
     storage = engine.one("kubernetes:storage.k8s.io/v1:StorageClass")
-    assert storage.inputs["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert storage.inputs["parameters"] == {"type": "gp3", "encrypted": "true", "kmsKeyId": KEY}
     annotations = storage.inputs["metadata"]["annotations"]
     assert annotations["storageclass.kubernetes.io/is-default-class"] == "true"
     assert storage.inputs["volumeBindingMode"] == "WaitForFirstConsumer"

@@ -228,6 +228,7 @@ def test_a_node_is_encrypted_and_hides_its_role_from_pods(engine: Engine) -> Non
     (disk,) = template["blockDeviceMappings"]
     assert (disk["ebs"]["volumeType"], disk["ebs"]["encrypted"]) == ("gp3", "true")
     assert disk["ebs"]["volumeSize"] == 100
+    assert disk["ebs"]["kmsKeyId"] == KEY  # not the account's default key, which may be anybody's
     assert template["metadataOptions"]["httpTokens"] == "required"
     assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
     assert {s["resourceType"]: s["tags"]["team"] for s in template["tagSpecifications"]} == {

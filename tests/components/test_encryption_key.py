@@ -18,11 +18,11 @@ def test_the_key_is_rotated(engine: Engine) -> None:
     assert engine.one("aws:kms/key:Key").inputs["enableKeyRotation"] is True
 
 
-def test_the_key_opens_to_the_account_and_to_its_own_log_groups_only(engine: Engine) -> None:
+def test_the_key_opens_to_the_account_its_log_groups_and_its_volumes_only(engine: Engine) -> None:
     engine.run(lambda: EncryptionKey("platform", ARGS))
 
     policy = json.loads(engine.one("aws:kms/key:Key").inputs["policy"])
-    account, logs = policy["Statement"]
+    account, logs, volumes = policy["Statement"]
     assert account["Principal"] == {"AWS": "arn:aws:iam::123456789012:root"}
     assert logs["Principal"] == {"Service": "logs.us-west-2.amazonaws.com"}
     assert "kms:*" not in logs["Action"]
@@ -31,6 +31,15 @@ def test_the_key_opens_to_the_account_and_to_its_own_log_groups_only(engine: Eng
             "kms:EncryptionContext:aws:logs:arn": "arn:aws:logs:us-west-2:123456789012:log-group:*"
         }
     }
+    # Whoever that is: AWS's key for volumes, which accounts have otherwise, says the same.
+    assert volumes["Principal"] == {"AWS": "*"}
+    assert volumes["Condition"] == {
+        "StringEquals": {
+            "kms:CallerAccount": "123456789012",
+            "kms:ViaService": "ec2.us-west-2.amazonaws.com",
+        }
+    }
+    assert "kms:CreateGrant" in volumes["Action"]
 
 
 def test_two_keys_do_not_collide_and_own_their_children(engine: Engine) -> None:

@@ -3,8 +3,9 @@
 import json
 from dataclasses import replace
 from ipaddress import IPv4Network
-from typing import Literal
+from typing import Any, Literal
 
+import pulumi
 import pytest
 
 from components.network import Network, NetworkArgs
@@ -17,13 +18,20 @@ ARGS = NetworkArgs(
     nat="single",
     interface_endpoints=("ecr.api", "sts"),
     kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
+    flow_log_bucket_arn=None,
     log_retention_days=365,
     account=ACCOUNT,
 )
+LOOK_UP = "aws:ec2/getVpcEndpointService:getVpcEndpointService"
 SUBNET = "aws:ec2/subnet:Subnet"
 ROUTE = "aws:ec2/route:Route"
 NAT = "aws:ec2/natGateway:NatGateway"
 ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
+
+
+@pytest.fixture(autouse=True)
+def _services_are_everywhere(engine: Engine) -> None:
+    engine.answers[LOOK_UP] = lambda _: {"availabilityZones": [*ZONES, "us-west-2d"]}
 
 
 def test_load_balancers_find_the_subnets_of_their_kind(engine: Engine) -> None:
@@ -145,6 +153,29 @@ def test_interface_endpoints_answer_https_from_the_vpc_in_every_zone(engine: Eng
     assert not engine.all("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
 
 
+def test_a_service_is_asked_for_where_it_is(engine: Engine) -> None:
+    def in_two_zones(asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["serviceType"] == "Interface"
+        lacking = asked["serviceName"] == "com.amazonaws.us-west-2.sts"
+        return {"availabilityZones": ["us-west-2c", "us-west-2a"] if lacking else list(ZONES)}
+
+    engine.answers[LOOK_UP] = in_two_zones
+    engine.run(lambda: Network("platform", ARGS))
+
+    assert endpoint(engine, "sts").inputs["subnetIds"] == [
+        "platform-private-us-west-2a-id",
+        "platform-private-us-west-2c-id",
+    ]
+    assert len(endpoint(engine, "ecr.api").inputs["subnetIds"]) == 3
+
+
+def test_a_service_that_is_in_none_of_the_zones_is_named(engine: Engine) -> None:
+    engine.answers[LOOK_UP] = lambda _: {"availabilityZones": ["us-west-2d"]}
+
+    with pytest.raises(pulumi.RunError, match=r"ecr\.api is in us-west-2d only.*us-west-2a"):
+        engine.run(lambda: Network("platform", replace(ARGS, interface_endpoints=("ecr.api",))))
+
+
 def test_the_default_security_group_lets_nothing_through(engine: Engine) -> None:
     engine.run(lambda: Network("platform", ARGS))
 
@@ -161,6 +192,18 @@ def test_all_traffic_is_logged_encrypted_and_kept_as_long_as_asked(engine: Engin
     assert (flow_log.inputs["vpcId"], flow_log.inputs["trafficType"]) == ("platform-vpc-id", "ALL")
     assert (group["kmsKeyId"], group["retentionInDays"]) == (ARGS.kms_key_arn, 365)
     assert policy in engine.before(flow_log)
+
+
+def test_all_traffic_can_be_logged_to_a_bucket_instead(engine: Engine) -> None:
+    bucket = "arn:aws:s3:::log-archive/platform"
+    engine.run(lambda: Network("platform", replace(ARGS, flow_log_bucket_arn=bucket)))
+
+    flow_log = engine.one("aws:ec2/flowLog:FlowLog").inputs
+    assert (flow_log["logDestinationType"], flow_log["logDestination"]) == ("s3", bucket)
+    assert (flow_log["vpcId"], flow_log["trafficType"]) == ("platform-vpc-id", "ALL")
+    # S3 lets the service in by the bucket's policy.
+    assert not engine.all("aws:cloudwatch/logGroup:LogGroup")
+    assert not engine.all("aws:iam/role:Role")
 
 
 def test_only_the_accounts_own_flow_logs_may_write_and_only_to_their_group(engine: Engine) -> None:

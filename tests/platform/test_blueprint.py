@@ -109,7 +109,10 @@ def test_one_storage_class_is_the_default_and_encrypts(platform: Clone) -> None:
         .get("storageclass.kubernetes.io/is-default-class")
         == "true"
     ]
-    assert [found["parameters"] for found in default] == [{"type": "gp3", "encrypted": "true"}]
+    (parameters,) = (found["parameters"] for found in default)
+    assert (parameters["type"], parameters["encrypted"]) == ("gp3", "true")
+    key = platform.aws("kms").describe_key(KeyId="alias/mwaa-on-eks-sandbox")["KeyMetadata"]
+    assert parameters["kmsKeyId"] == key["Arn"]
 
 
 def test_airflow_is_available_with_its_logs_and_requirements(platform: Clone) -> None:

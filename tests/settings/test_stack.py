@@ -32,6 +32,13 @@ def test_tags_carry_project_and_stack(load: Load) -> None:
     }
 
 
+def test_flow_logs_go_to_a_bucket_only_where_one_is_named(load: Load) -> None:
+    bucket = "arn:aws:s3:::log-archive/platform/"
+
+    assert load({}).network.flow_log_bucket_arn is None
+    assert load({"network.flowLogs": bucket}).network.flow_log_bucket_arn == bucket
+
+
 def test_who_looks_at_jobs_is_in_the_group_of_each_of_the_teams(load: Load) -> None:
     both, one = (f"arn:aws:iam::111122223333:role/{name}" for name in ("Both", "One"))
     teams = [

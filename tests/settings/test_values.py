@@ -51,6 +51,8 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
             "network.interfaceEndpoints[0]",
             "without com.amazonaws",
         ),
+        ({"network.flowLogs": "s3"}, "network.flowLogs", "the ARN of an S3 bucket"),
+        ({"network.flowLogs": "arn:aws:s3:::B"}, "network.flowLogs", "the ARN of an S3 bucket"),
         (
             {"network.forbiddenCidrs": ["10.1/16"]},
             "network.forbiddenCidrs[0]",

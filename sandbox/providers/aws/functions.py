@@ -90,8 +90,26 @@ def _region(aws: Aws, args: Properties) -> Properties:
     }
 
 
+def _vpc_endpoint_service(aws: Aws, args: Properties) -> Properties:
+    name, kind = args.pop("serviceName"), args.pop("serviceType", None)
+    _no_arguments("getVpcEndpointService", args)
+    answer = aws.client("ec2").describe_vpc_endpoint_services(ServiceNames=[name])
+    for one in answer["ServiceDetails"]:
+        if kind in {None, *(each["ServiceType"] for each in one["ServiceType"])}:
+            return {
+                "availabilityZones": sorted(one["AvailabilityZones"]),
+                "id": one["ServiceId"],
+                "region": aws.region,
+                "serviceId": one["ServiceId"],
+                "serviceName": name,
+                "serviceType": kind or one["ServiceType"][0]["ServiceType"],
+            }
+    raise PluginError(f"no matching EC2 VPC Endpoint Service found: {name}")
+
+
 FUNCTIONS: dict[str, Function] = {
     "aws:eks/getAddonVersion:getAddonVersion": _addon_version,
+    "aws:ec2/getVpcEndpointService:getVpcEndpointService": _vpc_endpoint_service,
     "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,
     "aws:index/getCallerIdentity:getCallerIdentity": _caller_identity,
     "aws:index/getPartition:getPartition": _partition,

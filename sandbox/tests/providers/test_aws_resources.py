@@ -864,6 +864,17 @@ def test_the_functions_tell_of_account_and_region(plugin: AwsPlugin) -> None:
         ask("getAmi")
 
 
+def test_the_zones_of_an_endpoint_service_are_told(plugin: AwsPlugin) -> None:
+    def ask(service: str) -> Any:  # noqa: ANN401
+        args = {"serviceName": f"com.amazonaws.us-west-2.{service}", "serviceType": "Interface"}
+        token = "aws:ec2/getVpcEndpointService:getVpcEndpointService"  # noqa: S105
+        return plugin.invoke(token, args)["availabilityZones"]
+
+    assert ask("airflow.api")[:2] == ["us-west-2a", "us-west-2b"]
+    with pytest.raises(ClientError, match="nothing"):
+        ask("nothing")
+
+
 def test_the_version_of_an_addon_is_the_default_for_that_of_kubernetes(plugin: AwsPlugin) -> None:
     def ask(**args: Any) -> Any:  # noqa: ANN401
         return plugin.invoke("aws:eks/getAddonVersion:getAddonVersion", args)["version"]
