@@ -255,7 +255,7 @@ def test_each_container_has_its_own_end_and_log(cluster: Cluster) -> None:
     cluster.run(
         "several",
         shell("echo one", name="one"),
-        shell("echo two; sleep 2; exit 5", name="two"),
+        shell("echo two; sleep 5; exit 5", name="two"),
     )
 
     def ends() -> dict[str, Any]:
@@ -263,8 +263,8 @@ def test_each_container_has_its_own_end_and_log(cluster: Cluster) -> None:
         return {one.name: one.state.terminated for one in statuses}
 
     wait_for(lambda: ends().get("one"), "the first to end")
+    cluster.comes_to("several", "Running")
     assert ends()["two"] is None
-    assert cluster.pod("several").status.phase == "Running"
     cluster.comes_to("several", "Failed")
     assert {name: end.exit_code for name, end in ends().items()} == {"one": 0, "two": 5}
     assert [cluster.log("several", name) for name in ("one", "two")] == ["one\n", "two\n"]
