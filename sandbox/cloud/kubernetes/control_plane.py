@@ -18,7 +18,7 @@ from sandbox.machine import go_builds
 STAGES: Final = Path(__file__).parent / "stages.yaml"
 
 API_SERVER: Final = "kube-apiserver-kubelet-client"
-"""Who asks a kubelet for logs."""
+"""Who asks a kubelet for something."""
 
 # Cluster roles for the groups that the authenticator gives for cluster-wide access policies:
 # https://docs.aws.amazon.com/eks/latest/userguide/access-policy-permissions.html
@@ -143,6 +143,8 @@ class ControlPlane:
             f"--kubelet-client-certificate={keys / 'kubelet-client.crt'}",
             f"--kubelet-client-key={keys / 'kubelet-client.key'}",
             "--kubelet-preferred-address-types=InternalIP",
+            # Who runs something in a container speaks WebSocket with the kubelet, and not SPDY.
+            "--feature-gates=TranslateStreamCloseWebsocketRequests=false",
             "--profiling=false",
         ]
 

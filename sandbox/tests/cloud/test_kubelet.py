@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import subprocess
 import textwrap
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from typing import Any
 
 import kubernetes.client
 import pytest
+from kubernetes.stream import stream
 
 from sandbox.clone import Clone
 from sandbox.machine import ports
@@ -252,7 +255,7 @@ def test_each_container_has_its_own_end_and_log(cluster: Cluster) -> None:
     cluster.run(
         "several",
         shell("echo one", name="one"),
-        shell("echo two; sleep 2; exit 5", name="two"),
+        shell("echo two; sleep 5; exit 5", name="two"),
     )
 
     def ends() -> dict[str, Any]:
@@ -260,8 +263,8 @@ def test_each_container_has_its_own_end_and_log(cluster: Cluster) -> None:
         return {one.name: one.state.terminated for one in statuses}
 
     wait_for(lambda: ends().get("one"), "the first to end")
+    cluster.comes_to("several", "Running")
     assert ends()["two"] is None
-    assert cluster.pod("several").status.phase == "Running"
     cluster.comes_to("several", "Failed")
     assert {name: end.exit_code for name, end in ends().items()} == {"one": 0, "two": 5}
     assert [cluster.log("several", name) for name in ("one", "two")] == ["one\n", "two\n"]
@@ -630,3 +633,55 @@ def test_hooks_are_run_when_a_container_begins_and_before_it_ends(cluster: Clust
     )
     cluster.comes_to("hooked", "Failed")
     assert cluster.log("hooked") == "hi\nbegun\ntold\n"
+
+
+def test_something_is_run_in_a_container_that_runs(cluster: Cluster) -> None:
+    mount = {"name": "scratch", "mountPath": "/data"}
+    container = shell("echo hi; sleep 600", volumeMounts=[mount])
+    cluster.run("serves", container, volumes=[{"name": "scratch", "emptyDir": {}}])
+    wait_for(partial(_log_begins, cluster, "serves"), "its log")
+
+    def run(*command: str, **more: Any) -> Any:  # noqa: ANN401
+        return stream(
+            cluster.core.connect_get_namespaced_pod_exec,
+            *("serves", NAMESPACE),
+            command=list(command),
+            **{"stdout": True, "stderr": True, **more},
+        )
+
+    assert run("sh", "-c", "echo kept > /data/file; echo $HOSTNAME") == "serves\n"
+    assert run("cat", "/data/file") == "kept\n"
+    asked = run("sh", stdin=True, _preload_content=False)
+    asked.write_stdin("echo got it >&2; exit 3\n")
+    asked.run_forever(timeout=30)
+    assert asked.read_stderr() == "got it\n"
+    assert asked.returncode == 3
+    missing = run("no-such-command", _preload_content=False)
+    missing.run_forever(timeout=30)
+    assert "no-such-command" in missing.read_channel(3)
+    cluster.run("over", shell("true"))
+    cluster.comes_to("over", "Succeeded")
+    with pytest.raises(kubernetes.client.ApiException):
+        stream(cluster.core.connect_get_namespaced_pod_exec, "over", NAMESPACE, command=["true"])
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl on PATH")
+def test_kubectl_runs_something_in_a_container(cluster: Cluster) -> None:
+    cluster.run("for-kubectl", shell("echo hi; sleep 600"))
+    wait_for(partial(_log_begins, cluster, "for-kubectl"), "its log")
+
+    def run(*flags: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        command = ["kubectl", "-n", NAMESPACE, "exec", *flags, "for-kubectl", "--"]
+        return subprocess.run(
+            [*command, "sh", "-c", "cat; exit 3"],
+            env=cluster.clone.environment,
+            input=given,
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    done = run("-i", given="hello")
+    assert (done.returncode, done.stdout) == (3, "hello")
+    assert run().returncode == 3

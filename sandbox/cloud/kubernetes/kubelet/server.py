@@ -1,4 +1,4 @@
-"""What the API server asks a kubelet: containers' logs."""
+"""What the API server asks a kubelet for: containers' logs, and to run something in them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.cloud.kubernetes.control_plane import API_SERVER
+from sandbox.cloud.kubernetes.kubelet import streams
 from sandbox.cloud.kubernetes.kubelet.containers import Container, Log
 from sandbox.cloud.kubernetes.kubelet.pods import Pod
 
@@ -26,22 +27,35 @@ class Server(BaseHTTPRequestHandler):
     pods: Pods
 
     def do_GET(self) -> None:
-        """Send a container's log."""
+        """Send a container's log, or run something in it."""
         address = urlsplit(self.path)
         certificate: Any = self.connection.getpeercert()
         names = [value for part in certificate["subject"] for key, value in part]
-        parts = address.path.strip("/").split("/")
-        query = {k: v[0] for k, v in parse_qs(address.query).items()}
+        what, *place = address.path.strip("/").split("/")
+        query = parse_qs(address.query)
         if API_SERVER not in names:
             self._refuse(http.client.FORBIDDEN, f"only {API_SERVER} is answered")
-        elif len(parts) != 4 or parts[0] != "containerLogs":
-            self._refuse(http.client.NOT_IMPLEMENTED, "the sandbox has logs of containers only")
-        elif (container := self._container(*parts[1:])) is None:
+        elif what not in ("containerLogs", "exec") or len(place) != 3:
+            self._refuse(http.client.NOT_IMPLEMENTED, f"the sandbox's kubelet has no {what}")
+        elif (container := self._container(*place)) is None:
             self._refuse(http.client.NOT_FOUND, "the sandbox does not run this container")
-        elif isinstance(log := _log(container, parts[2], query), str):
+        elif what == "exec":
+            self._execute(container, query)
+        elif isinstance(log := _log(container, place[1], query), str):
             self._refuse(http.client.BAD_REQUEST, log)
         else:
-            self._send(log, query)
+            self._send(log, {key: values[0] for key, values in query.items()})
+
+    do_POST = do_GET  # noqa: N815
+
+    def _execute(self, container: Container, query: dict[str, list[str]]) -> None:
+        if not streams.is_websocket(self):
+            message = "the sandbox's kubelet speaks WebSocket, and not SPDY, to run something"
+            self._refuse(http.client.NOT_IMPLEMENTED, message)
+        elif container.process is None:
+            self._refuse(http.client.BAD_REQUEST, f"container {container.name} does not run")
+        else:
+            streams.execute(self, container, query)
 
     def _container(self, namespace: str, pod: str, name: str) -> Container | None:
         found = self.pods.find(namespace, pod)
@@ -76,9 +90,9 @@ class Server(BaseHTTPRequestHandler):
             left = left if left < 0 else max(left - len(text), 0)
 
 
-def _log(container: Container, pod: str, query: dict[str, str]) -> Log | str:
+def _log(container: Container, pod: str, query: dict[str, list[str]]) -> Log | str:
     """Return the log that is asked for, or why there is none."""
-    if query.get("previous") == "true":
+    if query.get("previous") == ["true"]:
         return container.previous or (
             f'previous terminated container "{container.name}" in pod "{pod}" not found'
         )
