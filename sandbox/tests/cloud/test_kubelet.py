@@ -244,7 +244,9 @@ def test_an_init_container_that_fails_fails_the_pod(cluster: Cluster) -> None:
         shell("true"),
         initContainers=[{"name": "first", **shell("exit 4")}, {"name": "second", **shell("true")}],
     )
-    status = cluster.comes_to("starts-badly", "Failed").status
+    cluster.comes_to("starts-badly", "Failed")
+    time.sleep(1)  # in which nothing else may begin
+    status = cluster.pod("starts-badly").status
     first, second = status.init_container_statuses
     assert first.state.terminated.exit_code == 4
     assert second.state.waiting.reason == "PodInitializing"
