@@ -51,8 +51,9 @@ def run(
 ) -> int:
     """Run DAGs one after the other, until one fails; `verbose` shows all that Airflow prints."""
     airflow = prepare()
-    # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C, which whoever
+    # has started this may have switched off: a script does for what it runs in the background.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     log = None if verbose else log_file("dags")
     options = [] if conf is None else ["--conf", conf]
