@@ -12,15 +12,13 @@ import pytest
 
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
-from sandbox.cloud.lifecycle import LISTENING
+from sandbox.cloud.lifecycle import ACCOUNT, LISTENING, REGION
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
 
 AS_AWS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
-ACCOUNT = "123456789012"
-REGION = "us-west-2"
 
 
 def answers(port: int) -> bool:

@@ -102,7 +102,8 @@ def _keep_cluster(eks: Module, aws: Aws) -> None:
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
         group_id = _create_security_group(aws, name, network["vpcId"])
         cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
-        _ensure_log_group(aws, cluster)
+        if any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
+            ensure_log_group(aws, f"/aws/eks/{name}/cluster")
         return eks._json_resp(200, {"cluster": eks._sanitize(cluster)})
 
     def delete_cluster(name: str) -> Json:
@@ -145,12 +146,10 @@ def _delete_security_group(aws: Aws, group_id: str) -> None:
             raise
 
 
-def _ensure_log_group(aws: Aws, cluster: Json) -> None:
-    """Make the log group that EKS makes when nobody has."""
-    if not any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
-        return
+def ensure_log_group(aws: Aws, name: str) -> None:
+    """Make a log group that a service writes to, as it does when nobody else has."""
     try:
-        aws.client("logs").create_log_group(logGroupName=f"/aws/eks/{cluster['name']}/cluster")
+        aws.client("logs").create_log_group(logGroupName=name)
     except Exception as error:
         if error_code(error) != "ResourceAlreadyExistsException":
             raise

@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
+from sandbox.cloud.aws.eks import ensure_log_group
 from sandbox.cloud.aws.refusals import front
-from sandbox.machine.aws_api import Aws, error_code
+from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
@@ -81,13 +82,8 @@ def _log_group(environment: str, kind: str) -> str:
 def _make_log_groups(aws: Aws, environment: str, told: Json) -> None:
     """Make the groups that nobody has made."""
     for kind, settings in told.get("LoggingConfiguration", {}).items():
-        if not settings.get("Enabled"):
-            continue
-        try:
-            aws.client("logs").create_log_group(logGroupName=_log_group(environment, kind))
-        except Exception as error:
-            if error_code(error) != "ResourceAlreadyExistsException":
-                raise
+        if settings.get("Enabled"):
+            ensure_log_group(aws, _log_group(environment, kind))
 
 
 def _tag_environment(mwaa: Module, method: str, path: str, body: bytes, query: Json) -> Json:
