@@ -555,6 +555,7 @@ class Kubernetes(Plugin):
         try:
             live = self._get(target)
         except UnreachableError as error:
+            self.warn(resource, str(error))
             if self._forgets_unreachable():
                 return None
             raise UnreachableError(_unreachable(error)) from None

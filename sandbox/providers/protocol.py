@@ -15,7 +15,14 @@ from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf import any_pb2, empty_pb2, struct_pb2
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from pulumi.runtime.proto import (
+    engine_pb2,
+    engine_pb2_grpc,
+    plugin_pb2,
+    provider_pb2,
+    provider_pb2_grpc,
+    status_pb2,
+)
 
 from sandbox.machine.lifetime import end_with_engine
 
@@ -128,6 +135,9 @@ class Found:
 
 class Plugin:
     """The resources of one package; handlers run in threads and may block."""
+
+    warn: Callable[[Resource, str], None]
+    """Lets the engine show a warning beside a resource; `serve` knows the way to it."""
 
     def check_config(self, new: Properties) -> Checked:
         return Checked(new)
@@ -476,6 +486,14 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def serve(plugin: Plugin, version: str) -> None:
     """Answer the engine until it ends this process or goes away itself."""
     end_with_engine()
+    engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(sys.argv[1]))
+
+    def warn(resource: Resource, text: str) -> None:
+        engine.Log(
+            engine_pb2.LogRequest(severity=engine_pb2.WARNING, message=text, urn=resource.urn)
+        )
+
+    plugin.warn = warn
     server = grpc.server(
         futures.ThreadPoolExecutor(_THREADS),
         options=[(f"grpc.max_{way}_message_length", _MAX_MESSAGE) for way in ("receive", "send")],

@@ -106,6 +106,7 @@ def plugin(control_plane: ControlPlane) -> Kubernetes:
 def configured(kubeconfig: str, **settings: str) -> Kubernetes:
     plugin = Kubernetes()
     plugin.configure({"kubeconfig": kubeconfig, "clusterIdentifier": "one", **settings})
+    plugin.warn = lambda *_: None
     return plugin
 
 
@@ -650,6 +651,20 @@ def test_what_was_in_a_deleted_cluster_can_be_forgotten(
     made.plugin = configured(nowhere, deleteUnreachable="true")
     assert made.read() is None
     made.delete()
+
+
+def test_a_read_that_finds_no_cluster_warns_of_it(
+    nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = configured(nowhere)
+    warnings: list[tuple[str, str]] = []
+    plugin.warn = lambda told_of, text: warnings.append((told_of.name, text))
+    made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
+    monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
+    assert made.read() is None
+    ((name, text),) = warnings
+    assert name == made.resource.name
+    assert "configured Kubernetes cluster is unreachable" in text
 
 
 def test_who_is_not_known_to_the_cluster_does_not_reach_it(
