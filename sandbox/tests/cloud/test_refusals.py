@@ -422,6 +422,38 @@ def test_a_cluster_goes_up_one_version_at_a_time(platform: tuple[Made, list[Made
     assert cluster.state["version"] == "1.35"
 
 
+def test_a_cluster_stays_in_its_vpc_and_zones(account: Account) -> None:
+    vpc = account.vpc()
+    subnets, third = account.subnets(vpc), account.subnet(vpc, 7, "us-west-2c")
+    cluster = account.cluster(subnets)
+    eks = account.api("eks")
+
+    def move_to(*ids: str) -> None:
+        eks.update_cluster_config(name=cluster.id, resourcesVpcConfig={"subnetIds": ids})
+
+    with refuses("exact set of AZs us-west-2a,us-west-2b"):
+        move_to(subnets[0].id, subnets[1].id, third.id)
+    with refuses("the cluster was created in"):
+        move_to(*[one.id for one in account.subnets(account.vpc())])
+    move_to(subnets[1].id, subnets[0].id)
+
+
+def test_access_entries_have_no_way_back(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets, accessConfig={"authenticationMode": "API_AND_CONFIG_MAP"})
+
+    def change_to(mode: str) -> None:
+        account.api("eks").update_cluster_config(
+            name=cluster.id, accessConfig={"authenticationMode": mode}
+        )
+
+    with refuses("from API_AND_CONFIG_MAP to CONFIG_MAP"):
+        change_to("CONFIG_MAP")
+    change_to("API")
+    with refuses("from API to API_AND_CONFIG_MAP"):
+        change_to("API_AND_CONFIG_MAP")
+
+
 def test_the_subnet_of_a_node_group_stays(
     account: Account, platform: tuple[Made, list[Made]]
 ) -> None:

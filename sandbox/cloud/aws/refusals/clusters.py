@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
@@ -67,6 +68,42 @@ def _cluster_in_use(aws: Aws, told: Told) -> None:
     if groups := eks.list_nodegroups(clusterName=name)["nodegroups"]:
         message = f"Cluster has nodegroups attached: {', '.join(groups)}"
         raise RefusedError("ResourceInUseException", message)
+
+
+@refuses("eks", "UpdateClusterConfig")
+def _moved_cluster(aws: Aws, told: Told) -> None:
+    wanted = told.get("resourcesVpcConfig", {}).get("subnetIds")
+    if not wanted:
+        return
+    vpc, zones = _place(aws, active_cluster(aws, told["name"])["resourcesVpcConfig"]["subnetIds"])
+    new_vpc, new_zones = _place(aws, wanted)
+    if new_vpc != vpc:
+        message = f"Provided subnets are in {new_vpc}, and the cluster was created in {vpc}"
+        raise RefusedError("InvalidParameterException", message)
+    # "Amazon EKS VPC and subnet requirements and considerations", Amazon EKS user guide.
+    if new_zones != zones:
+        message = (
+            f"Provided subnets belong to the AZs {new_zones}, but they should belong to the exact "
+            f"set of AZs {zones} in which subnets were provided during cluster creation"
+        )
+        raise RefusedError("InvalidParameterException", message)
+
+
+def _place(aws: Aws, subnet_ids: Sequence[str]) -> tuple[str, str]:
+    """The VPC and the zones that subnets are in."""
+    subnets = aws.client("ec2").describe_subnets(SubnetIds=list(subnet_ids))["Subnets"]
+    vpcs, zones = ({one[key] for one in subnets} for key in ("VpcId", "AvailabilityZone"))
+    return ",".join(sorted(vpcs)), ",".join(sorted(zones))
+
+
+@refuses("eks", "UpdateClusterConfig")
+def _authentication_mode(aws: Aws, told: Told) -> None:
+    after = told.get("accessConfig", {}).get("authenticationMode")
+    modes = ("CONFIG_MAP", "API_AND_CONFIG_MAP", "API")
+    before = active_cluster(aws, told["name"])["accessConfig"].get("authenticationMode")
+    if after in modes and before in modes and modes.index(after) < modes.index(before):
+        message = f"Unsupported authentication mode update from {before} to {after}"
+        raise RefusedError("InvalidParameterException", message)
 
 
 @refuses("eks", "UpdateClusterVersion")
