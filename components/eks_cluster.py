@@ -52,6 +52,17 @@ class EksClusterArgs:
     template makes."""
 
 
+def _stay_in_first_zones(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Leave the control plane where it was created: EKS takes subnets of no other zones for it
+    ("Amazon EKS VPC and subnet requirements and considerations"). Nodes may be in any."""
+    if args.type_ != "aws:eks/cluster:Cluster":
+        return None
+    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "vpcConfig.subnetIds"]
+    return pulumi.ResourceTransformResult(args.props, args.opts)
+
+
 class EksCluster(pulumi.ComponentResource):
     """An EKS cluster with ready nodes, and the access of its administrators and viewers."""
 
@@ -105,7 +116,11 @@ class EksCluster(pulumi.ComponentResource):
             # EKS makes the log group itself if there is none, without key or retention. Whatever a
             # remote component depends on is deleted after its children; not so the other way round
             # (see `nodes` below).
-            opts=ResourceOptions(parent=self, depends_on=[log_group, cluster_policy]),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[log_group, cluster_policy],
+                transforms=[_stay_in_first_zones],
+            ),
         )
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint
