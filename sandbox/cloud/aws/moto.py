@@ -7,6 +7,8 @@ import threading
 from importlib import import_module
 from typing import Any, TypeAlias
 
+from moto.ec2.utils import random_private_ip
+
 from sandbox.cloud.kubernetes.nodes import namespace_exists
 from sandbox.machine.aws_api import Aws, find
 
@@ -20,6 +22,7 @@ def complete(aws: Aws) -> None:
     # has none.
     import_module("moto.s3.models").FakeDeleteMarker.dispose = lambda _: None
     _take_interfaces_with_nat_gateways()
+    _change_endpoints()
     _grant_access_to_namespaces(aws)
     _tag_virtual_clusters()
     _read_conditions()
@@ -35,6 +38,34 @@ def _take_interfaces_with_nat_gateways() -> None:
         return gateway
 
     backend.delete_nat_gateway = delete_nat_gateway
+
+
+def _change_endpoints() -> None:
+    """Let routes and interfaces follow the route tables and subnets of an endpoint."""
+    backend: Module = import_module("moto.ec2.models").EC2Backend
+    modify = backend.modify_vpc_endpoint
+
+    def modify_vpc_endpoint(self: Json, vpc_id: str, **told: Json) -> None:
+        (endpoint,) = self.describe_vpc_endpoints(vpc_end_point_ids=[vpc_id])
+        tables, subnets = set(endpoint.route_table_ids), set(endpoint.subnet_ids or [])
+        modify(self, vpc_id, **told)
+        prefixes = endpoint.destination_prefix_list_id
+        for table in set(endpoint.route_table_ids) - tables:
+            self.create_route(
+                table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefixes
+            )
+        for table in tables - set(endpoint.route_table_ids):
+            self.delete_route(table, prefixes)
+        interfaces = [self.enis[one] for one in endpoint.network_interface_ids or []]
+        left = [one for one in interfaces if one.subnet.id in (endpoint.subnet_ids or [])]
+        for gone in interfaces:
+            if gone not in left:
+                del self.enis[gone.id]
+        for subnet in set(endpoint.subnet_ids or []) - subnets:
+            left.append(self.create_network_interface(subnet, random_private_ip()))
+        endpoint.network_interface_ids = [one.id for one in left]
+
+    backend.modify_vpc_endpoint = modify_vpc_endpoint
 
 
 _SERVICE = "emr-containers.amazonaws.com"

@@ -966,3 +966,40 @@ def test_a_fault_that_is_none_is_refused(
     ):
         with pytest.raises((PluginError, ValidationError), match=match):
             inject(account, "SANDBOX_FAULTS", table, tmp_path, monkeypatch)
+
+
+def test_an_endpoint_follows_its_route_tables_and_subnets(account: Account) -> None:
+    vpc, ec2 = account.vpc(), account.api("ec2")
+    endpoint = "ec2/vpcEndpoint:VpcEndpoint"
+    tables = [account.make("ec2/routeTable:RouteTable", vpcId=vpc.id) for _ in range(2)]
+    subnets = account.subnets(vpc)
+    gateway = account.make(
+        endpoint,
+        vpcId=vpc.id,
+        serviceName="com.amazonaws.us-west-2.s3",
+        routeTableIds=[tables[0].id],
+    )
+    interface = account.make(
+        endpoint,
+        vpcId=vpc.id,
+        serviceName="com.amazonaws.us-west-2.sts",
+        vpcEndpointType="Interface",
+        subnetIds=[subnets[0].id],
+    )
+
+    def leads_to_s3(table: Made) -> bool:
+        (found,) = ec2.describe_route_tables(RouteTableIds=[table.id])["RouteTables"]
+        return any(route.get("GatewayId") == gateway.id for route in found["Routes"])
+
+    def has_interface(subnet: Made) -> bool:
+        filters = [{"Name": "subnet-id", "Values": [subnet.id]}]
+        return bool(ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"])
+
+    assert [*map(leads_to_s3, tables)] == [*map(has_interface, subnets)] == [True, False]
+    gateway.update({**gateway.inputs, "routeTableIds": [table.id for table in tables]})
+    interface.update({**interface.inputs, "subnetIds": [subnet.id for subnet in subnets]})
+    assert [*map(leads_to_s3, tables)] == [*map(has_interface, subnets)] == [True, True]
+    gateway.update({**gateway.inputs, "routeTableIds": [tables[1].id]})
+    interface.update({**interface.inputs, "subnetIds": [subnets[1].id]})
+    assert [*map(leads_to_s3, tables)] == [*map(has_interface, subnets)] == [False, True]
+    subnets[0].delete()
