@@ -90,9 +90,9 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_cluster_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        # Managed policies, since a role's inline ones have room for some 15 teams. When a team goes,
-        # others move up, some of them into the policy before: one after the other, so that these
-        # are let in there before they are no longer here.
+        # Managed policies, since a role's inline ones have room for some 15 teams. When a team
+        # goes, others move up, some into the policy before: one after the other, so that they are
+        # let in there before they are no longer here.
         policy: aws.iam.Policy | None = None
         for start in range(0, len(args.teams), TEAMS_PER_POLICY):
             policy = self._job_access(
