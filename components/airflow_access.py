@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
+
+from components.capacity import TEAMS_PER_POLICY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +90,17 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_cluster_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        aws.iam.RolePolicy(
-            f"{name}-jobs",
-            role=args.execution_role_name,
-            policy=Output.json_dumps(_jobs_policy(args)),
-            opts=ResourceOptions(parent=self),
-        )
+        # Managed policies, since a role's inline ones have room for some 15 teams. When a team
+        # goes, others move up, some into the policy before: one after the other, so that they are
+        # let in there before they are no longer here.
+        policy: aws.iam.Policy | None = None
+        for start in range(0, len(args.teams), TEAMS_PER_POLICY):
+            policy = self._job_access(
+                f"{name}-jobs-{start // TEAMS_PER_POLICY + 1}",
+                args,
+                args.teams[start : start + TEAMS_PER_POLICY],
+                after=policy,
+            )
         connections = _connections(args)
         stored = [
             self._connection(name, connection_id, extra, args)
@@ -105,6 +112,27 @@ class AirflowAccess(pulumi.ComponentResource):
             lambda _: list(connections)
         )
         self.register_outputs({"connection_ids": self.connection_ids})
+
+    def _job_access(
+        self,
+        name: str,
+        args: AirflowAccessArgs,
+        teams: Sequence[TeamAccess],
+        *,
+        after: aws.iam.Policy | None,
+    ) -> aws.iam.Policy:
+        policy = aws.iam.Policy(
+            name,
+            policy=Output.json_dumps(_jobs_policy(args.cluster_arn, teams)),
+            opts=ResourceOptions(parent=self, depends_on=after),
+        )
+        aws.iam.RolePolicyAttachment(
+            name,
+            role=args.execution_role_name,
+            policy_arn=policy.arn,
+            opts=ResourceOptions(parent=self),
+        )
+        return policy
 
     def _connection(
         self,
@@ -188,9 +216,8 @@ def _cluster_policy(args: AirflowAccessArgs) -> dict[str, object]:
     }
 
 
-def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
+def _jobs_policy(cluster_arn: Input[str], teams: Sequence[TeamAccess]) -> dict[str, object]:
     """Running jobs, each team's with its own role, and looking after them."""
-    virtual_clusters = [team.virtual_cluster_arn for team in args.teams]
     start = [
         {
             "Effect": "Allow",
@@ -199,7 +226,7 @@ def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
             # Else a job could take any role that trusts the namespace.
             "Condition": {"ArnEquals": {"emr-containers:ExecutionRoleArn": team.job_role_arn}},
         }
-        for team in args.teams
+        for team in teams
     ]
     return {
         "Version": "2012-10-17",
@@ -207,24 +234,25 @@ def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
             *start,
             {
                 "Effect": "Allow",
-                "Action": ["emr-containers:CancelJobRun", "emr-containers:DescribeJobRun"],
-                # Job runs get their ids as they start.
-                "Resource": [Output.concat(arn, "/jobruns/*") for arn in virtual_clusters],
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["emr-containers:DescribeVirtualCluster", "emr-containers:ListJobRuns"],
-                "Resource": virtual_clusters,
+                "Action": [
+                    "emr-containers:CancelJobRun",
+                    "emr-containers:DescribeJobRun",
+                    "emr-containers:DescribeVirtualCluster",
+                    "emr-containers:ListJobRuns",
+                ],
+                # The virtual cluster and its job runs, which get their ids as they start; no id of
+                # a virtual cluster is the beginning of another's.
+                "Resource": [Output.concat(team.virtual_cluster_arn, "*") for team in teams],
             },
             {
                 # StartJobRun demands it where job roles come by EKS Pod Identity (EMR on EKS,
                 # "Enable EKS Pod Identity on the EKS Cluster", user permission).
                 "Effect": "Allow",
                 "Action": "iam:PassRole",
-                "Resource": [team.job_role_arn for team in args.teams],
+                "Resource": [team.job_role_arn for team in teams],
                 "Condition": {
                     "StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"},
-                    "ArnLike": {"iam:AssociatedResourceARN": args.cluster_arn},
+                    "ArnLike": {"iam:AssociatedResourceARN": cluster_arn},
                 },
             },
         ],

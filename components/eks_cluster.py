@@ -15,6 +15,7 @@ from components import pod_identity
 from components.aws_account import AwsAccount
 from components.capacity import NodeGroup
 from components.managed_addon import managed_addon
+from components.node_bounds import NodeBounds
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -147,14 +148,27 @@ class EksCluster(pulumi.ComponentResource):
                 "min_size": args.node_group.min_size,
                 "max_size": args.node_group.max_size,
             },
-            ignore_scaling_changes=True,  # of the desired size: it is the autoscaler's
             launch_template={
                 "id": launch_template.id,
                 "version": launch_template.latest_version.apply(str),
             },
             # A node without CNI is never ready, and leaves network interfaces behind that block the
             # deletion of its subnet when CNI or role go before it (amazon-vpc-cni-k8s #608).
-            opts=ResourceOptions(parent=self, depends_on=[*node_addons, *node_policies]),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[*node_addons, *node_policies],
+                transforms=[leave_scaling_alone],
+            ),
+        )
+        NodeBounds(
+            f"{name}-node-bounds",
+            cluster_name=cluster_name,
+            node_group_name=nodes.node_group.node_group_name,
+            min_size=args.node_group.min_size,
+            max_size=args.node_group.max_size,
+            region=args.account.region,
+            account_id=args.account.id,
+            opts=child,
         )
 
         self.kubernetes_provider = k8s.Provider(
@@ -353,3 +367,17 @@ class EksCluster(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
         return grants
+
+
+def leave_scaling_alone(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Let a node group's size and bounds be as they are once it exists.
+
+    The size is the autoscaler's, and a change of the bounds would send the last one known along.
+    pulumi-eks, which makes the group, ignores the size alone.
+    """
+    if args.type_ != "aws:eks/nodeGroup:NodeGroup":
+        return None
+    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "scalingConfig"]
+    return pulumi.ResourceTransformResult(args.props, args.opts)

@@ -173,7 +173,7 @@ class PodServiceAccountSettings(Section):
 
     name: ServiceAccount
     """Name of the service account, as DAGs give it in service_account_name."""
-    policy_arns: Annotated[tuple[PolicyArn, ...], Field(min_length=1, max_length=10)]
+    policy_arns: Annotated[tuple[PolicyArn, ...], Field(min_length=1, max_length=20)]
     """IAM policies of its role."""
 
 

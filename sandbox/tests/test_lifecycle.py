@@ -23,6 +23,7 @@ import kubernetes.client
 import psutil
 import pytest
 
+from sandbox import stack
 from sandbox.clone import Clone
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
@@ -432,6 +433,25 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     assert not (clone.directory / ".sandbox").exists()
     assert (clone.directory / "Pulumi.sandbox.yaml").read_text() == settings
     assert "there is no sandbox" in clone.sandbox("down").stdout
+
+
+@pytest.mark.parametrize(("verb", "skips"), [("preview", "true"), ("up", None)])
+def test_only_a_preview_goes_without_a_state_after_each_step(
+    monkeypatch: pytest.MonkeyPatch, verb: str, skips: str | None
+) -> None:
+    given: list[dict[str, str]] = []
+
+    def run(
+        command: list[str], *, env: dict[str, str], **_: object
+    ) -> subprocess.CompletedProcess[str]:
+        given.append(env)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(stack, "_with_stack", lambda _: None)
+    monkeypatch.setattr(stack, "_environment", lambda _: {})
+    monkeypatch.setattr(subprocess, "run", run)
+    getattr(stack, verb)(print)
+    assert [one.get("PULUMI_SKIP_CHECKPOINTS") for one in given] == [skips]
 
 
 @pytest.mark.parametrize("official", [True, False])

@@ -127,3 +127,20 @@ def _endpoints(s: Settings) -> Findings:
             f"lacks {', '.join(missing)}, which network.nat: none leaves no other way to: add "
             "them or choose single or perZone",
         )
+
+
+# "AWS PrivateLink quotas", AWS PrivateLink Guide.
+_ENDPOINTS = 50
+
+
+@RULES.reading("network.interfaceEndpoints")
+def _number_of_endpoints(s: Settings) -> Findings:
+    count = len(s.network.interface_endpoints)
+    if count > _ENDPOINTS:
+        yield Finding(
+            "network.interfaceEndpoints",
+            count,
+            f"are more endpoints than AWS gives a VPC unasked, {_ENDPOINTS}: have the quota of "
+            "interface endpoints per VPC raised first",
+            warning=True,
+        )

@@ -13,6 +13,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import resource_pb2 as messages
 
+from components import eks_cluster
 from components.capacity import NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
 from tests.components.conftest import ACCOUNT, Engine, Resource
@@ -86,7 +87,10 @@ def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:
     }
     engine.outputs["eks:index:ManagedNodeGroup"] = {
         "nodeGroup": made(
-            engine, "aws:eks/nodeGroup:NodeGroup", "node-group", {"clusterName": NAME}
+            engine,
+            "aws:eks/nodeGroup:NodeGroup",
+            "node-group",
+            {"clusterName": NAME, "nodeGroupName": "nodes-1a2b3c4"},
         )
     }
 
@@ -243,9 +247,34 @@ def test_a_node_is_encrypted_and_hides_its_role_from_pods(engine: Engine) -> Non
 def test_the_autoscaler_owns_the_number_of_nodes(engine: Engine) -> None:
     run(engine)
 
-    nodes = engine.one("eks:index:ManagedNodeGroup").inputs
-    assert nodes["ignoreScalingChanges"] is True
-    assert (nodes["scalingConfig"]["minSize"], nodes["scalingConfig"]["maxSize"]) == (3, 9)
+    group = engine.one("eks:index:ManagedNodeGroup")
+    assert group.inputs["scalingConfig"] == {"desiredSize": 3, "minSize": 3, "maxSize": 9}
+    assert len(group.request.transforms) == 1
+    bounds = engine.one("pulumi-python:dynamic:Resource", "platform-node-bounds")
+    bounded = {k: v for k, v in bounds.inputs.items() if k != "__provider"}
+    assert bounded == {
+        "cluster_name": NAME,
+        "node_group_name": "nodes-1a2b3c4",
+        "min_size": 3,
+        "max_size": 9,
+        "region": "us-west-2",
+        "account_id": "123456789012",
+    }
+    assert "node-group" in engine.waits_for(bounds)
+
+
+def test_a_group_that_exists_keeps_its_numbers_whatever_else_of_it_changes() -> None:
+    def transformed(typ: str) -> pulumi.ResourceTransformResult | None:
+        given = pulumi.ResourceOptions(ignore_changes=["version"])
+        return eks_cluster.leave_scaling_alone(
+            pulumi.ResourceTransformArgs(True, typ, "nodes", {"version": "1.35"}, given)
+        )
+
+    group = transformed("aws:eks/nodeGroup:NodeGroup")
+    assert group is not None
+    assert group.opts.ignore_changes == ["version", "scalingConfig"]
+    assert group.props == {"version": "1.35"}
+    assert transformed("eks:index:ManagedNodeGroup") is None
 
 
 def test_a_node_may_join_and_pull_images_and_no_more(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from tests.platform.listing import everything
 
 NAME = "mwaa-on-eks-sandbox"
 
+NODE_BOUNDS = "pulumi-python:dynamic:Resource"
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 VIRTUAL_CLUSTER = "aws:emrcontainers/virtualCluster:VirtualCluster"
 KEPT = {"aws:eks/cluster:Cluster", "aws:mwaa/environment:Environment", VIRTUAL_CLUSTER}
@@ -52,7 +53,7 @@ def _set(clone: Clone, key: str, value: str) -> None:
     clone.pulumi("config", "set", "--path", key, value)
 
 
-NODE_MAXIMUM = ({("update", NODE_GROUP)}, "cluster.nodeMax", "12")
+NODE_MAXIMUM = ({("update", NODE_BOUNDS)}, "cluster.nodeMax", "12")
 AIRFLOW_CLASS = (
     {("update", "aws:mwaa/environment:Environment")},
     "airflow.environmentClass",
@@ -72,13 +73,64 @@ def test_a_changed_setting_updates_one_resource(
     assert _steps(platform) == set()
 
 
-def test_the_changes_arrived_in_aws(platform: Clone) -> None:
-    eks = platform.aws("eks")
+def _nodes(clone: Clone) -> dict[str, int]:
+    """The bounds and the size of the one node group, of which Kubernetes knows each node."""
+    eks = clone.aws("eks")
     (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
     found = eks.describe_nodegroup(clusterName=NAME, nodegroupName=group)["nodegroup"]
-    assert found["scalingConfig"]["maxSize"] == 12
+    scaling: dict[str, int] = found["scalingConfig"]
+    assert len(clone.get("v1", "Node").items) == scaling["desiredSize"]
+    return scaling
+
+
+def _scale(clone: Clone, **scaling: int) -> None:
+    """Change numbers of the node group, as the cluster autoscaler does, or somebody by hand."""
+    eks = clone.aws("eks")
+    (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
+    eks.update_nodegroup_config(clusterName=NAME, nodegroupName=group, scalingConfig=scaling)
+
+
+def test_the_changes_arrived_in_aws(platform: Clone) -> None:
+    assert _nodes(platform) == {"minSize": 3, "desiredSize": 3, "maxSize": 12}
     environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
     assert environment["EnvironmentClass"] == "mw1.large"
+
+
+@pytest.mark.parametrize(
+    ("size", "changed", "after"),
+    [
+        (8, {"nodeMax": "14"}, {"minSize": 3, "desiredSize": 8, "maxSize": 14}),
+        (3, {"nodeMin": "5"}, {"minSize": 5, "desiredSize": 5, "maxSize": 14}),
+        (8, {"nodeMax": "6"}, {"minSize": 5, "desiredSize": 6, "maxSize": 6}),
+        # The new group is made with the numbers of the first one.
+        (
+            6,
+            {"nodeMin": "3", "nodeMax": "12", "instanceTypes[0]": "m8i.xlarge"},
+            {"minSize": 3, "desiredSize": 3, "maxSize": 12},
+        ),
+    ],
+    ids=["maximum raised", "minimum raised", "maximum lowered", "another group"],
+)
+def test_the_autoscalers_node_count_moves_only_as_far_as_it_must(
+    platform: Clone, size: int, changed: dict[str, str], after: dict[str, int]
+) -> None:
+    _scale(platform, desiredSize=size)
+    for key, value in changed.items():
+        _set(platform, f"cluster.{key}", value)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _nodes(platform) == after
+    assert _steps(platform) == set()
+
+
+def test_bounds_moved_by_hand_are_seen_by_refresh_and_moved_back(platform: Clone) -> None:
+    before = _nodes(platform)
+    _scale(platform, minSize=1, maxSize=20)
+    platform.pulumi("refresh", "--yes")
+    assert {step[:2] for step in _steps(platform)} == {("update", NODE_BOUNDS)}
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _nodes(platform) == before
+    platform.pulumi("refresh", "--yes")  # what the group itself reports has changed with it
+    assert _steps(platform) == set()
 
 
 def _fails(clone: Clone, verb: str, faults: dict[str, dict[str, dict[str, str]]]) -> str:

@@ -113,3 +113,16 @@ def test_addresses_are_reckoned_with_everything_at_its_maximum(
 
     # Three of nine nodes, half of MWAA, the endpoints and EKS, in a /24 of which AWS keeps five.
     assert used == (3 * addresses + 8 + 2 + 16) / 251
+
+
+def test_a_vpc_has_fifty_endpoints_unasked(load: Load, warnings: list[str]) -> None:
+    names = [f"service-{number}" for number in range(51)]
+    assert_right(load, warnings, {"network.interfaceEndpoints": names[:50]})
+    assert_warning(
+        load,
+        warnings,
+        {"network.interfaceEndpoints": names},
+        "network.interfaceEndpoints",
+        "= 51: are more endpoints than AWS gives a VPC unasked, 50: have the quota of interface "
+        "endpoints per VPC raised first",
+    )

@@ -51,6 +51,8 @@ def complete(aws: Aws, endpoint: str, authority: Path) -> None:
             match = re.fullmatch(pattern, path)
             if match and method == "POST":
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
+        if method == "GET" and (match := re.fullmatch(_UPDATE, path)):
+            return _describe_update(eks, query, *match.groups())
         if path == "/addons/supported-versions":
             return eks._json_resp(200, {"addons": _addon_versions(query)})
         return serve(method, path, headers, body, query)
@@ -300,9 +302,13 @@ _ADDON_VERSIONS = {
 }
 
 
+def _asked(query: Json) -> dict[str, str]:
+    return {key: value[0] if isinstance(value, list) else value for key, value in query.items()}
+
+
 def _addon_versions(query: Json) -> Json:
     """Answer DescribeAddonVersions about one add-on and one version of Kubernetes."""
-    asked = {key: value[0] if isinstance(value, list) else value for key, value in query.items()}
+    asked = _asked(query)
     name, kubernetes = asked.get("addonName", ""), asked.get("kubernetesVersion", "")
     minor = int(kubernetes.partition(".")[2] or 0)
     versions = [
@@ -351,8 +357,20 @@ def _tag_pod_identities(eks: Module) -> None:
     eks._resolve_tag_resource_arn = resolve_tag_resource_arn
 
 
-def _updated(eks: Module, kind: str) -> Json:
+_updates: dict[tuple[str, str | None, str], Json] = {}
+"""By cluster, node group if it is one of that, and id."""
+
+
+def _updated(eks: Module, kind: str, cluster_name: str, node_group: str | None = None) -> Json:
     update = {"id": eks.new_uuid(), "status": "Successful", "type": kind, "createdAt": eks._now()}
+    _updates[cluster_name, node_group, update["id"]] = update
+    return eks._json_resp(200, {"update": update})
+
+
+def _describe_update(eks: Module, query: Json, cluster_name: str, update_id: str) -> Json:
+    update = _updates.get((cluster_name, _asked(query).get("nodegroupName"), update_id))
+    if update is None:
+        return eks._error(404, "ResourceNotFoundException", f"No update found for ID: {update_id}")
     return eks._json_resp(200, {"update": update})
 
 
@@ -365,7 +383,7 @@ def _update_cluster_config(eks: Module, _: Aws, body: Json, name: str) -> Json:
             cluster[key] = body[key]
     for key in ("accessConfig", "resourcesVpcConfig"):
         cluster[key].update(body.get(key, {}))
-    return _updated(eks, "ConfigUpdate")
+    return _updated(eks, "ConfigUpdate", name)
 
 
 def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
@@ -373,7 +391,7 @@ def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
     if cluster is None:
         return eks._describe_cluster(name)
     cluster["version"] = body["version"]
-    return _updated(eks, "VersionUpdate")
+    return _updated(eks, "VersionUpdate", name)
 
 
 def _update_nodegroup_config(
@@ -395,7 +413,7 @@ def _update_nodegroup_config(
     group["taints"] = [*kept_taints, *taints.get("addOrUpdateTaints", [])]
     if "scalingConfig" in body:
         _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
-    return _updated(eks, "ConfigUpdate")
+    return _updated(eks, "ConfigUpdate", cluster_name, name)
 
 
 def _update_nodegroup_version(
@@ -407,10 +425,11 @@ def _update_nodegroup_version(
     for key in ("launchTemplate", "releaseVersion", "version"):
         if key in body:
             group[key] = body[key]
-    return _updated(eks, "VersionUpdate")
+    return _updated(eks, "VersionUpdate", cluster_name, name)
 
 
 _NAME = r"([A-Za-z0-9_-]+)"
+_UPDATE = rf"/clusters/{_NAME}/updates/{_NAME}"
 _UPDATES: dict[str, Callable[..., Json]] = {
     rf"/clusters/{_NAME}/update-config": _update_cluster_config,
     rf"/clusters/{_NAME}/updates": _update_cluster_version,

@@ -295,6 +295,50 @@ def test_other_policies_have_a_limit(
         getattr(iam, operation)(**whose, PolicyDocument=long_document(limit + 1))
 
 
+@pytest.mark.parametrize(("owner", "limit"), [("role", 20), ("user", 10), ("group", 10)])
+def test_a_number_of_policies_can_be_attached(account: Account, owner: str, limit: int) -> None:
+    iam, name = account.api("iam"), f"attached-{account.suffix}"
+    whose = {f"{owner.title()}Name": name}
+    trusting = {"AssumeRolePolicyDocument": trust("ec2.amazonaws.com")} if owner == "role" else {}
+    getattr(iam, f"create_{owner}")(**whose, **trusting)
+    attach, detach = (getattr(iam, f"{verb}_{owner}_policy") for verb in ("attach", "detach"))
+    arns = [
+        policy["Arn"] for policy in iam.list_policies(Scope="AWS", MaxItems=limit + 1)["Policies"]
+    ]
+    for arn in arns[:limit]:
+        attach(**whose, PolicyArn=arn)
+    attach(**whose, PolicyArn=arns[0])  # which it has
+    with refuses(f"LimitExceeded.*Cannot exceed quota for PoliciesPer{owner.title()}: {limit}"):
+        attach(**whose, PolicyArn=arns[limit])
+    for arn in arns[:limit]:
+        detach(**whose, PolicyArn=arn)
+    getattr(iam, f"delete_{owner}")(**whose)
+
+
+def test_a_policy_has_five_versions(account: Account) -> None:
+    iam = account.api("iam")
+    arn = account.make("iam/policy:Policy", policy=document("Principal")).id
+    for _ in range(4):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=document("Principal"))
+    with refuses("LimitExceeded.*up to 5 versions"):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=document("Principal"))
+
+
+def test_a_policy_that_is_attached_or_has_other_versions_stays(account: Account) -> None:
+    iam = account.api("iam")
+    policy = account.make("iam/policy:Policy", policy=document("Principal"))
+    role = account.role("ec2.amazonaws.com")
+    attachment = account.make(
+        "iam/rolePolicyAttachment:RolePolicyAttachment", role=role.id, policyArn=policy.id
+    )
+    with refuses("DeleteConflict.*attached to entities"):
+        policy.delete()
+    attachment.delete()
+    iam.create_policy_version(PolicyArn=policy.id, PolicyDocument=document("Principal"))
+    with refuses("DeleteConflict.*more than one version"):
+        iam.delete_policy(PolicyArn=policy.id)
+
+
 def test_a_trust_policy_has_a_limit(account: Account) -> None:
     with refuses("LimitExceeded.*2048"):
         account.role(*[f"{letter}.amazonaws.com" for letter in map(str, range(150))])
@@ -533,6 +577,48 @@ def test_a_minimum_cannot_be_raised_above_the_nodes_there_are(
         account.api("eks").update_nodegroup_config(
             clusterName=cluster.id, nodegroupName=name, scalingConfig={"minSize": 3}
         )
+
+
+def test_a_maximum_cannot_be_lowered_below_the_nodes_there_are(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    name = group.inputs["nodeGroupName"]
+    with refuses("desiredSize can't be greater than maxSize"):
+        account.api("eks").update_nodegroup_config(
+            clusterName=cluster.id, nodegroupName=name, scalingConfig={"maxSize": 1}
+        )
+
+
+def test_bounds_alone_leave_the_number_of_nodes(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    eks, name = account.api("eks"), account.node_group(cluster, subnets).inputs["nodeGroupName"]
+    which = {"clusterName": cluster.id, "nodegroupName": name}
+
+    update = eks.update_nodegroup_config(**which, scalingConfig={"minSize": 2, "maxSize": 7})
+
+    scaling = eks.describe_nodegroup(**which)["nodegroup"]["scalingConfig"]
+    assert scaling == {"minSize": 2, "desiredSize": 2, "maxSize": 7}
+    told = {"name": cluster.id, "updateId": update["update"]["id"]}
+    assert eks.describe_update(**told, nodegroupName=name)["update"]["status"] == "Successful"
+    with refuses("ResourceNotFoundException.*No update found"):
+        eks.describe_update(**told)  # it is none of the cluster itself
+
+
+def test_a_group_that_is_not_active_takes_no_change(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
+    with pytest.raises(InitializationError):
+        account.node_group(cluster, subnets, nodeGroupName="early")
+    eks, which = account.api("eks"), {"clusterName": cluster.id, "nodegroupName": "early"}
+    with refuses("ResourceInUseException.*not in Active State"):
+        eks.update_nodegroup_config(**which, scalingConfig={"maxSize": 5})
+    with refuses("ResourceInUseException.*not in Active State"):
+        eks.update_nodegroup_version(**which, version="1.34")
+    eks.delete_nodegroup(**which)
 
 
 def test_coredns_needs_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:

@@ -582,6 +582,18 @@ def test_a_policy_in_another_spelling_is_the_same(account: Account) -> None:
     assert one.diff(given(one, policy=policy(other))).changes == {"policy": "update"}
 
 
+def test_a_policy_keeps_its_last_five_versions(account: Account) -> None:
+    iam, one = account.api("iam"), account.make("iam/policy:Policy", policy=policy(LET_LOGS))
+    for number in range(6):
+        one.update(given(one, policy=policy({**LET_LOGS, "Sid": f"Number{number}"})))
+    versions = iam.list_policy_versions(PolicyArn=one.id)["Versions"]
+    assert {version["VersionId"] for version in versions} == {"v3", "v4", "v5", "v6", "v7"}
+    one.refresh()
+    assert json.loads(one.inputs["policy"])["Statement"] == [{**LET_LOGS, "Sid": "Number5"}]
+    one.update(given(one, tags={"a": "b"}))
+    assert len(iam.list_policy_versions(PolicyArn=one.id)["Versions"]) == 5
+
+
 def test_another_range_makes_another_vpc(account: Account) -> None:
     vpc = account.vpc()
     diff = vpc.diff(given(vpc, cidrBlock="10.1.0.0/16"))

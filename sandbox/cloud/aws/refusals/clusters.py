@@ -148,6 +148,15 @@ def _node_counts(_: Aws, told: Told) -> None:
     _require_room(counts)
 
 
+@refuses("eks", "UpdateNodegroupConfig", "UpdateNodegroupVersion")
+def _node_group_in_change(aws: Aws, told: Told) -> None:
+    which = {key: told[key] for key in ("clusterName", "nodegroupName")}
+    live = find(aws.client("eks").describe_nodegroup, **which)
+    if live is not None and live["nodegroup"]["status"] not in {"ACTIVE", "DEGRADED"}:
+        message = "Nodegroup cannot be updated as it is currently not in Active State"
+        raise RefusedError("ResourceInUseException", message)
+
+
 @refuses("eks", "UpdateNodegroupConfig")
 def _changed_node_counts(aws: Aws, told: Told) -> None:
     which = {key: told[key] for key in ("clusterName", "nodegroupName")}
