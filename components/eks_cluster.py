@@ -53,17 +53,6 @@ class EksClusterArgs:
     template makes."""
 
 
-def _stay_in_first_zones(
-    args: pulumi.ResourceTransformArgs,
-) -> pulumi.ResourceTransformResult | None:
-    """Leave the control plane where it was created: EKS takes subnets of no other zones for it
-    ("Amazon EKS VPC and subnet requirements and considerations"). Nodes may be in any."""
-    if args.type_ != "aws:eks/cluster:Cluster":
-        return None
-    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "vpcConfig.subnetIds"]
-    return pulumi.ResourceTransformResult(args.props, args.opts)
-
-
 class EksCluster(pulumi.ComponentResource):
     """An EKS cluster with ready nodes, and the access of its administrators and viewers."""
 
@@ -120,7 +109,7 @@ class EksCluster(pulumi.ComponentResource):
             opts=ResourceOptions(
                 parent=self,
                 depends_on=[log_group, cluster_policy],
-                transforms=[_stay_in_first_zones],
+                transforms=[stay_in_first_zones],
             ),
         )
         self.arn = cluster.eks_cluster.arn
@@ -380,4 +369,18 @@ def leave_scaling_alone(
     if args.type_ != "aws:eks/nodeGroup:NodeGroup":
         return None
     args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "scalingConfig"]
+    return pulumi.ResourceTransformResult(args.props, args.opts)
+
+
+def stay_in_first_zones(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Leave the control plane where it was created.
+
+    EKS takes subnets of no other zones for it ("Amazon EKS VPC and subnet requirements and
+    considerations"). Nodes may be in any.
+    """
+    if args.type_ != "aws:eks/cluster:Cluster":
+        return None
+    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "vpcConfig.subnetIds"]
     return pulumi.ResourceTransformResult(args.props, args.opts)
