@@ -20,6 +20,7 @@ def complete(aws: Aws) -> None:
     # has none.
     import_module("moto.s3.models").FakeDeleteMarker.dispose = lambda _: None
     _take_interfaces_with_nat_gateways()
+    _change_what_endpoints_made()
     _grant_access_to_namespaces(aws)
     _tag_virtual_clusters()
     _read_conditions()
@@ -35,6 +36,36 @@ def _take_interfaces_with_nat_gateways() -> None:
         return gateway
 
     backend.delete_nat_gateway = delete_nat_gateway
+
+
+def _change_what_endpoints_made() -> None:
+    """Let routes and network interfaces follow a changed endpoint, as they do a new one."""
+    backend: Module = import_module("moto.ec2.models").EC2Backend
+    modify = backend.modify_vpc_endpoint
+
+    def modify_vpc_endpoint(self: Json, vpc_id: str, *told: Json, **named: Json) -> None:
+        (endpoint,) = self.describe_vpc_endpoints(vpc_end_point_ids=[vpc_id])
+        tables, subnets = set(endpoint.route_table_ids), set(endpoint.subnet_ids or ())
+        modify(self, vpc_id, *told, **named)
+        prefix_list = endpoint.destination_prefix_list_id
+        if prefix_list:
+            for added in set(endpoint.route_table_ids) - tables:
+                self.create_route(
+                    added, None, gateway_id=vpc_id, destination_prefix_list_id=prefix_list
+                )
+            for removed in tables - set(endpoint.route_table_ids):
+                self.delete_route(removed, prefix_list)
+        for added in set(endpoint.subnet_ids or ()) - subnets:
+            interface = self.create_network_interface(added, random_private_ip())
+            endpoint.network_interface_ids.append(interface.id)
+        for removed in subnets - set(endpoint.subnet_ids or ()):
+            for one in list(endpoint.network_interface_ids):
+                if self.enis[one].subnet.id == removed:
+                    del self.enis[one]
+                    endpoint.network_interface_ids.remove(one)
+
+    random_private_ip = import_module("moto.ec2.utils").random_private_ip
+    backend.modify_vpc_endpoint = modify_vpc_endpoint
 
 
 _SERVICE = "emr-containers.amazonaws.com"

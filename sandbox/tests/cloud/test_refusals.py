@@ -383,6 +383,25 @@ def test_a_cluster_needs_two_zones(account: Account) -> None:
         account.cluster([account.subnet(vpc, 0), account.subnet(vpc, 1)])
 
 
+def test_a_control_plane_stays_in_the_zones_that_it_was_made_in(account: Account) -> None:
+    vpc = account.vpc()
+    subnets = account.subnets(vpc)
+    cluster = account.cluster(subnets)
+    beside = account.subnet(vpc, 2, "us-west-2b")
+    elsewhere = account.subnet(vpc, 3, "us-west-2c")
+
+    def move(*to: Made) -> None:
+        given = {key: value for key, value in cluster.inputs.items() if key != "tagsAll"}
+        cluster.update({**given, "vpcConfig": {"subnetIds": [one.id for one in to]}})
+
+    with refuses("same set of AZs as those that the cluster was created with: us-west-2c"):
+        move(*subnets, elsewhere)
+    with refuses("at least two different AZs"):
+        move(subnets[1], beside)
+    move(subnets[0], beside)
+    move(*subnets)
+
+
 def test_a_cluster_needs_a_role_that_eks_can_assume(account: Account) -> None:
     subnets = account.subnets(account.vpc())
     role = account.role("ec2.amazonaws.com")

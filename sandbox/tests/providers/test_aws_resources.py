@@ -875,6 +875,44 @@ def test_the_zones_of_an_endpoint_service_are_told(plugin: AwsPlugin) -> None:
         ask("nothing")
 
 
+def test_routes_and_interfaces_follow_a_changed_endpoint(account: Account) -> None:
+    vpc, ec2 = account.vpc(), account.api("ec2")
+    subnets, groups = account.subnets(vpc), [account.group(vpc).id]
+    tables = [account.make("ec2/routeTable:RouteTable", vpcId=vpc.id) for _ in subnets]
+    endpoint = "ec2/vpcEndpoint:VpcEndpoint"
+    given: Properties = {"vpcId": vpc.id, "serviceName": "com.amazonaws.us-west-2.s3"}
+    gateway = account.make(endpoint, **given, routeTableIds=[tables[0].id])
+
+    def routed() -> list[bool]:
+        found = ec2.describe_route_tables(RouteTableIds=[table.id for table in tables])
+        return [
+            any(route.get("GatewayId") == gateway.id for route in table["Routes"])
+            for table in sorted(
+                found["RouteTables"], key=lambda one: one["RouteTableId"] != tables[0].id
+            )
+        ]
+
+    gateway.update({**given, "routeTableIds": [table.id for table in tables]})
+    assert routed() == [True, True]
+    gateway.update({**given, "routeTableIds": [tables[1].id]})
+    assert routed() == [False, True]
+    gateway.delete()
+
+    given |= {"vpcEndpointType": "Interface", "serviceName": "com.amazonaws.us-west-2.sts"}
+    given |= {"securityGroupIds": groups}
+    interface = account.make(endpoint, **given, subnetIds=[subnets[0].id])
+
+    def subnets_of_interfaces() -> set[str]:
+        filters = [{"Name": "vpc-id", "Values": [vpc.id]}]
+        found = ec2.describe_network_interfaces(Filters=filters)["NetworkInterfaces"]
+        return {one["SubnetId"] for one in found}
+
+    for wanted in (subnets, subnets[1:]):
+        interface.update({**given, "subnetIds": [subnet.id for subnet in wanted]})
+        assert subnets_of_interfaces() == {subnet.id for subnet in wanted}
+    interface.delete()
+
+
 def test_the_version_of_an_addon_is_the_default_for_that_of_kubernetes(plugin: AwsPlugin) -> None:
     def ask(**args: Any) -> Any:  # noqa: ANN401
         return plugin.invoke("aws:eks/getAddonVersion:getAddonVersion", args)["version"]

@@ -69,6 +69,29 @@ def _cluster_in_use(aws: Aws, told: Told) -> None:
         raise RefusedError("ResourceInUseException", message)
 
 
+@refuses("eks", "UpdateClusterConfig")
+def _control_plane_subnets(aws: Aws, told: Told) -> None:
+    wanted = told.get("resourcesVpcConfig", {}).get("subnetIds")
+    if wanted is None:
+        return
+    before = active_cluster(aws, told["name"])["resourcesVpcConfig"]["subnetIds"]
+    zones = {
+        subnet["SubnetId"]: subnet["AvailabilityZone"]
+        for subnet in aws.client("ec2").describe_subnets(SubnetIds=sorted({*before, *wanted}))[
+            "Subnets"
+        ]
+    }
+    if len({zones[one] for one in wanted}) < 2:
+        message = "Subnets specified must be in at least two different AZs"
+        raise RefusedError("InvalidParameterException", message)
+    if others := {zones[one] for one in wanted} - {zones[one] for one in before}:
+        message = (
+            "Subnets must be in the same set of AZs as those that the cluster was created with: "
+            f"{', '.join(sorted(others))}"
+        )
+        raise RefusedError("InvalidParameterException", message)
+
+
 @refuses("eks", "UpdateClusterVersion")
 def _skipped_version(aws: Aws, told: Told) -> None:
     before, after = active_cluster(aws, told["name"])["version"], told["version"]
