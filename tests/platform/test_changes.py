@@ -83,12 +83,13 @@ ROUNDS = {
             "airflow.schedulers": 3,
             "airflow.minWebservers": 3,
             "airflow.maxWebservers": 4,
-            "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
+            "airflow.webserverAccess": "PRIVATE_ONLY",
             "airflow.weeklyMaintenanceWindow": "SUN:03:30",
             "airflow.logLevel": "WARNING",
             "airflow.podXcom": True,
             "spark.releaseLabel": "emr-7.13.0-latest",
         },
+        frozenset({"aws:secretsmanager/secretVersion:SecretVersion"}),  # what connections say
     ),
     "a zone by name, where flow logs go, versions": Round(
         {
@@ -192,8 +193,10 @@ def _change(clone: Clone, changes: dict[str, Any]) -> None:
 
 def _require(clone: Clone, airflow: str) -> None:
     """Write the requirements of an Airflow version."""
+    version = AIRFLOW[airflow]
     (clone.directory / "dags/requirements.txt").write_text(
-        f"--constraint {AIRFLOW[airflow].constraints_url(airflow)}\n{KUBERNETES_PROVIDER}\n"
+        f"--constraint {version.constraints_url(airflow)}\n"
+        f"{KUBERNETES_PROVIDER}=={version.pins[KUBERNETES_PROVIDER]}\n"
     )
 
 
