@@ -155,7 +155,7 @@ def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
     }
     destroyed = platform.pulumi("destroy", "--yes", check=False)
     assert destroyed.returncode != 0
-    assert "airflow-environment' cannot be deleted" in destroyed.stdout.replace('"', "'")
+    assert "cannot be deleted\n    because it is protected" in destroyed.stdout
     assert platform.resources() == resources
 
 
