@@ -9,7 +9,7 @@ import pulumi_aws as aws
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
-from components.availability_zones import first_availability_zones
+from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
@@ -28,9 +28,10 @@ from components.pod_service_account import PodServiceAccount, PodServiceAccountA
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
+from settings.live import read_live_stack
 from settings.loading import load as load_settings
 
-settings = load_settings(pulumi.Config())
+settings = load_settings(pulumi.Config(), live=read_live_stack())
 name, account = settings.name, settings.aws_account
 protect_all_but(settings.account.unprotected)
 
@@ -57,7 +58,7 @@ network = Network(
     NetworkArgs(
         cidr_block=settings.network.cidr_block,
         availability_zones=settings.network.availability_zones
-        or first_availability_zones(settings.network.zones, aws_provider),
+        or availability_zones(settings.network.zones, settings.live.zones, aws_provider),
         nat=settings.network.nat,
         interface_endpoints=settings.network.interface_endpoints,
         flow_log_bucket_arn=settings.network.flow_log_bucket_arn,

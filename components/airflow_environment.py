@@ -32,7 +32,7 @@ class AirflowEnvironmentArgs:
     options: Mapping[str, str]
     """Airflow configuration, as `section.key`; it wins over what is set here."""
     vpc_id: Input[str]
-    subnet_ids: Input[Sequence[Input[str]]]
+    subnet_ids: Sequence[Input[str]]
     """Private subnets in different zones; MWAA takes exactly two, here the first two."""
     bucket_arn: Input[str]
     """Must wait for the bucket's settings and its objects: MWAA checks them as it is created."""
@@ -140,7 +140,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
             },
             network_configuration={
                 "security_group_ids": [group.id],
-                "subnet_ids": Output.from_input(args.subnet_ids).apply(lambda ids: list(ids)[:2]),
+                "subnet_ids": list(args.subnet_ids[:2]),
             },
             opts=ResourceOptions(
                 parent=self,

@@ -29,7 +29,7 @@ class EksClusterArgs:
     """Minor version, as "1.35"."""
     authentication_mode: Literal["API", "API_AND_CONFIG_MAP"]
     vpc_id: Input[str]
-    subnet_ids: Input[Sequence[Input[str]]]
+    subnet_ids: Sequence[Input[str]]
     """Private subnets in two zones at least; for the control plane and for the nodes."""
     kms_key_arn: Input[str]
     """Encrypts Kubernetes secrets, the control plane's logs and the nodes' volumes."""
@@ -87,7 +87,7 @@ class EksCluster(pulumi.ComponentResource):
             authentication_mode=eks.AuthenticationMode(args.authentication_mode),
             service_role=cluster_role,
             vpc_id=args.vpc_id,  # without it, pulumi-eks looks for the account's default VPC
-            subnet_ids=args.subnet_ids,
+            subnet_ids=list(args.subnet_ids),
             endpoint_private_access=True,
             endpoint_public_access=bool(args.public_access_cidrs),
             public_access_cidrs=list(args.public_access_cidrs) or None,
@@ -129,7 +129,7 @@ class EksCluster(pulumi.ComponentResource):
             cluster=cluster.core,
             version=args.kubernetes_version,
             node_role_arn=node_role.arn,
-            subnet_ids=args.subnet_ids,
+            subnet_ids=list(args.subnet_ids),
             ami_type=args.node_group.ami_type,
             instance_types=list(args.node_group.instance_types),
             scaling_config={

@@ -83,6 +83,10 @@ class Clone:
         command = ["pulumi", *arguments, "--stack", stack, "--non-interactive"]
         return self._run(command, self.environment, check=check)
 
+    def unprotect(self, stack: str = "sandbox") -> None:
+        """Let `pulumi destroy` delete what the program protects, too."""
+        self.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
+
     def _run(
         self, command: list[str], environment: Mapping[str, str], *, check: bool
     ) -> subprocess.CompletedProcess[str]:

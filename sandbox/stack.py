@@ -74,6 +74,7 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
     if not _STATE.exists():
         return 0  # the sandbox had to be started afresh
     _unlock(running, report)
+    _quietly(running, "state", "unprotect", "--all", "--stack", STACK, "--yes")
     if status := _pulumi(running, "destroy", "--stack", STACK, "--yes", "--skip-preview"):
         report("the sandbox still runs; `python -m sandbox stop` ends it as it is")
         return status

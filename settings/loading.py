@@ -16,10 +16,12 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from settings.live import LiveStack
 from settings.rules import (
     account,
     airflow,
     airflow_options,
+    changes,
     cluster,
     dag_files,
     names,
@@ -45,6 +47,7 @@ from settings.stack import Settings
 
 RULES: list[Rule] = [
     *names.RULES,
+    *changes.RULES,
     *account.RULES,
     *network.RULES,
     *cluster.RULES,
@@ -61,8 +64,13 @@ RULES: list[Rule] = [
 S = TypeVar("S", bound=Section)
 
 
-def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
-    """Read the stack's settings, or raise one error that names everything wrong with them."""
+def load(
+    config: pulumi.Config, *, live: LiveStack | None = None, today: date | None = None
+) -> Settings:
+    """Read the stack's settings, or raise one error that names everything wrong with them.
+
+    live: what the stack has built already, which not every setting can change any more.
+    """
     findings = list(_unknown_sections(config))
     wrong: set[str] = set()
 
@@ -83,6 +91,7 @@ def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
         cluster=read("cluster", ClusterSettings),
         airflow=read("airflow", AirflowSettings),
         spark=read("spark", SparkSettings),
+        live=live or LiveStack(),
     )
     for rule in RULES:
         if wrong.isdisjoint(rule.reads):

@@ -188,32 +188,27 @@ def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Cl
     assert _steps(platform) == set()
 
 
-def test_what_a_stack_does_not_name_is_neither_replaced_nor_destroyed(platform: Clone) -> None:
-    stack_file = platform.directory / "Pulumi.sandbox.yaml"
-    before, resources = stack_file.read_text(), platform.resources()
-    platform.pulumi("config", "rm", "--path", "account.unprotected")
-    platform.pulumi("up", "--yes", "--skip-preview")
-    kept = {r["urn"].rpartition("::")[2] for r in platform.resources() if r.get("protect")}
+def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
+    resources = platform.resources()
+    kept = {r["urn"].rpartition("::")[2] for r in resources if r.get("protect")}
     assert kept == {
         "airflow-environment",
         "cluster-cluster-eksCluster",
         "dags-bucket",
         "jobs-bucket",
+        "mwaa-virtual-cluster",
         "platform-key",
         "platform-vpc",
+        "pods-namespace",
+        "risk-virtual-cluster",
+        "spark-mwaa-namespace",
+        "spark-risk-namespace",
+        *(f"platform-{kind}-us-west-2{z}" for kind in ("private", "public") for z in "abc"),
     }
     destroyed = platform.pulumi("destroy", "--yes", check=False)
     assert destroyed.returncode != 0
-    assert "airflow-environment' cannot be deleted" in destroyed.stdout.replace('"', "'")
-    _set(platform, "network.cidrBlock", "10.1.0.0/16")
-    previewed = platform.pulumi("preview", check=False)
-    assert previewed.returncode != 0
-    assert 'platform-vpc"\nas it is currently marked for protection' in "\n".join(
-        line.strip() for line in previewed.stdout.splitlines()
-    )
-    stack_file.write_text(before)
-    platform.pulumi("up", "--yes", "--skip-preview")
-    assert {r["urn"] for r in platform.resources()} == {r["urn"] for r in resources}
+    assert "cannot be deleted\n    because it is protected" in destroyed.stdout
+    assert platform.resources() == resources
 
 
 def _cut_airflow_off(clone: Clone) -> str:
@@ -302,6 +297,7 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
+    platform.unprotect()
     told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
     assert "InternalFailure" in told
     platform.pulumi("destroy", "--yes", "--skip-preview")

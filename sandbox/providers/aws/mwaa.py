@@ -19,7 +19,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import PluginError, Properties, Value
+from sandbox.providers.protocol import UNKNOWN, PluginError, Properties, Value
 
 _LOGS = ("dagProcessingLogs", "schedulerLogs", "taskLogs", "webserverLogs", "workerLogs")
 # Files that the environment reads at a fixed version.
@@ -134,6 +134,8 @@ class Environment(ResourceType):
     def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
         if key == "airflowVersion":
             # The provider makes a new environment for a new major version.
+            if UNKNOWN in (old.get(key), new.get(key)):
+                return False
             before, after = (str(one.get(key, "")).partition(".")[0] for one in (old, new))
             return bool(before) and int(before) < int(after or 0)
         return super()._replaces(key, old, new)
