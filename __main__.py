@@ -59,7 +59,7 @@ network = Network(
         availability_zones=settings.network.availability_zones
         or first_availability_zones(settings.network.zones, aws_provider),
         nat=settings.network.nat,
-        interface_endpoints=settings.network.interface_endpoints,
+        interface_endpoints=settings.network.endpoints,
         flow_log_bucket_arn=settings.network.flow_log_bucket_arn,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,

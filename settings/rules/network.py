@@ -65,7 +65,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     needed = (
         ceil(s.cluster.node_max / zones) * per_node
         + ceil(airflow / 2)  # MWAA takes two of the subnets
-        + len(s.network.interface_endpoints)
+        + len(s.network.endpoints)
         + 16  # for EKS itself ("Amazon EKS networking requirements for VPC and subnets")
     )
     usable = plan_subnets(cidr, zones).private[0].num_addresses - 5  # AWS keeps five
@@ -76,6 +76,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     "network.cidrBlock",
     "network.zones",
     "network.availabilityZones",
+    "network.nat",
     "network.interfaceEndpoints",
     "cluster.instanceTypes",
     "cluster.nodeMax",
@@ -106,24 +107,6 @@ def _addresses(s: Settings) -> Findings:
     )
 
 
-# What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
-# guide; "Deploy private clusters with limited internet access", EKS user guide).
-_NEEDED_WITHOUT_NAT = (
-    *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
-    *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
-    *("sqs", "sts"),
-)
-
-
-@RULES.reading("network.nat", "network.interfaceEndpoints")
+@RULES.reading("network.interfaceEndpoints")
 def _endpoints(s: Settings) -> Findings:
-    given = s.network.interface_endpoints
-    yield from listed_once("network.interfaceEndpoints", given)
-    missing = [name for name in _NEEDED_WITHOUT_NAT if name not in given]
-    if s.network.nat == "none" and missing:
-        yield Finding(
-            "network.interfaceEndpoints",
-            given,
-            f"lacks {', '.join(missing)}, which network.nat: none leaves no other way to: add "
-            "them or choose single or perZone",
-        )
+    yield from listed_once("network.interfaceEndpoints", s.network.interface_endpoints)

@@ -32,11 +32,6 @@ PRODUCTION = {
 }
 WITHOUT_NAT = {
     "network.nat": "none",
-    "network.interfaceEndpoints": [
-        *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
-        *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
-        *("sqs", "sts"),
-    ],
     "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
     "airflow.dagDelivery": "pipeline",
 }

@@ -6,8 +6,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
+from moto.ec2.models.vpcs import AWS_ENDPOINT_SERVICES, COVERED_ENDPOINT_SERVICES
 
 from settings.rules.network import addresses_used
+from settings.sections import NEEDED_WITHOUT_NAT
 from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_right, assert_warning
 
 
@@ -43,12 +45,6 @@ from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_ri
             {"network.availabilityZones": ["us-west-2a", "us-west-2-lax-1a"]},
             "network.availabilityZones",
             "local or Wavelength",
-        ),
-        (
-            WITHOUT_NAT
-            | {"network.interfaceEndpoints": WITHOUT_NAT["network.interfaceEndpoints"][1:]},
-            "network.interfaceEndpoints",
-            "lacks airflow.api,",
         ),
         ({"network.interfaceEndpoints": ["sts", "sts"]}, "network.interfaceEndpoints", "2 times"),
     ],
@@ -113,3 +109,31 @@ def test_addresses_are_reckoned_with_everything_at_its_maximum(
 
     # Three of nine nodes, half of MWAA, the endpoints and EKS, in a /24 of which AWS keeps five.
     assert used == (3 * addresses + 8 + 2 + 16) / 251
+
+
+def test_without_nat_there_is_an_endpoint_for_all_that_is_called(load: Load) -> None:
+    named = {"network.interfaceEndpoints": ["sts", "rds"]}
+
+    assert load({}).network.endpoints == ()
+    assert load(named).network.endpoints == ("sts", "rds")
+    needed = load(WITHOUT_NAT).network.endpoints
+    assert load(WITHOUT_NAT | named).network.endpoints == (*needed, "rds")
+    # The AWS documents that sections.py names: of MWAA, of EKS, and what this platform uses.
+    assert set(needed) == {
+        *("airflow.api", "airflow.env", "airflow.ops", "kms", "logs", "monitoring", "sqs"),
+        *("autoscaling", "ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"),
+        *("emr-containers", "secretsmanager"),
+    }
+
+
+def test_the_endpoints_are_of_services_that_aws_offers() -> None:
+    assert set(NEEDED_WITHOUT_NAT) <= {*AWS_ENDPOINT_SERVICES, *COVERED_ENDPOINT_SERVICES}
+
+
+def test_the_endpoints_take_addresses_of_each_subnet(load: Load) -> None:
+    cidr = IPv4Network("10.0.0.0/20")
+    with_nat, without = load({}), load(WITHOUT_NAT)
+
+    more = addresses_used(without, cidr) - addresses_used(with_nat, cidr)
+
+    assert more == pytest.approx(16 / 251)
