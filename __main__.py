@@ -153,6 +153,7 @@ ClusterAutoscaler(
         cluster_name=name,
         cluster=cluster.name,
         kubernetes_version=settings.cluster.kubernetes_version,
+        image_registry=settings.cluster.image_registry,
         account=account,
     ),
     opts=in_cluster,
@@ -259,10 +260,11 @@ AirflowAccess(
             for team, virtual_cluster in virtual_clusters.items()
         ),
         default_team=settings.default_team,
+        image_registry=settings.cluster.image_registry,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,
-        region=account.region,
+        account=account,
     ),
     opts=in_aws,
 )

@@ -10,6 +10,9 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components import images
+from components.aws_account import AwsAccount
+
 
 @dataclass(frozen=True, kw_only=True)
 class TeamAccess:
@@ -42,10 +45,12 @@ class AirflowAccessArgs:
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
+    image_registry: str | None
+    """Where the images of pods are, under their public names; None for public registries."""
     release_label: str
     secrets_prefix: str
     kms_key_arn: Input[str]
-    region: str
+    account: AwsAccount
 
 
 class AirflowAccess(pulumi.ComponentResource):
@@ -94,7 +99,10 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_jobs_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        connections = _connections(args)
+        sidecar = images.XCOM_SIDECAR
+        if args.pod_xcom:
+            sidecar = images.in_registry(sidecar, args.image_registry, args.account, parent=self)
+        connections = _connections(args, sidecar)
         stored = [
             self._connection(name, connection_id, extra, args)
             for connection_id, extra in connections.items()
@@ -132,9 +140,9 @@ class AirflowAccess(pulumi.ComponentResource):
 
 
 # What KubernetesPodOperator reads of its connection, so that the container that it adds meets Pod
-# Security's restricted standard, whatever the pod says, and asks no registry with a pull limit.
+# Security's restricted standard, whatever the pod says. Its image is of a registry without a limit
+# of pulls.
 _XCOM_SIDECAR = {
-    "xcom_sidecar_container_image": "public.ecr.aws/docker/library/alpine:3.24.1",
     "xcom_sidecar_container_resources": json.dumps(
         {
             "requests": {"cpu": "10m", "memory": "32Mi"},
@@ -154,23 +162,28 @@ _XCOM_SIDECAR = {
 }
 
 
-def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
+def _connections(args: AirflowAccessArgs, sidecar: str) -> dict[str, dict[str, Input[str]]]:
     """What DAGs need to know, by connection id."""
     connections: dict[str, dict[str, Input[str]]] = {
         "eks": {
             "cluster_name": args.cluster_name,
             "namespace": args.pod_namespace,
-            "region_name": args.region,
+            "region_name": args.account.region,
+            "image_prefix": images.prefix(args.image_registry),
         }
     }
     if args.pod_xcom:
-        connections["kubernetes_default"] = {"namespace": args.pod_namespace, **_XCOM_SIDECAR}
+        connections["kubernetes_default"] = {
+            "namespace": args.pod_namespace,
+            "xcom_sidecar_container_image": sidecar,
+            **_XCOM_SIDECAR,
+        }
     for team in args.teams:
         default = team.team == args.default_team
         connections["emr_eks" if default else f"emr_eks_{team.team}"] = {
             "virtual_cluster_id": team.virtual_cluster_id,
             "job_role_arn": team.job_role_arn,
-            "region_name": args.region,
+            "region_name": args.account.region,
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,

@@ -8,15 +8,11 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 from pulumi import Input, ResourceOptions
 
-from components import pod_identity
+from components import images, pod_identity
 from components.aws_account import AwsAccount
 
 NAMESPACE = "kube-system"
 NAME = "cluster-autoscaler"
-
-# The autoscaler simulates the scheduler, so its minor version is the cluster's
-# (github.com/kubernetes/autoscaler, "Releases").
-VERSIONS = {"1.33": "1.33.5", "1.34": "1.34.4", "1.35": "1.35.1", "1.36": "1.36.1"}
 
 READ = ("get", "list", "watch")
 
@@ -93,6 +89,8 @@ class ClusterAutoscalerArgs:
     cluster: Input[str]
     """The same name, known once nodes and add-ons are ready."""
     kubernetes_version: str
+    image_registry: str | None
+    """Where its image is, under its public name; None for the public registry itself."""
     account: AwsAccount
 
 
@@ -242,6 +240,12 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         self, name: str, args: ClusterAutoscalerArgs, opts: ResourceOptions
     ) -> k8s.apps.v1.Deployment:
         labels = {"app.kubernetes.io/name": NAME}
+        image = images.in_registry(
+            images.cluster_autoscaler(args.kubernetes_version),
+            args.image_registry,
+            args.account,
+            parent=self,
+        )
         tags = f"k8s.io/{NAME}/enabled,k8s.io/{NAME}/{args.cluster_name}"
         return k8s.apps.v1.Deployment(
             f"{name}-deployment",
@@ -265,10 +269,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                         "containers": [
                             {
                                 "name": NAME,
-                                "image": (
-                                    "registry.k8s.io/autoscaling/cluster-autoscaler:v"
-                                    f"{VERSIONS[args.kubernetes_version]}"
-                                ),
+                                "image": image,
                                 "command": [
                                     "./cluster-autoscaler",
                                     "--cloud-provider=aws",

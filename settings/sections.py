@@ -15,6 +15,7 @@ from settings.values import (
     Cidr,
     Cpu,
     FlowLogs,
+    ImageRegistry,
     InstanceType,
     InterfaceEndpoint,
     LogRetentionDays,
@@ -157,6 +158,8 @@ class ClusterSettings(Section):
     """How many nodes the cluster autoscaler may ask for."""
     node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
     """Size of each node's encrypted gp3 volume."""
+    image_registry: ImageRegistry | None = None
+    """Registry with copies of public images, under their whole names; null: public registries."""
     deletion_protection: bool = False
     """Refuse to delete the cluster until this is false again."""
 

@@ -35,6 +35,7 @@ EMULATORS: Final = {
     "CLOUDWATCH": MOTO,
     "CLOUDWATCH_LOGS": MOTO,
     "EC2": MOTO,
+    "ECR": MOTO,
     "EKS": MINISTACK,
     "EMR_CONTAINERS": MOTO,
     "IAM": MOTO,

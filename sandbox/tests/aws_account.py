@@ -183,6 +183,22 @@ class Account:
         }
 
 
+def push(ecr: Any, repository: str, tag: str) -> None:  # noqa: ANN401
+    """Let a repository have an image, of which nothing but its name matters here."""
+    ecr.create_repository(repositoryName=repository)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": f"sha256:{secrets.token_hex(32)}",
+            "size": 2,
+        },
+        "layers": [],
+    }
+    ecr.put_image(repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest))
+
+
 def _resource(pulumi_type: str, name: str) -> Resource:
     full = f"aws:{pulumi_type}"
     return Resource(f"urn:pulumi:test::test::{full}::{name}", full, name)

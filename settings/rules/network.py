@@ -110,3 +110,44 @@ def _addresses(s: Settings) -> Findings:
 @RULES.reading("network.interfaceEndpoints")
 def _endpoints(s: Settings) -> Findings:
     yield from listed_once("network.interfaceEndpoints", s.network.interface_endpoints)
+
+
+# Where images are copied from, and the other registries that no endpoint leads to.
+_PUBLIC_REGISTRIES = (
+    *("docker.io", "gcr.io", "ghcr.io", "public.ecr.aws", "quay.io", "registry-1.docker.io"),
+    *("registry.gitlab.com", "registry.k8s.io"),
+)
+
+
+@RULES.reading("network.nat", "cluster.imageRegistry", "account.region")
+def _images(s: Settings) -> Findings:
+    key, registry = "cluster.imageRegistry", s.cluster.image_registry
+    if s.network.nat != "none":
+        return
+    way_out = (
+        f"copy the images into ECR in {s.account.region} and name that here, as README says under "
+        "“Without NAT”, or choose a network.nat"
+    )
+    if registry is None:
+        text = (
+            "is null, and the images of the cluster autoscaler and of pods are on the internet, to "
+            f"which network.nat: none leaves no way: {way_out}"
+        )
+        yield Finding(key, registry, text)
+        return
+    host = registry.partition("/")[0]
+    ecr = re.fullmatch(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com", host)
+    if host in _PUBLIC_REGISTRIES:
+        text = f"is on the internet, to which network.nat: none leaves no way: {way_out}"
+        yield Finding(key, registry, text)
+    elif ecr and ecr[1] != s.account.region:
+        text = f"is in {ecr[1]}, and endpoints lead to ECR in {s.account.region} only: {way_out}"
+        yield Finding(key, registry, text)
+    elif not ecr:
+        yield Finding(
+            key,
+            registry,
+            "is no registry of ECR: nodes pull from it if it is in a network connected to the VPC, "
+            "where network.nat: none leaves no other way",
+            warning=True,
+        )

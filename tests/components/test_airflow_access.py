@@ -5,7 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
-from tests.components.conftest import Engine
+from components.images import XCOM_SIDECAR
+from tests.components.conftest import ACCOUNT, Engine
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -37,7 +38,8 @@ ARGS = AirflowAccessArgs(
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
-    region="us-west-2",
+    image_registry=None,
+    account=ACCOUNT,
 )
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 (a resource type)
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
@@ -168,6 +170,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
             "cluster_name": "mwaa-on-eks-test",
             "namespace": "mwaa",
             "region_name": "us-west-2",
+            "image_prefix": "",
         },
     }
 
@@ -185,6 +188,17 @@ def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_
     assert context["runAsNonRoot"] is True
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not any("kube_config" in key or "in_cluster" in key for key in extra)  # EksPodOperator's
+
+
+def test_pods_learn_where_their_images_are(engine: Engine) -> None:
+    args = replace(ARGS, pod_xcom=True, image_registry="registry.example.com/copies")
+    engine.run(lambda: AirflowAccess("airflow", args))
+
+    found = connections(engine)
+    prefix = found["airflow/mwaa-on-eks-test/connections/eks"]["extra"]["image_prefix"]
+    assert prefix == "registry.example.com/copies/"
+    pod = found["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
+    assert pod["xcom_sidecar_container_image"] == prefix + XCOM_SIDECAR
 
 
 def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(

@@ -16,6 +16,7 @@ ARGS = ClusterAutoscalerArgs(
     cluster_name=NAME,
     cluster=NAME,
     kubernetes_version="1.35",
+    image_registry=None,
     account=ACCOUNT,
 )
 DEPLOYMENT = "kubernetes:apps/v1:Deployment"
@@ -56,6 +57,15 @@ def test_its_minor_version_is_the_clusters(engine: Engine, minor: str) -> None:
     (container,) = pod(engine)["containers"]
     image = f"registry.k8s.io/autoscaling/cluster-autoscaler:v{minor}."
     assert container["image"].startswith(image)
+
+
+def test_its_image_is_a_copy_where_there_is_a_registry_of_copies(engine: Engine) -> None:
+    run(engine, replace(ARGS, image_registry="registry.example.com/copies"))
+
+    (container,) = pod(engine)["containers"]
+    assert container["image"].startswith(
+        "registry.example.com/copies/registry.k8s.io/autoscaling/cluster-autoscaler:v1.35."
+    )
 
 
 def test_it_finds_the_groups_of_its_cluster_by_the_tags_of_eks(engine: Engine) -> None:

@@ -51,7 +51,8 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True)
+REGISTRY = "registry.example.com/copies"
+PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True, image_registry=REGISTRY)
 
 Found = dict[str, Any]
 """What probe.py writes."""

@@ -32,6 +32,7 @@ PRODUCTION = {
 }
 WITHOUT_NAT = {
     "network.nat": "none",
+    "cluster.imageRegistry": "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
     "airflow.dagDelivery": "pipeline",
 }

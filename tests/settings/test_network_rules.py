@@ -46,6 +46,22 @@ from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_ri
             "network.availabilityZones",
             "local or Wavelength",
         ),
+        (
+            WITHOUT_NAT | {"cluster.imageRegistry": None},
+            "cluster.imageRegistry",
+            "copy the images into ECR in us-west-2",
+        ),
+        (
+            WITHOUT_NAT | {"cluster.imageRegistry": "public.ecr.aws/docker"},
+            "cluster.imageRegistry",
+            "is on the internet",
+        ),
+        (
+            WITHOUT_NAT
+            | {"cluster.imageRegistry": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror"},
+            "cluster.imageRegistry",
+            "is in eu-west-1, and endpoints lead to ECR in us-west-2 only",
+        ),
         ({"network.interfaceEndpoints": ["sts", "sts"]}, "network.interfaceEndpoints", "2 times"),
     ],
 )
@@ -59,6 +75,8 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     "changes",
     [
         WITHOUT_NAT,
+        {"cluster.imageRegistry": "public.ecr.aws/copies"},
+        {"cluster.imageRegistry": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror"},
         {"network.cidrBlock": "172.31.0.0/16", "network.forbiddenCidrs": ["10.0.0.0/16"]},
         {"network.availabilityZones": ["us-west-2a", "us-west-2b"]},
     ],
@@ -83,6 +101,11 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
             "a VPC within 10.0.0.0/8",
         ),
         ({"network.cidrBlock": "10.0.0.0/20"}, "network.cidrBlock", "a /19 or wider"),
+        (
+            WITHOUT_NAT | {"cluster.imageRegistry": "registry.example.com:5000/copies"},
+            "cluster.imageRegistry",
+            "in a network connected to the VPC",
+        ),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
