@@ -278,6 +278,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             "SANDBOX_API_SERVER_CA": str(cloud.control_plane.authority),
         },
         "authenticator": cloud.aws_environment(),
+        "kubelet": _as_aws(cloud),
     }
     return common | particular.get(name, {})
 

@@ -266,6 +266,13 @@ def _make_compute(account: Account) -> None:
     (vpc, *_) = (one for one in account.made if one.resource.type == f"aws:{VPC}")
     group = account.group(vpc, refers_to_itself=True)
     subnets = [account.subnet(vpc, 6, "us-west-2a"), account.subnet(vpc, 7, "us-west-2b")]
+    (nat,) = (one for one in account.made if one.resource.type.endswith(":NatGateway"))
+    make(
+        "ec2/route:Route",
+        routeTableId=vpc.state["mainRouteTableId"],
+        destinationCidrBlock="0.0.0.0/0",
+        natGatewayId=nat.id,
+    )
     cluster = account.cluster(
         subnets,
         upgradePolicy={"supportType": "STANDARD"},
@@ -660,7 +667,7 @@ def test_a_new_disk_makes_a_new_version_of_the_template(account: Account) -> Non
 
 @pytest.fixture
 def platform(account: Account) -> tuple[Made, list[Made]]:
-    subnets = account.subnets(account.vpc())
+    subnets = account.subnets_with_a_way_out(account.vpc())
     return account.cluster(subnets), subnets
 
 
