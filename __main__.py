@@ -15,6 +15,7 @@ from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerAr
 from components.dag_bucket import DagBucket, DagBucketArgs
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from components.images import find_images
 from components.job_namespace import (
     JOB_VIEWER_RULES,
     Egress,
@@ -41,6 +42,14 @@ aws_provider = aws.Provider(
     default_tags={"tags": settings.tags},
 )
 in_aws = pulumi.ResourceOptions(providers=[aws_provider])
+
+images = find_images(
+    settings.cluster.image_registry,
+    kubernetes_version=settings.cluster.kubernetes_version,
+    xcom=settings.airflow.pod_xcom,
+    account=account,
+    provider=aws_provider,
+)
 
 encryption_key = EncryptionKey(
     "platform",
@@ -152,8 +161,7 @@ ClusterAutoscaler(
     ClusterAutoscalerArgs(
         cluster_name=name,
         cluster=cluster.name,
-        kubernetes_version=settings.cluster.kubernetes_version,
-        image_registry=settings.cluster.image_registry,
+        image=images.cluster_autoscaler,
         account=account,
     ),
     opts=in_cluster,
@@ -247,7 +255,8 @@ AirflowAccess(
         cluster_security_group_id=cluster.cluster_security_group_id,
         kubernetes_group=settings.airflow_group,
         pod_namespace=pod_namespace.namespace,
-        pod_xcom=settings.airflow.pod_xcom,
+        image_prefix=images.prefix,
+        xcom_sidecar_image=images.xcom_sidecar,
         teams=tuple(
             TeamAccess(
                 team=team,
@@ -260,7 +269,6 @@ AirflowAccess(
             for team, virtual_cluster in virtual_clusters.items()
         ),
         default_team=settings.default_team,
-        image_registry=settings.cluster.image_registry,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,

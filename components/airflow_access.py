@@ -10,7 +10,6 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from components import images
 from components.aws_account import AwsAccount
 
 
@@ -40,13 +39,13 @@ class AirflowAccessArgs:
     """What the execution role is in Kubernetes; role bindings say what the group may do."""
     pod_namespace: Input[str]
     """Where Airflow runs pods of its own."""
-    pod_xcom: bool = False
-    """Whether such a pod may return a value: `kubernetes_default` describes the sidecar for it."""
+    image_prefix: str
+    """What stands before the public names of images where pods pull them from."""
+    xcom_sidecar_image: str | None
+    """With one, such a pod may return a value: `kubernetes_default` describes the sidecar."""
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
-    image_registry: str | None
-    """Where the images of pods are, under their public names; None for public registries."""
     release_label: str
     secrets_prefix: str
     kms_key_arn: Input[str]
@@ -99,10 +98,7 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_jobs_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        sidecar = images.XCOM_SIDECAR
-        if args.pod_xcom:
-            sidecar = images.in_registry(sidecar, args.image_registry, args.account, parent=self)
-        connections = _connections(args, sidecar)
+        connections = _connections(args)
         stored = [
             self._connection(name, connection_id, extra, args)
             for connection_id, extra in connections.items()
@@ -162,20 +158,20 @@ _XCOM_SIDECAR = {
 }
 
 
-def _connections(args: AirflowAccessArgs, sidecar: str) -> dict[str, dict[str, Input[str]]]:
+def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
     """What DAGs need to know, by connection id."""
     connections: dict[str, dict[str, Input[str]]] = {
         "eks": {
             "cluster_name": args.cluster_name,
             "namespace": args.pod_namespace,
             "region_name": args.account.region,
-            "image_prefix": images.prefix(args.image_registry),
+            "image_prefix": args.image_prefix,
         }
     }
-    if args.pod_xcom:
+    if args.xcom_sidecar_image is not None:
         connections["kubernetes_default"] = {
             "namespace": args.pod_namespace,
-            "xcom_sidecar_container_image": sidecar,
+            "xcom_sidecar_container_image": args.xcom_sidecar_image,
             **_XCOM_SIDECAR,
         }
     for team in args.teams:

@@ -8,7 +8,7 @@ import pulumi_aws as aws
 import pulumi_kubernetes as k8s
 from pulumi import Input, ResourceOptions
 
-from components import images, pod_identity
+from components import pod_identity
 from components.aws_account import AwsAccount
 
 NAMESPACE = "kube-system"
@@ -88,9 +88,8 @@ class ClusterAutoscalerArgs:
     """As it stands in the tags of the cluster's Auto Scaling groups."""
     cluster: Input[str]
     """The same name, known once nodes and add-ons are ready."""
-    kubernetes_version: str
-    image_registry: str | None
-    """Where its image is, under its public name; None for the public registry itself."""
+    image: str
+    """For the cluster's minor version of Kubernetes."""
     account: AwsAccount
 
 
@@ -240,12 +239,6 @@ class ClusterAutoscaler(pulumi.ComponentResource):
         self, name: str, args: ClusterAutoscalerArgs, opts: ResourceOptions
     ) -> k8s.apps.v1.Deployment:
         labels = {"app.kubernetes.io/name": NAME}
-        image = images.in_registry(
-            images.cluster_autoscaler(args.kubernetes_version),
-            args.image_registry,
-            args.account,
-            parent=self,
-        )
         tags = f"k8s.io/{NAME}/enabled,k8s.io/{NAME}/{args.cluster_name}"
         return k8s.apps.v1.Deployment(
             f"{name}-deployment",
@@ -269,7 +262,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                         "containers": [
                             {
                                 "name": NAME,
-                                "image": image,
+                                "image": args.image,
                                 "command": [
                                     "./cluster-autoscaler",
                                     "--cloud-provider=aws",

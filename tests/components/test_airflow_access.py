@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
-from components.images import XCOM_SIDECAR
 from tests.components.conftest import ACCOUNT, Engine
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
@@ -33,12 +32,13 @@ ARGS = AirflowAccessArgs(
     cluster_security_group_id="sg-cluster",
     kubernetes_group="mwaa-on-eks-test:airflow",
     pod_namespace="mwaa",
+    image_prefix="",
+    xcom_sidecar_image=None,
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
-    image_registry=None,
     account=ACCOUNT,
 )
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 (a resource type)
@@ -178,7 +178,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
 def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_in(
     engine: Engine,
 ) -> None:
-    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, pod_xcom=True)))
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, xcom_sidecar_image="alpine:3")))
 
     extra = connections(engine)["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
     assert extra["namespace"] == "mwaa"
@@ -191,14 +191,14 @@ def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_
 
 
 def test_pods_learn_where_their_images_are(engine: Engine) -> None:
-    args = replace(ARGS, pod_xcom=True, image_registry="registry.example.com/copies")
+    args = replace(ARGS, image_prefix="registry.example.com/", xcom_sidecar_image="alpine:3")
     engine.run(lambda: AirflowAccess("airflow", args))
 
     found = connections(engine)
-    prefix = found["airflow/mwaa-on-eks-test/connections/eks"]["extra"]["image_prefix"]
-    assert prefix == "registry.example.com/copies/"
-    pod = found["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
-    assert pod["xcom_sidecar_container_image"] == prefix + XCOM_SIDECAR
+    pod = found["airflow/mwaa-on-eks-test/connections/eks"]["extra"]
+    assert pod["image_prefix"] == "registry.example.com/"
+    operator = found["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
+    assert operator["xcom_sidecar_container_image"] == "alpine:3"
 
 
 def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(

@@ -51,8 +51,12 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-REGISTRY = "registry.example.com/copies"
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True, image_registry=REGISTRY)
+PLATFORM = replace(
+    ARGS,
+    teams=tuple(TEAMS.values()),
+    image_prefix="registry.example.com/copies/",
+    xcom_sidecar_image="registry.example.com/copies/alpine:3",
+)
 
 Found = dict[str, Any]
 """What probe.py writes."""

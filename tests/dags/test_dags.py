@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from components import images
 from components.dag_folder import files_to_upload, left_out
 from components.job_namespace import pod_operator_rules
 from sandbox.cloud.aws import job_runner
@@ -21,7 +20,7 @@ from sandbox.runs.airflow import LOCKS
 from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
-from tests.dags.conftest import DEFAULT, PLATFORM, REGISTRY, ROOT, TEAMS, VERSIONS, Found
+from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 
 DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
 """The DAGs that come with the program, of which more is asked than of those that are added."""
@@ -105,6 +104,8 @@ def test_a_dag_tells_what_it_is_and_ends_in_time(found: Found, dag_id: str) -> N
 
 # ---- The pod ----
 
+POD_IMAGE = "public.ecr.aws/docker/library/busybox:1.37.0"
+
 
 def test_the_pod_is_the_connections(ran: Found) -> None:
     pod = ran["pod"]
@@ -141,7 +142,7 @@ def test_the_pod_asks_for_little_and_gets_no_token(ran: Found) -> None:
     for container in spec["containers"]:
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
-        assert container["image"] == f"{REGISTRY}/{images.POD_EXAMPLE}"
+        assert container["image"] == f"{PLATFORM.image_prefix}{POD_IMAGE}"
 
 
 def test_the_pods_log_is_shown_and_the_pod_does_not_stay(ran: Found) -> None:
@@ -171,7 +172,7 @@ def test_a_pod_that_returns_a_value_meets_the_restricted_standard_too(
     assert own["allowPrivilegeEscalation"] is False
     assert own["capabilities"] == {"drop": ["ALL"]}
     assert asked["secrets"] == ["connection eks", "connection kubernetes_default"]
-    assert sidecar["image"] == f"{REGISTRY}/{images.XCOM_SIDECAR}"
+    assert sidecar["image"] == PLATFORM.xcom_sidecar_image
     assert set(sidecar["resources"]["limits"]) == {"cpu", "memory"}
     (volume,) = asked["pod"]["spec"]["volumes"]
     assert "emptyDir" in volume
