@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import dataclass
 
 import pulumi
@@ -78,4 +78,7 @@ def _require(image: str, prefix: str, account: AwsAccount, provider: aws.Provide
 
 
 if __name__ == "__main__":
-    print(_cluster_autoscaler(sys.argv[1]), _POD_EXAMPLE, _XCOM_SIDECAR, sep="\n")
+    parser = argparse.ArgumentParser("python -m components.images", description=__doc__)
+    parser.add_argument("kubernetes_version", choices=_AUTOSCALER_VERSIONS)
+    version = parser.parse_args().kubernetes_version
+    print(_cluster_autoscaler(version), _POD_EXAMPLE, _XCOM_SIDECAR, sep="\n")

@@ -38,7 +38,7 @@ def of_subnet(aws: Aws, subnet_id: str) -> WaysOut:
 
 
 def _route_table(ec2: Any, subnet: Json) -> Json:  # noqa: ANN401
-    """Return its own route table, or else its VPC's main one."""
+    """Return the route table of a subnet (or what is in one): its own, or else the main one."""
     for name, value in (
         ("association.subnet-id", subnet["SubnetId"]),
         ("vpc-id", subnet["VpcId"]),
@@ -52,18 +52,29 @@ def _route_table(ec2: Any, subnet: Json) -> Json:  # noqa: ANN401
 
 
 def _leads_to_internet(ec2: Any, route: Json, subnet: Json) -> bool:  # noqa: ANN401
-    if route.get("DestinationCidrBlock") != _ANYWHERE or route.get("State") == "blackhole":
-        return False
-    if route.get("GatewayId", "").startswith("igw-"):
+    if _is_to_internet_gateway(route):
         return bool(subnet["MapPublicIpOnLaunch"])
+    if not _is_default(route):
+        return False
     if gateway_id := route.get("NatGatewayId"):
         gateways = ec2.describe_nat_gateways(NatGatewayIds=[gateway_id])["NatGateways"]
         return any(
-            gateway["State"] == "available" and gateway.get("ConnectivityType") != "private"
+            gateway["State"] == "available"
+            and gateway.get("ConnectivityType") != "private"
+            and any(map(_is_to_internet_gateway, _route_table(ec2, gateway)["Routes"]))
             for gateway in gateways
         )
     # What is behind these, nobody knows here.
     return any(key in route for key in ("NetworkInterfaceId", "TransitGatewayId"))
+
+
+def _is_default(route: Json) -> bool:
+    to = str(route.get("DestinationCidrBlock", ""))
+    return to == _ANYWHERE and str(route.get("State", "")) != "blackhole"
+
+
+def _is_to_internet_gateway(route: Json) -> bool:
+    return _is_default(route) and str(route.get("GatewayId", "")).startswith("igw-")
 
 
 def _endpoints(ec2: Any, subnet: Json, table_id: str) -> Iterator[str]:  # noqa: ANN401

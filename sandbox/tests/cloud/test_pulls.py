@@ -51,14 +51,14 @@ class Network:
             ROUTE, routeTableId=table.id, destinationCidrBlock="0.0.0.0/0", **target
         )
 
-    def nat(self) -> Made:
-        """A NAT gateway in a public subnet."""
-        public = self.account.subnet(self.vpc, 1)
-        gateway = self.account.gateway(self.vpc)
-        self.route(self.table_of(public), gatewayId=gateway.id)
+    def nat(self, *, public: bool = True) -> Made:
+        """A NAT gateway, in a public subnet where it does not say otherwise."""
+        subnet, gateway = self.account.subnet(self.vpc, 1), self.account.gateway(self.vpc)
+        if public:
+            self.route(self.table_of(subnet), gatewayId=gateway.id)
         address = self.account.make("ec2/eip:Eip", domain="vpc")
         return self.account.make(
-            "ec2/natGateway:NatGateway", subnetId=public.id, allocationId=address.id
+            "ec2/natGateway:NatGateway", subnetId=subnet.id, allocationId=address.id
         )
 
     def endpoint(self, service: str, cidr: str = "10.0.0.0/16", **given: Any) -> Made:  # noqa: ANN401
@@ -119,6 +119,11 @@ def test_a_subnet_reaches_the_internet_through_a_nat_gateway(network: Network) -
     network.route(network.table, natGatewayId=gateway.id)
     assert network.ways.internet
     assert network.ways.lead_to("ecr.api")
+
+
+def test_a_nat_gateway_in_a_private_subnet_leads_nowhere(network: Network) -> None:
+    network.route(network.table, natGatewayId=network.nat(public=False).id)
+    assert not network.ways.internet
 
 
 def test_an_internet_gateway_serves_those_with_public_addresses(network: Network) -> None:
