@@ -15,6 +15,7 @@ from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerAr
 from components.dag_bucket import DagBucket, DagBucketArgs
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from components.images import find_images
 from components.job_namespace import (
     JOB_VIEWER_RULES,
     Egress,
@@ -43,6 +44,14 @@ aws_provider = aws.Provider(
 )
 in_aws = pulumi.ResourceOptions(providers=[aws_provider])
 
+images = find_images(
+    settings.cluster.image_registry,
+    kubernetes_version=settings.cluster.kubernetes_version,
+    xcom=settings.airflow.pod_xcom,
+    account=account,
+    provider=aws_provider,
+)
+
 encryption_key = EncryptionKey(
     "platform",
     EncryptionKeyArgs(
@@ -60,7 +69,7 @@ network = Network(
         availability_zones=settings.network.availability_zones
         or availability_zones(settings.network.zones, settings.live.zones, aws_provider),
         nat=settings.network.nat,
-        interface_endpoints=settings.network.interface_endpoints,
+        interface_endpoints=settings.network.endpoints,
         flow_log_bucket_arn=settings.network.flow_log_bucket_arn,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -153,7 +162,7 @@ ClusterAutoscaler(
     ClusterAutoscalerArgs(
         cluster_name=name,
         cluster=cluster.name,
-        kubernetes_version=settings.cluster.kubernetes_version,
+        image=images.cluster_autoscaler,
         account=account,
     ),
     opts=in_cluster,
@@ -247,7 +256,8 @@ AirflowAccess(
         cluster_security_group_id=cluster.cluster_security_group_id,
         kubernetes_group=settings.airflow_group,
         pod_namespace=pod_namespace.namespace,
-        pod_xcom=settings.airflow.pod_xcom,
+        image_prefix=images.prefix,
+        xcom_sidecar_image=images.xcom_sidecar,
         teams=tuple(
             TeamAccess(
                 team=team,
@@ -263,7 +273,7 @@ AirflowAccess(
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,
-        region=account.region,
+        account=account,
     ),
     opts=in_aws,
 )

@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.aws_account import AwsAccount
 from components.capacity import TEAMS_PER_POLICY
 
 
@@ -39,15 +40,17 @@ class AirflowAccessArgs:
     """What the execution role is in Kubernetes; role bindings say what the group may do."""
     pod_namespace: Input[str]
     """Where Airflow runs pods of its own."""
-    pod_xcom: bool = False
-    """Whether such a pod may return a value: `kubernetes_default` describes the sidecar for it."""
+    image_prefix: str
+    """What stands before the public names of images where pods pull them from."""
+    xcom_sidecar_image: str | None
+    """With one, such a pod may return a value: `kubernetes_default` describes the sidecar."""
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
     release_label: str
     secrets_prefix: str
     kms_key_arn: Input[str]
-    region: str
+    account: AwsAccount
 
 
 class AirflowAccess(pulumi.ComponentResource):
@@ -160,9 +163,9 @@ class AirflowAccess(pulumi.ComponentResource):
 
 
 # What KubernetesPodOperator reads of its connection, so that the container that it adds meets Pod
-# Security's restricted standard, whatever the pod says, and asks no registry with a pull limit.
+# Security's restricted standard, whatever the pod says. Its image is of a registry without a limit
+# of pulls.
 _XCOM_SIDECAR = {
-    "xcom_sidecar_container_image": "public.ecr.aws/docker/library/alpine:3.24.1",
     "xcom_sidecar_container_resources": json.dumps(
         {
             "requests": {"cpu": "10m", "memory": "32Mi"},
@@ -188,17 +191,22 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
         "eks": {
             "cluster_name": args.cluster_name,
             "namespace": args.pod_namespace,
-            "region_name": args.region,
+            "region_name": args.account.region,
+            "image_prefix": args.image_prefix,
         }
     }
-    if args.pod_xcom:
-        connections["kubernetes_default"] = {"namespace": args.pod_namespace, **_XCOM_SIDECAR}
+    if args.xcom_sidecar_image is not None:
+        connections["kubernetes_default"] = {
+            "namespace": args.pod_namespace,
+            "xcom_sidecar_container_image": args.xcom_sidecar_image,
+            **_XCOM_SIDECAR,
+        }
     for team in args.teams:
         default = team.team == args.default_team
         connections["emr_eks" if default else f"emr_eks_{team.team}"] = {
             "virtual_cluster_id": team.virtual_cluster_id,
             "job_role_arn": team.job_role_arn,
-            "region_name": args.region,
+            "region_name": args.account.region,
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,

@@ -262,7 +262,7 @@ class Network(pulumi.ComponentResource):
                 message = (
                     f"mwaa-on-eks:network.interfaceEndpoints: {service} is in {', '.join(zones)} "
                     f"only, and the subnets are in {', '.join(args.availability_zones)}: name "
-                    "other zones in network.availabilityZones or leave the endpoint out"
+                    "other zones in network.availabilityZones, or leave the endpoint to NAT"
                 )
                 raise pulumi.RunError(message)
             return Output.all(*found)

@@ -15,6 +15,7 @@ from settings.values import (
     Cidr,
     Cpu,
     FlowLogs,
+    ImageRegistry,
     InstanceType,
     InterfaceEndpoint,
     LogRetentionDays,
@@ -79,6 +80,16 @@ class AccountSettings(Section):
     """What `pulumi destroy`, or a change that replaces it, may delete."""
 
 
+# What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
+# guide; "Deploy private clusters with limited internet access", EKS user guide). The autoscaler
+# asks `ec2` for instance types, so that it needs no static list of them.
+NEEDED_WITHOUT_NAT = (
+    *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
+    *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
+    *("sqs", "sts"),
+)
+
+
 class NetworkSettings(Section):
     """The VPC."""
 
@@ -89,14 +100,20 @@ class NetworkSettings(Section):
     availability_zones: tuple[str, ...] = ()
     """The zones by name, instead of zones. Append only: a zone's place fixes its range."""
     nat: Literal["single", "perZone", "none"] = "single"
-    """NAT gateways for the private subnets; with none, all goes through interfaceEndpoints."""
+    """NAT gateways for the private subnets; with none, they reach AWS alone, by endpoints."""
     interface_endpoints: tuple[InterfaceEndpoint, ...] = ()
-    """AWS services reached without NAT, by short name, such as ecr.api. S3 always is."""
+    """AWS services reached without NAT, such as ecr.api; with nat none, besides what is needed."""
     forbidden_cidrs: tuple[Cidr, ...] = ()
     """Ranges in use elsewhere (peers, offices), which the VPC must not overlap."""
 
     flow_logs: FlowLogs = "cloudWatch"
     """Where all traffic is recorded; in a bucket, which you keep, for less than in CloudWatch."""
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The AWS services that have an interface endpoint, by short name."""
+        needed = NEEDED_WITHOUT_NAT if self.nat == "none" else ()
+        return tuple(dict.fromkeys((*needed, *self.interface_endpoints)))
 
     @property
     def flow_log_bucket_arn(self) -> str | None:
@@ -141,6 +158,8 @@ class ClusterSettings(Section):
     """How many nodes the cluster autoscaler may ask for."""
     node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
     """Size of each node's encrypted gp3 volume."""
+    image_registry: ImageRegistry | None = None
+    """Registry with copies of public images, under their whole names; null: public registries."""
     deletion_protection: bool = False
     """Refuse to delete the cluster until this is false again."""
 

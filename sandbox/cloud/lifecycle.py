@@ -35,6 +35,7 @@ EMULATORS: Final = {
     "CLOUDWATCH": MOTO,
     "CLOUDWATCH_LOGS": MOTO,
     "EC2": MOTO,
+    "ECR": MOTO,
     "EKS": MINISTACK,
     "EMR_CONTAINERS": MOTO,
     "IAM": MOTO,
@@ -277,6 +278,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             "SANDBOX_API_SERVER_CA": str(cloud.control_plane.authority),
         },
         "authenticator": cloud.aws_environment(),
+        "kubelet": _as_aws(cloud),
     }
     return common | particular.get(name, {})
 

@@ -98,16 +98,36 @@ class Account:
     def vpc(self) -> Made:
         return self.make("ec2/vpc:Vpc", cidrBlock="10.0.0.0/16")
 
-    def subnet(self, vpc: Made, number: int = 0, zone: str = "us-west-2a") -> Made:
+    def subnet(
+        self,
+        vpc: Made,
+        number: int = 0,
+        zone: str = "us-west-2a",
+        **given: Any,  # noqa: ANN401
+    ) -> Made:
         return self.make(
             "ec2/subnet:Subnet",
             vpcId=vpc.id,
             cidrBlock=f"10.0.{number}.0/24",
             availabilityZone=zone,
+            **given,
         )
 
     def subnets(self, vpc: Made) -> list[Made]:
         return [self.subnet(vpc, 0, "us-west-2a"), self.subnet(vpc, 1, "us-west-2b")]
+
+    def subnets_with_a_way_out(self, vpc: Made) -> list[Made]:
+        """Public ones: the VPC's main route table leads to the internet."""
+        self.make(
+            "ec2/route:Route",
+            routeTableId=vpc.state["mainRouteTableId"],
+            destinationCidrBlock="0.0.0.0/0",
+            gatewayId=self.gateway(vpc).id,
+        )
+        return [
+            self.subnet(vpc, number, f"us-west-2{zone}", mapPublicIpOnLaunch=True)
+            for number, zone in enumerate("ab")
+        ]
 
     def gateway(self, vpc: Made) -> Made:
         return self.make("ec2/internetGateway:InternetGateway", vpcId=vpc.id)
@@ -181,6 +201,22 @@ class Account:
             },
             "sourceBucketArn": bucket.state["arn"],
         }
+
+
+def push(ecr: Any, repository: str, tag: str) -> None:  # noqa: ANN401
+    """Let a repository have an image, of which nothing but its name matters here."""
+    ecr.create_repository(repositoryName=repository)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": f"sha256:{secrets.token_hex(32)}",
+            "size": 2,
+        },
+        "layers": [],
+    }
+    ecr.put_image(repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest))
 
 
 def _resource(pulumi_type: str, name: str) -> Resource:

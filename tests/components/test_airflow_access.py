@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
-from tests.components.conftest import Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -34,12 +34,14 @@ ARGS = AirflowAccessArgs(
     cluster_security_group_id="sg-cluster",
     kubernetes_group="mwaa-on-eks-test:airflow",
     pod_namespace="mwaa",
+    image_prefix="",
+    xcom_sidecar_image=None,
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
-    region="us-west-2",
+    account=ACCOUNT,
 )
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 (a resource type)
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
@@ -135,7 +137,7 @@ def test_a_hundred_teams_fit_into_what_iam_allows(
         teams=tuple(team_of_long_names(number, **lengths) for number in range(100)),
         default_team="000",
         cluster_arn=f"arn:aws:eks:{REGION}:123456789012:cluster/{'x' * 100}",
-        region=REGION,
+        account=replace(ACCOUNT, region=REGION),
     )
     engine.run(lambda: AirflowAccess("airflow", args))
 
@@ -229,6 +231,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
             "cluster_name": "mwaa-on-eks-test",
             "namespace": "mwaa",
             "region_name": "us-west-2",
+            "image_prefix": "",
         },
     }
 
@@ -236,7 +239,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
 def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_in(
     engine: Engine,
 ) -> None:
-    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, pod_xcom=True)))
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, xcom_sidecar_image="alpine:3")))
 
     extra = connections(engine)["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
     assert extra["namespace"] == "mwaa"
@@ -246,6 +249,17 @@ def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_
     assert context["runAsNonRoot"] is True
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not any("kube_config" in key or "in_cluster" in key for key in extra)  # EksPodOperator's
+
+
+def test_pods_learn_where_their_images_are(engine: Engine) -> None:
+    args = replace(ARGS, image_prefix="registry.example.com/", xcom_sidecar_image="alpine:3")
+    engine.run(lambda: AirflowAccess("airflow", args))
+
+    found = connections(engine)
+    pod = found["airflow/mwaa-on-eks-test/connections/eks"]["extra"]
+    assert pod["image_prefix"] == "registry.example.com/"
+    operator = found["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
+    assert operator["xcom_sidecar_container_image"] == "alpine:3"
 
 
 def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(

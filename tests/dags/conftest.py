@@ -51,7 +51,12 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True)
+PLATFORM = replace(
+    ARGS,
+    teams=tuple(TEAMS.values()),
+    image_prefix="registry.example.com/copies/",
+    xcom_sidecar_image="registry.example.com/copies/alpine:3",
+)
 
 Found = dict[str, Any]
 """What probe.py writes."""

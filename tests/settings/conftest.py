@@ -33,11 +33,7 @@ PRODUCTION = {
 }
 WITHOUT_NAT = {
     "network.nat": "none",
-    "network.interfaceEndpoints": [
-        *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
-        *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
-        *("sqs", "sts"),
-    ],
+    "cluster.imageRegistry": "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
     "airflow.dagDelivery": "pipeline",
 }

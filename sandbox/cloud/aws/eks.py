@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import boto3
 
+from sandbox.cloud import ways_out
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes import storage_driver
 from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
@@ -176,6 +177,11 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
             message = "Unhealthy nodes in the kubernetes cluster: container network not ready"
             group["health"] = {"issues": [{"code": "NodeCreationFailure", "message": message}]}
             return eks._json_resp(200, {"nodegroup": group})
+        if not all(_can_join(eks, aws, cluster_name, one) for one in group["subnets"]):
+            group["status"] = "CREATE_FAILED"
+            message = "Instances failed to join the kubernetes cluster"
+            group["health"] = {"issues": [{"code": "NodeCreationFailure", "message": message}]}
+            return eks._json_resp(200, {"nodegroup": group})
         # As EKS does for managed nodes.
         key = eks._ae_key(cluster_name, group["nodeRole"])
         entry = {
@@ -204,6 +210,16 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
     eks._create_nodegroup, eks._delete_nodegroup = create_nodegroup, delete_nodegroup
 
 
+def _can_join(eks: Module, aws: Aws, cluster_name: str, subnet_id: str) -> bool:
+    """Tell whether a node in a subnet reaches what it needs to become ready."""
+    # "Deploy private clusters with limited internet access", Amazon EKS user guide.
+    needed = ["ec2", "ecr.api", "ecr.dkr", "s3"]
+    network = eks._addons.get(f"{cluster_name}/vpc-cni", {})
+    if network.get("podIdentityAssociations"):
+        needed.append("eks-auth")
+    return ways_out.of_subnet(aws, subnet_id).lead_to(*needed)
+
+
 def _nodes(aws: Aws, group: Json) -> NodeGroup:
     subnets = aws.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
     subnets.sort(key=lambda subnet: str(subnet["AvailabilityZone"]))
@@ -216,7 +232,8 @@ def _nodes(aws: Aws, group: Json) -> NodeGroup:
         version=group["version"],
         labels=group["labels"],
         taints=group["taints"],
-        zones=[Zone(one["AvailabilityZone"], one["CidrBlock"]) for one in subnets],
+        zones=[Zone(one["AvailabilityZone"], one["CidrBlock"], one["SubnetId"]) for one in subnets],
+        role=group["nodeRole"],
     )
 
 

@@ -402,7 +402,7 @@ def test_a_bucket_with_objects_stays_unless_it_is_forced(account: Account) -> No
 @pytest.fixture
 def platform(account: Account) -> tuple[Made, list[Made]]:
     vpc = account.vpc()
-    subnets = account.subnets(vpc)
+    subnets = account.subnets_with_a_way_out(vpc)
     return account.cluster(subnets), subnets
 
 
@@ -503,7 +503,9 @@ def test_the_subnet_of_a_node_group_stays(
 ) -> None:
     cluster, subnets = platform
     vpc_id = subnets[0].state["vpcId"]
-    extra = account.make("ec2/subnet:Subnet", vpcId=vpc_id, cidrBlock="10.0.9.0/24")
+    extra = account.make(
+        "ec2/subnet:Subnet", vpcId=vpc_id, cidrBlock="10.0.9.0/24", mapPublicIpOnLaunch=True
+    )
     group = account.node_group(cluster, [extra])
     name = group.state["nodeGroupName"]
     with refuses(f"DependencyViolation.*node group {name}"):
@@ -517,8 +519,16 @@ def test_nodes_need_the_worker_policy(account: Account, platform: tuple[Made, li
         account.node_group(cluster, subnets, nodeRoleArn=role.state["arn"])
 
 
-def test_nodes_need_a_container_network(account: Account) -> None:
+def test_nodes_need_a_way_to_what_they_start_with(account: Account) -> None:
     subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets)
+    with pytest.raises(InitializationError, match="failed to join the kubernetes cluster"):
+        account.node_group(cluster, subnets, nodeGroupName="alone")
+    account.api("eks").delete_nodegroup(clusterName=cluster.id, nodegroupName="alone")
+
+
+def test_nodes_need_a_container_network(account: Account) -> None:
+    subnets = account.subnets_with_a_way_out(account.vpc())
     cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
     with pytest.raises(InitializationError, match="container network not ready") as failed:
         account.node_group(cluster, subnets, nodeGroupName="early")

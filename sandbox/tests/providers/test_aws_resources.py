@@ -26,7 +26,7 @@ from sandbox.providers.protocol import (
     Properties,
     Resource,
 )
-from sandbox.tests.aws_account import DEFAULT_TAGS, Account, Made
+from sandbox.tests.aws_account import DEFAULT_TAGS, Account, Made, push
 
 VPC = "ec2/vpc:Vpc"
 LOG_GROUP = "cloudwatch/logGroup:LogGroup"
@@ -266,6 +266,13 @@ def _make_compute(account: Account) -> None:
     (vpc, *_) = (one for one in account.made if one.resource.type == f"aws:{VPC}")
     group = account.group(vpc, refers_to_itself=True)
     subnets = [account.subnet(vpc, 6, "us-west-2a"), account.subnet(vpc, 7, "us-west-2b")]
+    (nat,) = (one for one in account.made if one.resource.type.endswith(":NatGateway"))
+    make(
+        "ec2/route:Route",
+        routeTableId=vpc.state["mainRouteTableId"],
+        destinationCidrBlock="0.0.0.0/0",
+        natGatewayId=nat.id,
+    )
     cluster = account.cluster(
         subnets,
         upgradePolicy={"supportType": "STANDARD"},
@@ -672,7 +679,7 @@ def test_a_new_disk_makes_a_new_version_of_the_template(account: Account) -> Non
 
 @pytest.fixture
 def platform(account: Account) -> tuple[Made, list[Made]]:
-    subnets = account.subnets(account.vpc())
+    subnets = account.subnets_with_a_way_out(account.vpc())
     return account.cluster(subnets), subnets
 
 
@@ -885,6 +892,24 @@ def test_the_zones_of_an_endpoint_service_are_told(plugin: AwsPlugin) -> None:
     assert ask("airflow.api")[:2] == ["us-west-2a", "us-west-2b"]
     with pytest.raises(ClientError, match="nothing"):
         ask("nothing")
+
+
+def test_an_image_is_looked_up_in_the_accounts_registry(
+    account: Account, plugin: AwsPlugin
+) -> None:
+    repository = f"copies-{account.suffix}/registry.k8s.io/pause"
+    push(account.api("ecr"), repository, "3.10")
+
+    def ask(name: str, tag: str) -> Any:  # noqa: ANN401
+        return plugin.invoke("aws:ecr/getImage:getImage", {"repositoryName": name, "imageTag": tag})
+
+    found = ask(repository, "3.10")
+    assert found["imageTags"] == ["3.10"]
+    assert found["id"] == found["imageDigest"]
+    with pytest.raises(ClientError, match="ImageNotFoundException"):
+        ask(repository, "3.11")
+    with pytest.raises(ClientError, match="RepositoryNotFoundException"):
+        ask(f"{repository}-er", "3.10")
 
 
 def test_the_version_of_an_addon_is_the_default_for_that_of_kubernetes(plugin: AwsPlugin) -> None:
