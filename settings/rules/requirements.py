@@ -234,7 +234,7 @@ def _wheels(
             if folder.is_dir():
                 found.update(distributions(folder, python))
     for line, one in wanted:
-        in_image = one.name in pins and one.name != KUBERNETES_PROVIDER
+        in_image = one.name in pins and one.name not in {KUBERNETES_PROVIDER, "kubernetes"}
         is_wheel = re.match(r"\S+\.whl\b|\S+\s*@", line.wanted)
         fits = any(
             name == one.name and one.versions.contains(v, prereleases=True) for name, v in found

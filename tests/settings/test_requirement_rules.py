@@ -264,6 +264,7 @@ def test_what_pip_finds_among_the_plugins_is_enough(
         ("numpy-2.1-cp312-cp312-manylinux_2_28_aarch64.whl", "numpy==2.1"),
         ("numpy-2.1-cp312-cp312-manylinux_2_39_x86_64.whl", "numpy==2.1"),
         ("other.txt", f"{PROVIDER}==10.21.0"),  # which the image has not
+        ("other.txt", "kubernetes==36.0.3"),
     ],
 )
 def test_what_pip_does_not_find_among_the_plugins_is_warned_about(
