@@ -76,7 +76,7 @@ class Airflow:
             return self.environment
         base = _environment(self.told, self.identity)
         found = base | _exported(container, self.told, base)
-        return found | {"PATH": os.pathsep.join([str(self.python.parent), found["PATH"]])}
+        return found | {"PATH": _path(self.python.parents[1], found["PATH"])}
 
     def fetch_dags(self) -> None:
         """Make the DAG folder what the bucket holds, as MWAA does: as the execution role."""
@@ -195,7 +195,7 @@ def prepare(report: Callable[[str], None]) -> Airflow:
     worker = base | _exported("worker", told, base)
     online = _is_online(cloud, told["NetworkConfiguration"]["SubnetIds"])
     python = packages.Installation(told["AirflowVersion"], worker, online, report).python()
-    environment = worker | {"PATH": os.pathsep.join([str(python.parent), worker["PATH"]])}
+    environment = worker | {"PATH": _path(python.parents[1], worker["PATH"])}
     airflow = Airflow(cloud, told, identity, python, environment)
     _keep_database(airflow, report)
     return airflow
@@ -256,7 +256,7 @@ def _environment(told: EnvironmentTypeDef, identity: Mapping[str, str]) -> dict[
         **identity,
         "HOME": str(home.place()),
         "LANG": "C.UTF-8",
-        "PATH": os.pathsep.join([str(BIN), os.defpath]),
+        "PATH": _path(packages.image(told["AirflowVersion"]), os.defpath),
         "TMPDIR": str(DIRECTORY / "tmp"),
         "AIRFLOW_HOME": str(home.place()),
         "AIRFLOW__CORE__DAGS_FOLDER": str(home.place() / "dags"),
@@ -266,6 +266,11 @@ def _environment(told: EnvironmentTypeDef, identity: Mapping[str, str]) -> dict[
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
     }
+
+
+def _path(environment: Path, path: str) -> str:
+    """The PATH on which a Python environment's programs come first."""
+    return os.pathsep.join([str(BIN), str(environment / "bin"), path])
 
 
 def _options(told: EnvironmentTypeDef) -> dict[str, str]:

@@ -58,6 +58,14 @@ _NO_INTERNET: Final = {
 }
 
 
+def image(version: str) -> Path:
+    """Return an environment with the packages of MWAA's image, and the Kubernetes provider."""
+    lock = LOCKS / f"{version}.txt"
+    if not lock.exists():
+        raise SandboxError(f"{lock.relative_to(ROOT)} is missing: it tells what MWAA {version} has")
+    return python_environments.ensure(f"airflow-{version}", lock)
+
+
 @dataclass(frozen=True)
 class Installation:
     """What pip is run with."""
@@ -82,12 +90,9 @@ class Installation:
 
     def python(self) -> Path:
         """Return the Python of an Airflow that has what the requirements ask for."""
-        if not self.lock.exists():
-            lock = self.lock.relative_to(ROOT)
-            raise SandboxError(f"{lock} is missing: it tells what MWAA {self.version} has")
         name = f"airflow-{self.version}"
         if self.online and self._asks_for_what_is_there():
-            return python_environments.ensure(name, self.lock) / "bin" / "python"
+            return image(self.version) / "bin" / "python"
         if self.text.strip():
             try:
                 made = python_environments.extend(name, self.lock, self._digest(), self._install)

@@ -7,7 +7,10 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,19 +157,23 @@ def test_what_is_no_zip_file_keeps_airflow_from_starting(files: Path) -> None:
 
 # ---- The requirements ----
 
-WHEEL_METADATA = "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n"
-WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 LOCK = "attrs==25.3.0\nflask==3.1.2\napache-airflow-providers-cncf-kubernetes==10.21.0\n"
 URL = "https://raw.githubusercontent.com/apache/airflow/constraints-9.9.9/constraints-3.12.txt"
 OFFLINE = "--find-links /usr/local/airflow/plugins\n--no-index\n"
 
 
-def tiny_wheel(folder: Path) -> None:
-    with ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as archive:
-        archive.writestr("tiny.py", "ANSWER = 42\n")
-        archive.writestr("tiny-1.0.dist-info/METADATA", WHEEL_METADATA)
-        archive.writestr("tiny-1.0.dist-info/WHEEL", WHEEL)
-        archive.writestr("tiny-1.0.dist-info/RECORD", "")
+def write_wheel(folder: Path, name: str = "tiny", version: str = "1.0") -> Path:
+    file, about = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    with ZipFile(file, "w") as archive:
+        archive.writestr(f"{name}.py", "ANSWER = 42\n")
+        archive.writestr(
+            f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}/RECORD", "")
+    return file
 
 
 @pytest.fixture
@@ -203,7 +210,7 @@ def has_tiny(interpreter: Path) -> bool:
 def test_wheels_among_the_plugins_are_installed_without_internet(
     files: Path, image: list[str], online: bool
 ) -> None:
-    tiny_wheel(files / "plugins")
+    write_wheel(files / "plugins")
 
     made = python(files, image, f"{OFFLINE}tiny==1.0\n", online=online)
 
@@ -225,32 +232,46 @@ def test_what_pip_cannot_install_is_told_and_airflow_goes_on_without(
     assert "and Airflow runs without it, as on MWAA" in told
     assert "ERROR: No matching distribution found for tiny==1.0" in told
 
-    tiny_wheel(files / "plugins")  # a failure is not kept
+    write_wheel(files / "plugins")  # a failure is not kept
     assert has_tiny(python(files, image, f"{OFFLINE}tiny==1.0\n"))
 
 
 def test_a_package_that_mwaa_holds_is_not_replaced(files: Path, image: list[str]) -> None:
-    python(files, image, f"{OFFLINE}Flask==2.0\n")
+    write_wheel(files / "plugins", "flask", "2.0")
 
-    assert any("ERROR: " in told and "lask" in told for told in image)
-    held = files / "requirements" / "mwaa-essential-constraints.txt"
-    assert held.read_text() == "flask==3.1.2"
+    made = python(files, image, f"# -c none\n{OFFLINE}Flask==2.0\n")
+
+    assert subprocess.run([made, "-c", "import flask"], check=False).returncode != 0
+    assert "ERROR: ResolutionImpossible" in image[0]
 
 
-def test_without_a_way_to_the_internet_no_index_answers(files: Path, image: list[str]) -> None:
-    tiny_wheel(files / "plugins")
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    """An address at which a wheel is."""
+    (tmp_path / "served").mkdir()
+    name = write_wheel(tmp_path / "served").name
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/{name}"
+        server.shutdown()
 
-    made = python(files, image, f"-c {URL}\n{OFFLINE}tiny==1.0\n", online=False)
 
-    assert not has_tiny(made)
-    (told,) = image
-    assert "constraints-9.9.9" in told
+def test_without_a_way_to_the_internet_nobody_answers(
+    files: Path, image: list[str], address: str
+) -> None:
+    requirements = f"# -c none\ntiny @ {address}\n"
+
+    assert has_tiny(python(files, image, requirements, online=True))
+    assert image == []
+    assert not has_tiny(python(files, image, requirements, online=False))
+    assert "127.0.0.1" in image[0]
 
 
 def test_constraints_that_are_out_of_reach_here_come_from_the_lock_file(
     files: Path, image: list[str]
 ) -> None:
-    tiny_wheel(files / "plugins")
+    write_wheel(files / "plugins")
 
     made = python(files, image, f'--constraint "{URL}"\n{OFFLINE}tiny==1.0\n')
 
