@@ -26,10 +26,12 @@ from settings.rules import (
     dag_files,
     names,
     network,
+    plugins,
     pods,
     production,
     requirements,
     spark,
+    startup_script,
 )
 from settings.rules.rule import Finding, Rule
 from settings.sections import (
@@ -54,6 +56,8 @@ RULES: list[Rule] = [
     *airflow.RULES,
     *airflow_options.RULES,
     *dag_files.RULES,
+    *plugins.RULES,
+    *startup_script.RULES,
     *requirements.RULES,
     *pods.RULES,
     *spark.RULES,
@@ -109,7 +113,8 @@ def load(
 def _line(config: pulumi.Config, finding: Finding) -> str:
     """One line: the key, the value found, the rule and the way out."""
     section = finding.key.partition(".")[0]
-    is_setting = section != "stack" and "/" not in section  # else the stack's name or a file
+    is_file = "/" in finding.key and section not in SECTIONS
+    is_setting = section != "stack" and not is_file
     where = config.full_key(finding.key) if is_setting else finding.key
     if is_config_secret(config.full_key(section)):
         return f"{where} = [secret]: {finding.text}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -234,6 +235,10 @@ class AirflowSettings(Section):
     """Options of airflow.cfg by section.key."""
     dag_delivery: Literal["pulumi", "pipeline"] = "pulumi"
     """Who fills the DAG bucket: this program from dags/, or a pipeline of its own."""
+    plugins: Annotated[str, Field(min_length=1)] | None = None
+    """Folder or zip file that becomes /usr/local/airflow/plugins: plugins, wheels, binaries."""
+    startup_script: Annotated[str, Field(min_length=1)] | None = None
+    """Shell script that MWAA runs before Airflow in each of its containers."""
     pod_namespace: Namespace = "mwaa"
     """Kubernetes namespace for the pods of KubernetesPodOperator."""
     pod_quota: PodQuotaSettings = PodQuotaSettings()
@@ -244,6 +249,16 @@ class AirflowSettings(Section):
     """Service accounts with an IAM role of their own; every DAG may use each of them."""
     pod_egress: tuple[PodEgressSettings, ...] = ()
     """What those pods may call besides HTTPS, such as databases."""
+
+    @property
+    def plugins_source(self) -> Path | None:
+        """Where the plugins are."""
+        return Path(self.plugins) if self.plugins else None
+
+    @property
+    def startup_script_file(self) -> Path | None:
+        """Where the startup script is."""
+        return Path(self.startup_script) if self.startup_script else None
 
     @property
     def capacity(self) -> EnvironmentCapacity:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from sandbox.machine.aws_api import Aws
+from sandbox.machine.aws_api import Client
 
 Json: TypeAlias = Any
 
@@ -28,16 +28,15 @@ class WaysOut:
         return self.internet or self.services.issuperset(services)
 
 
-def of_subnet(aws: Aws, subnet_id: str) -> WaysOut:
+def of_subnet(ec2: Client, subnet_id: str) -> WaysOut:
     """Return the ways out of a subnet, as they are now."""
-    ec2 = aws.client("ec2")
     subnet = ec2.describe_subnets(SubnetIds=[subnet_id])["Subnets"][0]
     table = _route_table(ec2, subnet)
     internet = any(_leads_to_internet(ec2, route, subnet) for route in table["Routes"])
     return WaysOut(internet, frozenset(_endpoints(ec2, subnet, table["RouteTableId"])))
 
 
-def _route_table(ec2: Any, subnet: Json) -> Json:  # noqa: ANN401
+def _route_table(ec2: Client, subnet: Json) -> Json:
     """Return the route table of a subnet (or what is in one): its own, or else the main one."""
     for name, value in (
         ("association.subnet-id", subnet["SubnetId"]),
@@ -51,7 +50,7 @@ def _route_table(ec2: Any, subnet: Json) -> Json:  # noqa: ANN401
     raise LookupError(f"the VPC of {subnet['SubnetId']} has no main route table")
 
 
-def _leads_to_internet(ec2: Any, route: Json, subnet: Json) -> bool:  # noqa: ANN401
+def _leads_to_internet(ec2: Client, route: Json, subnet: Json) -> bool:
     if _is_to_internet_gateway(route):
         return bool(subnet["MapPublicIpOnLaunch"])
     if not _is_default(route):
@@ -77,7 +76,7 @@ def _is_to_internet_gateway(route: Json) -> bool:
     return _is_default(route) and str(route.get("GatewayId", "")).startswith("igw-")
 
 
-def _endpoints(ec2: Any, subnet: Json, table_id: str) -> Iterator[str]:  # noqa: ANN401
+def _endpoints(ec2: Client, subnet: Json, table_id: str) -> Iterator[str]:
     in_vpc = [{"Name": "vpc-id", "Values": [subnet["VpcId"]]}]
     for endpoint in ec2.describe_vpc_endpoints(Filters=in_vpc)["VpcEndpoints"]:
         service = endpoint["ServiceName"].split(".", 3)[3]

@@ -16,7 +16,7 @@ import pytest
 from components.airflow_access import AirflowAccess, TeamAccess
 from components.dag_folder import files_to_upload
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
+from sandbox.runs.packages import LOCKS
 from settings.sections import AirflowSettings
 from tests.components.conftest import Engine
 from tests.components.test_airflow_access import ARGS

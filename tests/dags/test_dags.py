@@ -16,7 +16,7 @@ from components.dag_folder import files_to_upload, left_out
 from components.job_namespace import pod_operator_rules
 from sandbox.cloud.aws import job_runner
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
+from sandbox.runs.packages import LOCKS
 from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER

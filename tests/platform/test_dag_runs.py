@@ -132,6 +132,14 @@ def test_both_examples_are_successful(platform: Clone) -> None:
     assert "with 2 core" not in told, "each with the one core that was asked for"
 
 
+def test_a_deferrable_operator_waits_in_a_trigger(platform: Clone) -> None:
+    with _variant(platform, SPARK, {"deferrable=False": "deferrable=True"}) as variant:
+        done = platform.sandbox("dags", variant)
+    assert "Spark printed: Pi is roughly 3.1" in done.stdout
+    log = _log(platform)
+    assert log.index("Pausing task as DEFERRED") < log.index("Trigger completed")
+
+
 def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
     told = _fails(platform, SPARK, {"main/python/pi.py": "main/python/nothing.py"})
     failed = _runs(platform)[-1]

@@ -217,7 +217,7 @@ def _can_join(eks: Module, aws: Aws, cluster_name: str, subnet_id: str) -> bool:
     network = eks._addons.get(f"{cluster_name}/vpc-cni", {})
     if network.get("podIdentityAssociations"):
         needed.append("eks-auth")
-    return ways_out.of_subnet(aws, subnet_id).lead_to(*needed)
+    return ways_out.of_subnet(aws.client("ec2"), subnet_id).lead_to(*needed)
 
 
 def _nodes(aws: Aws, group: Json) -> NodeGroup:

@@ -39,7 +39,7 @@ class Network:
 
     @property
     def ways(self) -> ways_out.WaysOut:
-        return ways_out.of_subnet(self.account.plugin.aws, self.subnet.id)
+        return ways_out.of_subnet(self.account.api("ec2"), self.subnet.id)
 
     def table_of(self, subnet: Made) -> Made:
         table = self.account.make(TABLE, vpcId=self.vpc.id)
@@ -137,7 +137,7 @@ def test_an_internet_gateway_serves_those_with_public_addresses(network: Network
 
 def test_a_subnet_without_a_table_of_its_own_has_the_main_one(network: Network) -> None:
     other = network.account.subnet(network.vpc, 7)
-    assert not ways_out.of_subnet(network.account.plugin.aws, other.id).internet
+    assert not ways_out.of_subnet(network.account.api("ec2"), other.id).internet
 
 
 def test_an_endpoint_leads_to_its_service(network: Network) -> None:

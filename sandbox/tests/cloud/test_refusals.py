@@ -895,35 +895,61 @@ def test_an_environment_needs_a_versioned_and_closed_bucket(
         account.make(ENVIRONMENT, **settings)
 
 
-def test_requirements_need_a_version(account: Account, settings: dict[str, Any]) -> None:
-    with refuses("RequirementsS3ObjectVersion must be given together with RequirementsS3Path"):
-        account.make(ENVIRONMENT, **settings, requirementsS3Path="requirements.txt")
+PINNED = pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("requirements", "requirements.txt"),
+        ("plugins", "plugins.zip"),
+        ("startupScript", "startup.sh"),
+    ],
+)
 
 
-def test_requirements_need_a_version_that_exists(
-    account: Account, settings: dict[str, Any]
+def pinned(account: Account, settings: dict[str, Any], file: str, key: str) -> dict[str, Any]:
+    """An object for an environment to read, and how it is told of it."""
+    bucket = settings["sourceBucketArn"].rpartition(":")[2]
+    version = account.api("s3").put_object(Bucket=bucket, Key=key, Body=b"")["VersionId"]
+    return {f"{file}S3Path": key, f"{file}S3ObjectVersion": version}
+
+
+@PINNED
+def test_a_file_needs_a_version(
+    account: Account, settings: dict[str, Any], file: str, key: str
 ) -> None:
-    bucket = settings["sourceBucketArn"].rpartition(":")[2]
-    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
-    path = {"requirementsS3Path": "requirements.txt"}
-    with refuses("requirements.txt has no version"):
-        missing = "00000000-0000-0000-0000-000000000000"
-        account.make(ENVIRONMENT, **settings, **path, requirementsS3ObjectVersion=missing)
-    given = {**path, "requirementsS3ObjectVersion": version["VersionId"]}
+    name = file[:1].upper() + file[1:]
+    with refuses(f"{name}S3ObjectVersion must be given together with {name}S3Path"):
+        account.make(ENVIRONMENT, **settings, **{f"{file}S3Path": key})
+
+
+@PINNED
+def test_a_file_needs_a_version_that_exists(
+    account: Account, settings: dict[str, Any], file: str, key: str
+) -> None:
+    given = pinned(account, settings, file, key)
+    for wrong in (
+        {f"{file}S3ObjectVersion": "00000000-0000-0000-0000-000000000000"},
+        {f"{file}S3Path": f"other/{key}"},
+    ):
+        with refuses(f"{key} has no version"):
+            account.make(ENVIRONMENT, **settings, **given | wrong)
     environment = account.make(ENVIRONMENT, **settings, **given)
-    assert environment.state["requirementsS3ObjectVersion"] == version["VersionId"]
+    assert environment.state.items() >= given.items()
+    newer = pinned(account, settings, file, key)
+    environment.update({**settings, **newer})
+    assert environment.state.items() >= newer.items()
 
 
-def test_requirements_cannot_be_taken_away(account: Account, settings: dict[str, Any]) -> None:
-    bucket = settings["sourceBucketArn"].rpartition(":")[2]
-    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
-    given = {
-        "requirementsS3Path": "requirements.txt",
-        "requirementsS3ObjectVersion": version["VersionId"],
-    }
+@PINNED
+def test_a_file_cannot_be_taken_away(
+    account: Account, settings: dict[str, Any], file: str, key: str
+) -> None:
+    given = pinned(account, settings, file, key)
     environment = account.make(ENVIRONMENT, **settings, **given)
     with refuses("cannot be taken away"):
         environment.update(settings)
+    path = f"{file[:1].upper()}{file[1:]}S3Path"
+    with refuses("cannot be taken away"):
+        account.api("mwaa").update_environment(Name=environment.id, **{path: ""})
 
 
 def test_an_environment_takes_no_alias_for_its_key(

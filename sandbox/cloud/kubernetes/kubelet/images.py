@@ -65,7 +65,7 @@ class Images:
             f'failed to pull and unpack image "{image}": failed to resolve reference "{image}": '
         )
         ecr = _ECR.fullmatch(host)
-        ways = ways_out.of_subnet(self.aws, node[SUBNET])
+        ways = ways_out.of_subnet(self.aws.client("ec2"), node[SUBNET])
         services = ("ecr.api", "ecr.dkr", "s3") if ecr and ecr["region"] == self.aws.region else ()
         if not (ways.lead_to(*services) if services else ways.internet):
             raise NotPulledError(
