@@ -80,6 +80,16 @@ class EksCluster(pulumi.ComponentResource):
             opts=child,
         )
         cluster_role, cluster_policy = self._cluster_role(name)
+        # Besides the group that EKS makes: pulumi-eks itself makes an object in the cluster, before
+        # it tells of that one.
+        callers = aws.ec2.SecurityGroup(
+            f"{name}-callers",
+            vpc_id=args.vpc_id,
+            description="Who calls the Kubernetes API privately",
+            tags={"Name": f"{args.cluster_name}-callers"},
+            opts=child,
+        )
+        ways_in = self._ways_in(name, callers.id)
         cluster = eks.Cluster(
             f"{name}-cluster",
             name=args.cluster_name,
@@ -102,25 +112,27 @@ class EksCluster(pulumi.ComponentResource):
             kube_proxy_addon_options={"enabled": False},
             skip_default_node_group=True,
             skip_default_security_groups=True,
+            cluster_security_group=callers,
             create_oidc_provider=False,
             # EKS makes the log group itself if there is none, without key or retention. Whatever a
             # remote component depends on is deleted after its children; not so the other way round
             # (see `nodes` below).
             opts=ResourceOptions(
                 parent=self,
-                depends_on=[log_group, cluster_policy],
+                depends_on=[log_group, cluster_policy, *ways_in],
                 transforms=[stay_in_first_zones],
             ),
         )
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint
-        self.cluster_security_group_id = cluster.cluster_security_group_id
+        self.cluster_security_group_id = cluster.eks_cluster.vpc_config.apply(
+            lambda network: network.cluster_security_group_id or ""
+        )
 
         # Taken from the cluster itself: `depends_on` the component would not keep the cluster
         # alive until its dependents are deleted, since it says nothing of the component's children.
         cluster_name = cluster.eks_cluster.name
         access = self._access(name, cluster_name)
-        ways_in = self._ways_in(name, cluster.cluster_security_group_id)
         node_addons = self._node_addons(name, cluster_name)
         node_role, node_policies = self._node_role(name)
         launch_template = self._launch_template(name)
@@ -165,10 +177,10 @@ class EksCluster(pulumi.ComponentResource):
             kubeconfig=cluster.kubeconfig_json,
             # Else a kubeconfig that a preview does not know would replace every object.
             cluster_identifier=args.cluster_name,
-            # The next change of an object overwrites what was edited by hand in it, which would
-            # else end that change in a conflict.
+            # The next change of an object takes back the fields of ours that were edited by hand,
+            # which would else end that change in a conflict. Until then nobody looks at them.
             enable_patch_force=True,
-            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access, *ways_in]),
+            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
         )
         # Names, unlike ids, are known to the preview of a new node group or access entry: a name
         # unknown there would preview as a replacement of all that is made in the cluster.
@@ -184,7 +196,7 @@ class EksCluster(pulumi.ComponentResource):
         )
 
     def _ways_in(self, name: str, group_id: Output[str]) -> list[aws.vpc.SecurityGroupIngressRule]:
-        """Let in who calls the API server privately: EKS's own group lets in nodes alone."""
+        """Let in who calls the API server privately."""
         cidrs: dict[str, str | None] = dict.fromkeys(self._args.private_access_cidrs)
         groups = {group: group for group in self._args.private_access_security_group_ids}
         return [

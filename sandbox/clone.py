@@ -48,9 +48,10 @@ class Clone:
         (directory / ".venv").symlink_to(sys.prefix)
         return cls(directory)
 
-    def start(self) -> None:
-        """Start the sandbox's processes."""
-        self.sandbox("start")
+    def start(self, address: str = "") -> None:
+        """Start the sandbox's processes, or let the machine stand elsewhere where they run."""
+        at = {**os.environ, "SANDBOX_ADDRESS": address}
+        self._run([sys.executable, "-m", "sandbox", "start"], at, check=True)
 
     def stop(self) -> None:
         """End the sandbox's processes and remove what they held."""

@@ -222,3 +222,19 @@ def push(ecr: Any, repository: str, tag: str) -> None:  # noqa: ANN401
 def _resource(pulumi_type: str, name: str) -> Resource:
     full = f"aws:{pulumi_type}"
     return Resource(f"urn:pulumi:test::test::{full}::{name}", full, name)
+
+
+def given(made: Made, **changes: Any) -> Properties:  # noqa: ANN401
+    """What the program said, changed."""
+    own = {key: value for key, value in made.inputs.items() if key not in {"tagsAll", "__defaults"}}
+    automatic = made.inputs.get("__defaults", [])
+    return {key: value for key, value in own.items() if key not in automatic} | changes
+
+
+def sent(client: Any, operation: str) -> list[Properties]:  # noqa: ANN401
+    """What is asked of an operation from now on."""
+    asked: list[Properties] = []
+    client.meta.events.register(
+        f"before-parameter-build.*.{operation}", lambda params, **_: asked.append(dict(params))
+    )
+    return asked

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -72,7 +73,7 @@ def _references(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "deserialize_resource", deserialize)
 
 
-def made(engine: Engine, typ: str, name: str, state: dict[str, str]) -> dict[str, str]:
+def made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
     """Let a remote component have made a resource; a reference to it."""
     urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
     engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
@@ -82,8 +83,12 @@ def made(engine: Engine, typ: str, name: str, state: dict[str, str]) -> dict[str
 
 def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:
     engine.outputs["eks:index:Cluster"] = {
-        "eksCluster": made(engine, "aws:eks/cluster:Cluster", "control-plane", {"name": NAME}),
-        "clusterSecurityGroupId": "sg-cluster",
+        "eksCluster": made(
+            engine,
+            "aws:eks/cluster:Cluster",
+            "control-plane",
+            {"name": NAME, "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"}},
+        ),
         "kubeconfigJson": "{}",
     }
     engine.outputs["eks:index:ManagedNodeGroup"] = {
@@ -129,7 +134,7 @@ def test_without_cidrs_nobody_comes_from_the_internet(engine: Engine) -> None:
     assert "publicAccessCidrs" not in inputs  # pulumi-eks refuses it when access is off
 
 
-def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_in_the_cluster(
+def test_who_is_named_reaches_the_api_server_privately_before_there_is_one(
     engine: Engine,
 ) -> None:
     private = replace(
@@ -141,7 +146,7 @@ def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_i
     run(engine, private)
 
     rules = engine.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-    assert {rule.inputs["securityGroupId"] for rule in rules} == {"sg-cluster"}
+    assert {rule.inputs["securityGroupId"] for rule in rules} == {"platform-callers-id"}
     peers = {
         (rule.inputs.get("cidrIpv4"), rule.inputs.get("referencedSecurityGroupId"))
         for rule in rules
@@ -149,8 +154,16 @@ def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_i
     assert peers == {("10.8.0.0/16", None), (None, "sg-0a1b2c3d")}
     ports = [[rule.inputs[key] for key in ("ipProtocol", "fromPort", "toPort")] for rule in rules]
     assert ports == [["tcp", 443, 443]] * 2
-    provider = engine.one("pulumi:providers:kubernetes")
-    assert {rule.name for rule in rules} <= engine.waits_for(provider)
+    # pulumi-eks makes aws-auth in the cluster before it tells of anything.
+    cluster = engine.one("eks:index:Cluster")
+    assert "platform-callers" in cluster.inputs["clusterSecurityGroup"]
+    assert {rule.name for rule in rules} <= engine.waits_for(cluster)
+
+
+def test_what_is_let_in_besides_is_let_into_the_group_that_eks_made(engine: Engine) -> None:
+    consumers = run(engine)
+
+    assert consumers["cluster_security_group_id"].inputs["value"] == "sg-cluster"
 
 
 def test_pulumi_eks_makes_the_control_plane_and_nothing_else(engine: Engine) -> None:

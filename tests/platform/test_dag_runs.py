@@ -167,6 +167,23 @@ def test_a_failing_pod_shows_what_it_printed_and_how_it_ended(platform: Clone) -
     assert len(told.splitlines()) < 20
 
 
+def test_without_its_rule_airflow_does_not_reach_the_cluster(platform: Clone) -> None:
+    ec2 = platform.aws("ec2")
+    cluster = platform.aws("eks").describe_cluster(name=NAME)["cluster"]
+    group = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+    (rule,) = (one for one in rules["SecurityGroupRules"] if one["FromPort"] == 443)
+    airflow = rule["ReferencedGroupInfo"]["GroupId"]
+    ec2.revoke_security_group_ingress(
+        GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+    )
+    told = _fails(platform, POD, {})
+    assert "Connection reset by peer" in told
+    assert airflow in str(platform.aws("mwaa").get_environment(Name=NAME)["Environment"])
+    platform.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert f"{POD} was successful" in platform.sandbox("dags", POD).stdout
+
+
 def test_a_mistake_in_a_dag_is_shown(platform: Clone) -> None:
     told = _fails(platform, POD, {"import EksPodOperator": "import PodOperator"})
     assert "ImportError: cannot import name 'PodOperator'" in told

@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -16,7 +17,7 @@ import boto3
 
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws.refusals import front
-from sandbox.cloud.kubernetes import storage_driver
+from sandbox.cloud.kubernetes import storage_driver, store
 from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
 from sandbox.machine.aws_api import Aws, error_code
 
@@ -27,15 +28,25 @@ Module: TypeAlias = Any
 _ARN_IN_PATH = re.compile(r"(?<=/access-entries/)arn:.+?(?=/access-policies|$)")
 
 
-def complete(aws: Aws, endpoint: str, authority: Path) -> None:
-    """Let clusters have our API server, keep what they are told, do what EKS does, and be refused.
+@dataclass(frozen=True)
+class ControlPlane:
+    """What a cluster has of Kubernetes."""
 
-    endpoint, authority: the address of the API server, and the file of who vouches for it.
-    """
+    endpoint: str
+    endpoint_for_airflow: str
+    """The address of the API server for whoever calls as the execution role of an environment."""
+    authority: Path
+    """The certificate that the API server's own is signed with."""
+    store: str
+    """The address of etcd."""
+
+
+def complete(aws: Aws, control_plane: ControlPlane) -> None:
+    """Let a cluster have our API server, keep what it is told, do what EKS does, and be refused."""
     eks: Module = import_module("ministack.services.eks")
-    _serve_real_endpoint(eks, endpoint, authority)
+    _serve_real_endpoint(eks, control_plane)
     _know_callers(eks, aws)
-    _keep_cluster(eks, aws)
+    _keep_cluster(eks, aws, control_plane.store)
     _keep_node_groups(eks, aws)
     _name_users(eks)
     _own_pod_identities(eks)
@@ -56,20 +67,42 @@ def complete(aws: Aws, endpoint: str, authority: Path) -> None:
             return _describe_update(eks, query, *match.groups())
         if path == "/addons/supported-versions":
             return eks._json_resp(200, {"addons": _addon_versions(query)})
-        return serve(method, path, headers, body, query)
+        answer = serve(method, path, headers, body, query)
+        described = method == "GET" and re.fullmatch(rf"/clusters/{_NAME}", path)
+        if described and answer[0] == 200 and _is_airflow(eks, front.access_key(request)):
+            return _with_endpoint(eks, answer, control_plane.endpoint_for_airflow)
+        return answer
 
     eks._handle_request_sync = handle
 
 
-def _serve_real_endpoint(eks: Module, endpoint: str, authority: Path) -> None:
-    certificate = base64.b64encode(authority.read_bytes()).decode()
+def _serve_real_endpoint(eks: Module, control_plane: ControlPlane) -> None:
+    certificate = base64.b64encode(control_plane.authority.read_bytes()).decode()
     describe = eks._sanitize
 
     def sanitize(cluster: Json) -> Json:
-        real = {"endpoint": endpoint, "certificateAuthority": {"data": certificate}}
+        real = {
+            "endpoint": control_plane.endpoint,
+            "certificateAuthority": {"data": certificate},
+        }
         return {**describe(cluster), **real}
 
     eks._sanitize = sanitize
+
+
+def _is_airflow(eks: Module, access_key: str | None) -> bool:
+    """Tell whether who calls has assumed the execution role of an environment."""
+    if access_key is None or not access_key.startswith("ASIA"):
+        return False  # the key of a user
+    session = eks.resolve_caller_identity(access_key)["userArn"]  # …:assumed-role/<role>/<name>
+    environments = import_module("ministack.services.mwaa")._environments.values()
+    roles = {one["ExecutionRoleArn"].rpartition("/")[2] for one in environments}
+    return session.split("/")[1] in roles
+
+
+def _with_endpoint(eks: Module, answer: Json, endpoint: str) -> Json:
+    cluster = json.loads(answer[2])["cluster"]
+    return eks._json_resp(200, {"cluster": {**cluster, "endpoint": endpoint}})
 
 
 def _know_callers(eks: Module, aws: Aws) -> None:
@@ -88,20 +121,22 @@ def _know_callers(eks: Module, aws: Aws) -> None:
     eks.resolve_caller_identity = resolve_caller_identity
 
 
-def _keep_cluster(eks: Module, aws: Aws) -> None:
+def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
     create, delete = eks._create_cluster, eks._delete_cluster
 
     def create_cluster(body: Json, creator_arn: str | None = None) -> Json:
         name, network = body["name"], body["resourcesVpcConfig"]
         subnets = aws.client("ec2").describe_subnets(SubnetIds=network["subnetIds"])["Subnets"]
         network["vpcId"] = subnets[0]["VpcId"]
+        before = store.contents(etcd)
         answer = create(body, creator_arn)
         cluster = eks._clusters.get(name)
         if answer[0] != 200 or cluster is None:
             return answer
         cluster["upgradePolicy"] = body.get("upgradePolicy", {"supportType": "EXTENDED"})
         cluster["deletionProtection"] = body.get("deletionProtection", False)
-        # Not told by DescribeCluster: what a node needs to become ready.
+        # Not told by DescribeCluster.
+        cluster["_held_before"] = before
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
         group_id = _create_security_group(aws, name, network["vpcId"])
         cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
@@ -113,9 +148,9 @@ def _keep_cluster(eks: Module, aws: Aws) -> None:
         cluster = eks._clusters.get(name)
         answer = delete(name)
         for key in [key for key in eks._addons if str(key).startswith(f"{name}/")]:
-            if eks._addons.pop(key)["addonName"] == storage_driver.ADDON:
-                storage_driver.remove()
+            del eks._addons[key]
         if cluster is not None:
+            store.restore(etcd, cluster["_held_before"])
             _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
         return answer
 

@@ -163,7 +163,7 @@ class ResourceType:
         self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Value
     ) -> tuple[Properties, list[Failure]]:
         """Fill in the name and all tags, and name every mistake."""
-        inputs = {key: value for key, value in given.items() if value is not None}
+        inputs = {key: _without_nulls(item) for key, item in given.items() if item is not None}
         defaults = self._fill_in_name(name, old, inputs, seed)
         tags = inputs.get("tags", {})
         if UNKNOWN in (tags, default_tags):
@@ -449,6 +449,13 @@ def normal(value: Value, declared: Input) -> Value:
     if declared.ordered and isinstance(value, list):
         return [_normal(item) for item in value]
     return _normal(value)
+
+
+def _without_nulls(value: Value) -> Value:
+    """Copy a value, leaving out what is not set."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _normal(value: Value) -> Value:

@@ -421,6 +421,29 @@ def test_the_security_group_of_a_cluster_stays(account: Account) -> None:
         group.delete()
 
 
+def test_there_is_one_control_plane(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, subnets = platform
+    with refuses(f"one control plane, which is that of the cluster {cluster.id}: .*another clone"):
+        account.cluster(subnets, name="another")
+    with refuses("Cluster already exists"):
+        account.cluster(subnets)
+    cluster.delete()
+    account.cluster(subnets, name="another")
+
+
+def test_a_cluster_can_be_reached_by_somebody(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    nobody = {"endpointPublicAccess": False, "endpointPrivateAccess": False}
+    network = {"subnetIds": [one.id for one in subnets]}
+    with refuses("Both private and public endpoint access cannot be false"):
+        account.cluster(subnets, vpcConfig=network | nobody)
+    cluster = account.cluster(subnets)
+    given = {key: value for key, value in cluster.inputs.items() if key != "tagsAll"}
+    with refuses("Both private and public endpoint access cannot be false"):
+        cluster.update({**given, "vpcConfig": network | nobody})
+    cluster.update({**given, "vpcConfig": network | nobody | {"endpointPrivateAccess": True}})
+
+
 def test_a_cluster_needs_two_zones(account: Account) -> None:
     vpc = account.vpc()
     with refuses("at least two different AZs"):
