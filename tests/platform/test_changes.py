@@ -64,6 +64,8 @@ ROUNDS = {
             "airflow.podEgress[0].cidr": "10.20.0.0/16",
             "airflow.podEgress[0].port": 5432,
             "airflow.options": {"core.default_task_retries": "2"},
+            "airflow.plugins": "plugins",
+            "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
         },
         frozenset({"aws:eks/nodeGroup:NodeGroup"}),
@@ -77,7 +79,8 @@ ROUNDS = {
             "cluster.adminPrincipalArns": [PRINCIPALS["admin"]],
             "cluster.viewerPrincipalArns": [PRINCIPALS["viewer"]],
             "cluster.privateAccessCidrs": ["192.168.0.0/16"],
-            "cluster.nodeMin": 2,
+            "cluster.imageRegistry": "registry.example.com/mirror",
+            "cluster.nodeMin": 5,
             "cluster.nodeMax": 12,
             "airflow.environmentClass": "mw1.large",
             "airflow.minWorkers": 2,
@@ -120,6 +123,8 @@ ROUNDS = {
             "cluster.architecture": "arm64",
             "cluster.nodeDiskGib": 120,
             "airflow.dagDelivery": "pipeline",
+            "airflow.plugins": None,
+            "airflow.startupScript": None,
             "account.unprotected": ["namespaces", "virtualClusters"],
         },
         frozenset({"aws:eks/nodeGroup:NodeGroup", "aws:s3/bucketObjectv2:BucketObjectv2"})
@@ -156,6 +161,9 @@ def test_every_setting_is_changed_here() -> None:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone of its own, whose sandbox holds nothing but what the settings below name."""
     clone = Clone.make(tmp_path_factory.mktemp("changes"))
+    (clone.directory / "plugins").mkdir()
+    (clone.directory / "plugins/helper.py").write_text("ANSWER = 42\n")
+    (clone.directory / "startup.sh").write_text("export ANSWER=42\n")
     clone.start()
     clone.pulumi("stack", "init")
     trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
