@@ -123,6 +123,7 @@ cluster = EksCluster(
         kubernetes_version=settings.cluster.kubernetes_version,
         authentication_mode=settings.cluster.authentication_mode,
         vpc_id=network.vpc_id,
+        control_plane_subnet_ids=network.private_subnet_ids[: settings.live.control_plane_zones],
         subnet_ids=network.private_subnet_ids,
         public_access_cidrs=settings.cluster.public_access_cidrs,
         private_access_cidrs=tuple(map(str, settings.cluster.private_access_cidrs)),

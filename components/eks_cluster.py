@@ -29,8 +29,11 @@ class EksClusterArgs:
     """Minor version, as "1.35"."""
     authentication_mode: Literal["API", "API_AND_CONFIG_MAP"]
     vpc_id: Input[str]
+    control_plane_subnet_ids: Sequence[Input[str]]
+    """Private ones in two zones at least, and in no others than the control plane was made in: EKS
+    takes none there ("Amazon EKS networking requirements for VPC and subnets")."""
     subnet_ids: Sequence[Input[str]]
-    """Private subnets in two zones at least; for the control plane and for the nodes."""
+    """Private ones for the nodes, which may be in further zones."""
     kms_key_arn: Input[str]
     """Encrypts Kubernetes secrets, the control plane's logs and the nodes' volumes."""
     public_access_cidrs: tuple[str, ...]
@@ -97,7 +100,7 @@ class EksCluster(pulumi.ComponentResource):
             authentication_mode=eks.AuthenticationMode(args.authentication_mode),
             service_role=cluster_role,
             vpc_id=args.vpc_id,  # without it, pulumi-eks looks for the account's default VPC
-            subnet_ids=list(args.subnet_ids),
+            subnet_ids=list(args.control_plane_subnet_ids),
             endpoint_private_access=True,
             endpoint_public_access=bool(args.public_access_cidrs),
             public_access_cidrs=list(args.public_access_cidrs) or None,
@@ -117,11 +120,7 @@ class EksCluster(pulumi.ComponentResource):
             # EKS makes the log group itself if there is none, without key or retention. Whatever a
             # remote component depends on is deleted after its children; not so the other way round
             # (see `nodes` below).
-            opts=ResourceOptions(
-                parent=self,
-                depends_on=[log_group, cluster_policy, *ways_in],
-                transforms=[stay_in_first_zones],
-            ),
+            opts=ResourceOptions(parent=self, depends_on=[log_group, cluster_policy, *ways_in]),
         )
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint
@@ -381,18 +380,4 @@ def leave_scaling_alone(
     if args.type_ != "aws:eks/nodeGroup:NodeGroup":
         return None
     args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "scalingConfig"]
-    return pulumi.ResourceTransformResult(args.props, args.opts)
-
-
-def stay_in_first_zones(
-    args: pulumi.ResourceTransformArgs,
-) -> pulumi.ResourceTransformResult | None:
-    """Leave the control plane where it was created.
-
-    EKS takes subnets of no other zones for it ("Amazon EKS VPC and subnet requirements and
-    considerations"). Nodes may be in any.
-    """
-    if args.type_ != "aws:eks/cluster:Cluster":
-        return None
-    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "vpcConfig.subnetIds"]
     return pulumi.ResourceTransformResult(args.props, args.opts)

@@ -26,6 +26,8 @@ class LiveStack:
     cidr_block: IPv4Network | None = None
     zones: Mapping[int, str] = field(default_factory=dict)
     """Its availability zones by their place, which fixes their address ranges."""
+    control_plane_zones: int | None = None
+    """In how many of them, from the first one on, the control plane was made."""
     teams: tuple[str, ...] = ()
     pod_namespace: str | None = None
     airflow_version: str | None = None
@@ -56,6 +58,7 @@ class LiveStack:
             region=region or None,
             cidr_block=cidr_block,
             zones=_zones(cidr_block, _of_type(resources, "aws:ec2/subnet:Subnet")),
+            control_plane_zones=len(cluster.get("vpcConfig", {}).get("subnetIds", [])) or None,
             teams=tuple(sorted(name.removeprefix("emr-") for name in namespaces.values())),
             pod_namespace=pod_namespace,
             airflow_version=environment.get("airflowVersion"),

@@ -3,7 +3,6 @@ components run elsewhere, so that a test has to give their outputs."""
 
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +29,7 @@ ARGS = EksClusterArgs(
     kubernetes_version="1.35",
     authentication_mode="API_AND_CONFIG_MAP",
     vpc_id="vpc-1",
+    control_plane_subnet_ids=["subnet-a", "subnet-b"],
     subnet_ids=["subnet-a", "subnet-b", "subnet-c"],
     kms_key_arn=KEY,
     public_access_cidrs=("203.0.113.0/24",),
@@ -277,46 +277,18 @@ def test_the_autoscaler_owns_the_number_of_nodes(engine: Engine) -> None:
     assert "node-group" in engine.waits_for(bounds)
 
 
-@pytest.mark.parametrize(
-    ("transform", "type_", "ignored", "parent"),
-    [
-        (
-            eks_cluster.leave_scaling_alone,
-            "aws:eks/nodeGroup:NodeGroup",
-            "scalingConfig",
-            "eks:index:ManagedNodeGroup",
-        ),
-        (
-            eks_cluster.stay_in_first_zones,
-            "aws:eks/cluster:Cluster",
-            "vpcConfig.subnetIds",
-            "eks:index:Cluster",
-        ),
-    ],
-)
-def test_what_exists_keeps_what_a_change_must_not_touch(
-    transform: Callable[[pulumi.ResourceTransformArgs], pulumi.ResourceTransformResult | None],
-    type_: str,
-    ignored: str,
-    parent: str,
-) -> None:
-    def transformed(one: str) -> pulumi.ResourceTransformResult | None:
+def test_a_group_that_exists_keeps_its_numbers_whatever_else_of_it_changes() -> None:
+    def transformed(typ: str) -> pulumi.ResourceTransformResult | None:
         given = pulumi.ResourceOptions(ignore_changes=["version"])
-        return transform(
-            pulumi.ResourceTransformArgs(True, one, "name", {"version": "1.35"}, given)
+        return eks_cluster.leave_scaling_alone(
+            pulumi.ResourceTransformArgs(True, typ, "nodes", {"version": "1.35"}, given)
         )
 
-    found = transformed(type_)
-    assert found is not None
-    assert found.opts.ignore_changes == ["version", ignored]
-    assert found.props == {"version": "1.35"}
-    assert transformed(parent) is None
-
-
-def test_the_control_plane_stays_in_its_first_zones(engine: Engine) -> None:
-    run(engine)
-
-    assert len(engine.one("eks:index:Cluster").request.transforms) == 1
+    group = transformed("aws:eks/nodeGroup:NodeGroup")
+    assert group is not None
+    assert group.opts.ignore_changes == ["version", "scalingConfig"]
+    assert group.props == {"version": "1.35"}
+    assert transformed("eks:index:ManagedNodeGroup") is None
 
 
 def test_a_node_may_join_and_pull_images_and_no_more(engine: Engine) -> None:

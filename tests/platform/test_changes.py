@@ -44,6 +44,9 @@ class Round:
     """The types of which something is made anew, or goes."""
 
 
+# With the group goes what holds its bounds.
+NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", "pulumi-python:dynamic:Resource"})
+
 ROUNDS = {
     "a zone, a team, pods": Round(
         {
@@ -68,7 +71,7 @@ ROUNDS = {
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
         },
-        frozenset({"aws:eks/nodeGroup:NodeGroup"}),
+        NODES,
     ),
     "ways out, ways in, size": Round(
         {
@@ -104,7 +107,8 @@ ROUNDS = {
             "cluster.authenticationMode": "API",
             "airflow.version": "2.11.2",
         },
-        frozenset({"aws:eks/nodeGroup:NodeGroup", "aws:ec2/flowLog:FlowLog"})
+        NODES
+        | {"aws:ec2/flowLog:FlowLog"}
         | {"aws:cloudwatch/logGroup:LogGroup", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
         | {"kubernetes:core/v1:ConfigMap"},
     ),
@@ -127,8 +131,7 @@ ROUNDS = {
             "airflow.startupScript": None,
             "account.unprotected": ["namespaces", "virtualClusters"],
         },
-        frozenset({"aws:eks/nodeGroup:NodeGroup", "aws:s3/bucketObjectv2:BucketObjectv2"})
-        | {"pulumi-python:dynamic:Resource"},  # which looks for files that were removed
+        NODES | {"aws:s3/bucketObjectv2:BucketObjectv2"},
     ),
 }
 

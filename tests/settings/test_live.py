@@ -55,6 +55,7 @@ def test_the_state_tells_what_no_change_takes_along() -> None:
         region="us-west-2",
         cidr_block=IPv4Network("10.0.0.0/16"),
         zones={0: "us-west-2a", 1: "us-west-2c"},
+        control_plane_zones=2,
         teams=("b", "risk"),
         pod_namespace="mwaa",
         airflow_version="2.11.2",
