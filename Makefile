@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 VENV := .venv/bin
+# Files side by side, each in the order in which it is written; a sandbox takes 1 to 2 GB.
+PYTEST := $(VENV)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help up preview airflow dags down test test-dags lint settings install sync
 
@@ -25,10 +27,10 @@ dags: install
 
 test: install
 	@$(VENV)/python -m sandbox build
-	@$(VENV)/pytest
+	@$(PYTEST)
 
 test-dags: install
-	@$(VENV)/pytest -m "other_airflow or dag_runs"
+	@$(PYTEST) -m "other_airflow or dag_runs"
 
 lint: install
 	@$(VENV)/ruff format --check .
