@@ -52,8 +52,8 @@ def _run_until_it_hangs(
         ["pulumi", verb, "--yes", "--skip-preview", "--stack", "sandbox", "--non-interactive"],
         cwd=clone.directory,
         env={**clone.environment, "SANDBOX_FAULTS": str(faults)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=(output := clone.directory / ".sandbox/output.log").open("w"),
+        stderr=subprocess.STDOUT,
     )
     seen: tuple[str, float] = ("", time.monotonic())
     while engine.poll() is None:
@@ -65,7 +65,7 @@ def _run_until_it_hangs(
             engine.wait()
             return _pending(clone)
         time.sleep(0.3)
-    assert engine.returncode == 0
+    assert engine.returncode == 0, output.read_text()[-4000:]
     return None
 
 
