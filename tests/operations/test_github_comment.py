@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from operations.github_comment import WRITER, GitHubError, write
+from operations.github_comment import WRITER, GitHubError, Repository
 
 BODY = "<!-- preview of dev -->\n\n### `dev`: no changes\n"
 
@@ -23,6 +23,7 @@ class GitHub:
 
     address: str = ""
     comments: list[dict[str, Any]] = field(default_factory=list)
+    pulls: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def add(self, body: str, writer: str = WRITER) -> dict[str, Any]:
@@ -48,6 +49,10 @@ def github() -> Iterator[GitHub]:
             told = json.loads(self.rfile.read(length) or b"{}")
             status, answer = 404, json.dumps({"message": "Not Found"})
             prefix, _, rest = url.path.partition("/issues/")
+            if url.path == "/repos/owner/name/pulls":
+                (head,) = parse_qs(url.query)["head"]
+                found = [one for one in kept.pulls if one["of"] == head]
+                status, answer = 200, json.dumps(found)
             if prefix == "/repos/owner/name" and rest == "7/comments" and self.command == "GET":
                 query = {key: int(value) for key, (value,) in parse_qs(url.query).items()}
                 start = (query["page"] - 1) * query["per_page"]
@@ -80,7 +85,7 @@ def github() -> Iterator[GitHub]:
 
 
 def _write(github: GitHub, body: str = BODY) -> str:
-    return write(github.address, "the-token", "owner/name", 7, body)
+    return Repository(github.address, "the-token", "owner/name").write_comment(7, body)
 
 
 def test_the_first_one_is_made_and_the_next_takes_its_place(github: GitHub) -> None:
@@ -121,4 +126,16 @@ def test_what_github_answers_is_told(github: GitHub) -> None:
     with pytest.raises(
         GitHubError, match=r"/repos/owner/other/.* was answered with 404.*Not Found"
     ):
-        write(github.address, "the-token", "owner/other", 7, BODY)
+        Repository(github.address, "the-token", "owner/other").write_comment(7, BODY)
+
+
+def test_the_pull_request_of_a_fork_is_found_by_its_branch_and_commit(github: GitHub) -> None:
+    repository = Repository(github.address, "the-token", "owner/name")
+    github.pulls = [
+        {"number": 6, "head": {"sha": "aaa"}, "of": "somebody:fix"},
+        {"number": 7, "head": {"sha": "bbb"}, "of": "somebody:fix"},
+        {"number": 8, "head": {"sha": "bbb"}, "of": "other:fix"},
+    ]
+    assert repository.pull_request("somebody:fix", "bbb") == 7
+    assert repository.pull_request("somebody:fix", "ccc") is None
+    assert repository.pull_request("nobody:fix", "bbb") is None
