@@ -35,7 +35,7 @@ lint: install
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy .
 	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
-	@$(VENV)/zizmor --offline --quiet .github/workflows
+	@$(VENV)/zizmor --offline --quiet .github >/dev/null || $(VENV)/zizmor --offline .github
 
 settings: install
 	@$(VENV)/python -m settings.reference
