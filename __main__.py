@@ -9,12 +9,13 @@ import pulumi_aws as aws
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
-from components.availability_zones import first_availability_zones
+from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from components.images import find_images
 from components.job_namespace import (
     JOB_VIEWER_RULES,
     Egress,
@@ -28,9 +29,10 @@ from components.pod_service_account import PodServiceAccount, PodServiceAccountA
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
+from settings.live import read_live_stack
 from settings.loading import load as load_settings
 
-settings = load_settings(pulumi.Config())
+settings = load_settings(pulumi.Config(), live=read_live_stack())
 name, account = settings.name, settings.aws_account
 protect_all_but(settings.account.unprotected)
 
@@ -41,6 +43,14 @@ aws_provider = aws.Provider(
     default_tags={"tags": settings.tags},
 )
 in_aws = pulumi.ResourceOptions(providers=[aws_provider])
+
+images = find_images(
+    settings.cluster.image_registry,
+    kubernetes_version=settings.cluster.kubernetes_version,
+    xcom=settings.airflow.pod_xcom,
+    account=account,
+    provider=aws_provider,
+)
 
 encryption_key = EncryptionKey(
     "platform",
@@ -57,9 +67,9 @@ network = Network(
     NetworkArgs(
         cidr_block=settings.network.cidr_block,
         availability_zones=settings.network.availability_zones
-        or first_availability_zones(settings.network.zones, aws_provider),
+        or availability_zones(settings.network.zones, settings.live.zones, aws_provider),
         nat=settings.network.nat,
-        interface_endpoints=settings.network.interface_endpoints,
+        interface_endpoints=settings.network.endpoints,
         flow_log_bucket_arn=settings.network.flow_log_bucket_arn,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -76,6 +86,8 @@ dag_bucket = DagBucket(
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=90,
         source=Path("dags"),
+        plugins=settings.airflow.plugins_source,
+        startup_script=settings.airflow.startup_script_file,
         upload=settings.airflow.dag_delivery == "pulumi",
         region=account.region,
     ),
@@ -96,8 +108,7 @@ airflow = AirflowEnvironment(
         vpc_id=network.vpc_id,
         subnet_ids=network.private_subnet_ids,
         bucket_arn=dag_bucket.arn,
-        requirements_key=dag_bucket.requirements_key,
-        requirements_version=dag_bucket.requirements_version,
+        files=dag_bucket.environment_files,
         kms_key_arn=encryption_key.arn,
         secrets_prefix=settings.secrets_prefix,
         account=account,
@@ -112,6 +123,7 @@ cluster = EksCluster(
         kubernetes_version=settings.cluster.kubernetes_version,
         authentication_mode=settings.cluster.authentication_mode,
         vpc_id=network.vpc_id,
+        control_plane_subnet_ids=network.private_subnet_ids[: settings.live.control_plane_zones],
         subnet_ids=network.private_subnet_ids,
         public_access_cidrs=settings.cluster.public_access_cidrs,
         private_access_cidrs=tuple(map(str, settings.cluster.private_access_cidrs)),
@@ -152,7 +164,7 @@ ClusterAutoscaler(
     ClusterAutoscalerArgs(
         cluster_name=name,
         cluster=cluster.name,
-        kubernetes_version=settings.cluster.kubernetes_version,
+        image=images.cluster_autoscaler,
         account=account,
     ),
     opts=in_cluster,
@@ -246,7 +258,8 @@ AirflowAccess(
         cluster_security_group_id=cluster.cluster_security_group_id,
         kubernetes_group=settings.airflow_group,
         pod_namespace=pod_namespace.namespace,
-        pod_xcom=settings.airflow.pod_xcom,
+        image_prefix=images.prefix,
+        xcom_sidecar_image=images.xcom_sidecar,
         teams=tuple(
             TeamAccess(
                 team=team,
@@ -262,7 +275,7 @@ AirflowAccess(
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,
-        region=account.region,
+        account=account,
     ),
     opts=in_aws,
 )

@@ -77,6 +77,8 @@ def _measure(seconds: dict[str, dict[str, float]]) -> dict[str, float]:
             clone.pulumi("stack", "init")
             wall = {}
             for verb in ("up", "destroy"):
+                if verb == "destroy":
+                    clone.unprotect()
                 begun = time.monotonic()
                 clone.pulumi(verb, "--yes", "--skip-preview")
                 wall[verb] = time.monotonic() - begun

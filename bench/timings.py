@@ -32,6 +32,7 @@ def main() -> None:
             print(f"{'up from nothing, tools built':42}{time.monotonic() - begun:8.1f} s")
             _repeated("preview, no change", options.runs, clone, "preview", "--expect-no-changes")
             _repeated("up, no change", options.runs, clone, "up", "--yes", "--skip-preview")
+            clone.unprotect()
             _timed("destroy", lambda: clone.pulumi("destroy", "--yes", "--skip-preview"))
         finally:
             clone.stop()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
+
+from components.aws_account import AwsAccount
+from components.capacity import TEAMS_PER_POLICY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,15 +40,17 @@ class AirflowAccessArgs:
     """What the execution role is in Kubernetes; role bindings say what the group may do."""
     pod_namespace: Input[str]
     """Where Airflow runs pods of its own."""
-    pod_xcom: bool = False
-    """Whether such a pod may return a value: `kubernetes_default` describes the sidecar for it."""
+    image_prefix: str
+    """What stands before the public names of images where pods pull them from."""
+    xcom_sidecar_image: str | None
+    """With one, such a pod may return a value: `kubernetes_default` describes the sidecar."""
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
     release_label: str
     secrets_prefix: str
     kms_key_arn: Input[str]
-    region: str
+    account: AwsAccount
 
 
 class AirflowAccess(pulumi.ComponentResource):
@@ -88,12 +93,17 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_cluster_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        aws.iam.RolePolicy(
-            f"{name}-jobs",
-            role=args.execution_role_name,
-            policy=Output.json_dumps(_jobs_policy(args)),
-            opts=ResourceOptions(parent=self),
-        )
+        # Managed policies, since a role's inline ones have room for some 15 teams. When a team
+        # goes, others move up, some into the policy before: one after the other, so that they are
+        # let in there before they are no longer here.
+        policy: aws.iam.Policy | None = None
+        for start in range(0, len(args.teams), TEAMS_PER_POLICY):
+            policy = self._job_access(
+                f"{name}-jobs-{start // TEAMS_PER_POLICY + 1}",
+                args,
+                args.teams[start : start + TEAMS_PER_POLICY],
+                after=policy,
+            )
         connections = _connections(args)
         stored = [
             self._connection(name, connection_id, extra, args)
@@ -105,6 +115,27 @@ class AirflowAccess(pulumi.ComponentResource):
             lambda _: list(connections)
         )
         self.register_outputs({"connection_ids": self.connection_ids})
+
+    def _job_access(
+        self,
+        name: str,
+        args: AirflowAccessArgs,
+        teams: Sequence[TeamAccess],
+        *,
+        after: aws.iam.Policy | None,
+    ) -> aws.iam.Policy:
+        policy = aws.iam.Policy(
+            name,
+            policy=Output.json_dumps(_jobs_policy(args.cluster_arn, teams)),
+            opts=ResourceOptions(parent=self, depends_on=after),
+        )
+        aws.iam.RolePolicyAttachment(
+            name,
+            role=args.execution_role_name,
+            policy_arn=policy.arn,
+            opts=ResourceOptions(parent=self),
+        )
+        return policy
 
     def _connection(
         self,
@@ -132,9 +163,9 @@ class AirflowAccess(pulumi.ComponentResource):
 
 
 # What KubernetesPodOperator reads of its connection, so that the container that it adds meets Pod
-# Security's restricted standard, whatever the pod says, and asks no registry with a pull limit.
+# Security's restricted standard, whatever the pod says. Its image is of a registry without a limit
+# of pulls.
 _XCOM_SIDECAR = {
-    "xcom_sidecar_container_image": "public.ecr.aws/docker/library/alpine:3.24.1",
     "xcom_sidecar_container_resources": json.dumps(
         {
             "requests": {"cpu": "10m", "memory": "32Mi"},
@@ -160,17 +191,22 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
         "eks": {
             "cluster_name": args.cluster_name,
             "namespace": args.pod_namespace,
-            "region_name": args.region,
+            "region_name": args.account.region,
+            "image_prefix": args.image_prefix,
         }
     }
-    if args.pod_xcom:
-        connections["kubernetes_default"] = {"namespace": args.pod_namespace, **_XCOM_SIDECAR}
+    if args.xcom_sidecar_image is not None:
+        connections["kubernetes_default"] = {
+            "namespace": args.pod_namespace,
+            "xcom_sidecar_container_image": args.xcom_sidecar_image,
+            **_XCOM_SIDECAR,
+        }
     for team in args.teams:
         default = team.team == args.default_team
         connections["emr_eks" if default else f"emr_eks_{team.team}"] = {
             "virtual_cluster_id": team.virtual_cluster_id,
             "job_role_arn": team.job_role_arn,
-            "region_name": args.region,
+            "region_name": args.account.region,
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,
@@ -188,9 +224,8 @@ def _cluster_policy(args: AirflowAccessArgs) -> dict[str, object]:
     }
 
 
-def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
+def _jobs_policy(cluster_arn: Input[str], teams: Sequence[TeamAccess]) -> dict[str, object]:
     """Running jobs, each team's with its own role, and looking after them."""
-    virtual_clusters = [team.virtual_cluster_arn for team in args.teams]
     start = [
         {
             "Effect": "Allow",
@@ -199,7 +234,7 @@ def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
             # Else a job could take any role that trusts the namespace.
             "Condition": {"ArnEquals": {"emr-containers:ExecutionRoleArn": team.job_role_arn}},
         }
-        for team in args.teams
+        for team in teams
     ]
     return {
         "Version": "2012-10-17",
@@ -207,24 +242,25 @@ def _jobs_policy(args: AirflowAccessArgs) -> dict[str, object]:
             *start,
             {
                 "Effect": "Allow",
-                "Action": ["emr-containers:CancelJobRun", "emr-containers:DescribeJobRun"],
-                # Job runs get their ids as they start.
-                "Resource": [Output.concat(arn, "/jobruns/*") for arn in virtual_clusters],
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["emr-containers:DescribeVirtualCluster", "emr-containers:ListJobRuns"],
-                "Resource": virtual_clusters,
+                "Action": [
+                    "emr-containers:CancelJobRun",
+                    "emr-containers:DescribeJobRun",
+                    "emr-containers:DescribeVirtualCluster",
+                    "emr-containers:ListJobRuns",
+                ],
+                # The virtual cluster and its job runs, which get their ids as they start; no id of
+                # a virtual cluster is the beginning of another's.
+                "Resource": [Output.concat(team.virtual_cluster_arn, "*") for team in teams],
             },
             {
                 # StartJobRun demands it where job roles come by EKS Pod Identity (EMR on EKS,
                 # "Enable EKS Pod Identity on the EKS Cluster", user permission).
                 "Effect": "Allow",
                 "Action": "iam:PassRole",
-                "Resource": [team.job_role_arn for team in args.teams],
+                "Resource": [team.job_role_arn for team in teams],
                 "Condition": {
                     "StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"},
-                    "ArnLike": {"iam:AssociatedResourceARN": args.cluster_arn},
+                    "ArnLike": {"iam:AssociatedResourceARN": cluster_arn},
                 },
             },
         ],

@@ -14,9 +14,16 @@ from pulumi import Input, Output, ResourceOptions
 from components.aws_account import AwsAccount
 from components.capacity import EnvironmentCapacity
 from components.dag_folder import DAG_FOLDER
+from components.environment_files import EnvironmentFiles
 
 # AWS names an environment's log groups airflow-<environment>-<kind>.
 LOG_KINDS = ("DAGProcessing", "Scheduler", "Task", "WebServer", "Worker")
+
+_ROLLED_OUT_BY_PIPELINE = [
+    f"{name}_s3_{what}"
+    for name in ("requirements", "plugins", "startup_script")
+    for what in ("path", "object_version")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +39,14 @@ class AirflowEnvironmentArgs:
     options: Mapping[str, str]
     """Airflow configuration, as `section.key`; it wins over what is set here."""
     vpc_id: Input[str]
-    subnet_ids: Input[Sequence[Input[str]]]
+    subnet_ids: Sequence[Input[str]]
     """Private subnets in different zones; MWAA takes exactly two, here the first two."""
     bucket_arn: Input[str]
     """Must wait for the bucket's settings and its objects: MWAA checks them as it is created."""
     kms_key_arn: Input[str]
     """The key of the bucket: MWAA demands that both are the same."""
-    requirements_key: Input[str] | None
-    """None where a pipeline of its own rolls requirements out."""
-    requirements_version: Input[str] | None
+    files: EnvironmentFiles | None
+    """None where a pipeline of its own rolls them out."""
     secrets_prefix: str
     """Secrets under it hold Airflow's connections and variables."""
     account: AwsAccount
@@ -111,6 +117,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
             ip_protocol="-1",
             opts=ResourceOptions(parent=self),
         )
+        files = args.files
         environment = aws.mwaa.Environment(
             f"{name}-environment",
             name=args.environment_name,
@@ -128,8 +135,12 @@ class AirflowEnvironment(pulumi.ComponentResource):
             kms_key=args.kms_key_arn,
             source_bucket_arn=args.bucket_arn,
             dag_s3_path=DAG_FOLDER,
-            requirements_s3_path=args.requirements_key,
-            requirements_s3_object_version=args.requirements_version,
+            requirements_s3_path=files.requirements.key if files else None,
+            requirements_s3_object_version=files.requirements.version if files else None,
+            plugins_s3_path=files.plugins.key if files else None,
+            plugins_s3_object_version=files.plugins.version if files else None,
+            startup_script_s3_path=files.startup_script.key if files else None,
+            startup_script_s3_object_version=files.startup_script.version if files else None,
             airflow_configuration_options=_configuration(args),
             logging_configuration={
                 "dag_processing_logs": {"enabled": True, "log_level": args.log_level},
@@ -140,7 +151,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
             },
             network_configuration={
                 "security_group_ids": [group.id],
-                "subnet_ids": Output.from_input(args.subnet_ids).apply(lambda ids: list(ids)[:2]),
+                "subnet_ids": list(args.subnet_ids[:2]),
             },
             opts=ResourceOptions(
                 parent=self,
@@ -148,10 +159,8 @@ class AirflowEnvironment(pulumi.ComponentResource):
                 # names none of them. Log groups that it does not find it makes itself, without
                 # retention, and leaves behind.
                 depends_on=[policy, inside, outside, *log_groups],
-                # A pipeline that rolls requirements out does it behind Pulumi's back.
-                ignore_changes=[]
-                if args.requirements_key
-                else ["requirements_s3_path", "requirements_s3_object_version"],
+                # A pipeline that rolls these out does it behind Pulumi's back.
+                ignore_changes=[] if args.files else _ROLLED_OUT_BY_PIPELINE,
             ),
         )
 

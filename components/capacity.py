@@ -1,4 +1,4 @@
-"""How large the MWAA environment and the cluster's node group may be."""
+"""How large the MWAA environment, the cluster's node group and a policy may be."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ class NodeGroup:
     min_size: int
     max_size: int
     disk_gib: int
+
+
+TEAMS_PER_POLICY = 10
+"""How many Spark teams one managed policy of the MWAA execution role lets in: it may have 6,144
+characters ("IAM and AWS STS quotas", IAM User Guide), and the ARNs of ten teams fit in whatever the
+names, the regions and the length of role names."""

@@ -14,10 +14,6 @@ from components.aws_account import AwsAccount
 NAMESPACE = "kube-system"
 NAME = "cluster-autoscaler"
 
-# The autoscaler simulates the scheduler, so its minor version is the cluster's
-# (github.com/kubernetes/autoscaler, "Releases").
-VERSIONS = {"1.33": "1.33.5", "1.34": "1.34.4", "1.35": "1.35.1", "1.36": "1.36.1"}
-
 READ = ("get", "list", "watch")
 
 # What upstream's chart and example grant, without what leader election by lease and one AWS node
@@ -92,7 +88,8 @@ class ClusterAutoscalerArgs:
     """As it stands in the tags of the cluster's Auto Scaling groups."""
     cluster: Input[str]
     """The same name, known once nodes and add-ons are ready."""
-    kubernetes_version: str
+    image: str
+    """For the cluster's minor version of Kubernetes."""
     account: AwsAccount
 
 
@@ -265,10 +262,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                         "containers": [
                             {
                                 "name": NAME,
-                                "image": (
-                                    "registry.k8s.io/autoscaling/cluster-autoscaler:v"
-                                    f"{VERSIONS[args.kubernetes_version]}"
-                                ),
+                                "image": args.image,
                                 "command": [
                                     "./cluster-autoscaler",
                                     "--cloud-provider=aws",

@@ -1,4 +1,4 @@
-"""The bucket that Airflow reads its DAGs and requirements from."""
+"""The bucket that Airflow reads its DAGs, requirements and plugins from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
-from components.dag_folder import DAG_FOLDER, REQUIREMENTS, files_to_upload
+from components.dag_folder import (
+    DAG_FOLDER,
+    PLUGINS,
+    REQUIREMENTS,
+    STARTUP_SCRIPT,
+    files_to_upload,
+)
+from components.environment_files import EnvironmentFiles, PinnedFile
+from components.plugins import zip_file
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.removed_files import RemovedFiles
+
+NO_SCRIPT = "#!/bin/bash\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,21 +33,25 @@ class DagBucketArgs:
     noncurrent_version_days: int
     source: Path
     """The folder of the DAGs, with a requirements.txt at its top."""
+    plugins: Path | None
+    """A folder, or a zip file, of what becomes Airflow's plugins folder."""
+    startup_script: Path | None
+    """A shell script that MWAA runs in each container before Airflow."""
     upload: bool
-    """False where a pipeline of its own delivers DAGs and requirements."""
+    """False where a pipeline of its own delivers all of these."""
     region: str
 
 
 class DagBucket(pulumi.ComponentResource):
-    """A private bucket that holds the DAGs and requirements, unless a pipeline delivers them.
+    """A private bucket that holds what Airflow needs to start, unless a pipeline delivers it.
 
-    `arn` waits for every object, so that Airflow starts with its DAGs and requirements in place.
+    `arn` waits for every object, so that Airflow starts with all of them in place.
     """
 
     name: Output[str]
     arn: Output[str]
-    requirements_key: Output[str] | None
-    requirements_version: Output[str] | None
+    environment_files: EnvironmentFiles | None
+    """None where a pipeline delivers them."""
 
     def __init__(self, name: str, args: DagBucketArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mwaa-on-eks:index:DagBucket", name, None, opts)
@@ -48,20 +62,26 @@ class DagBucket(pulumi.ComponentResource):
                 kms_key_arn=args.kms_key_arn,
                 force_destroy=args.force_destroy,
                 noncurrent_version_days=args.noncurrent_version_days,
-                # MWAA stays pinned to a version of the requirements, however old, until another
-                # one is rolled out.
+                # MWAA stays pinned to a version of the other files, however old, until another one
+                # is rolled out.
                 expiring_prefix=f"{DAG_FOLDER}/",
             ),
             opts=ResourceOptions(parent=self),
         )
-        files = dict(files_to_upload(args.source)) if args.upload else {}
+        files: dict[str, Path | None] = {}
+        if args.upload:
+            files = {
+                **dict(files_to_upload(args.source)),
+                PLUGINS: zip_file(args.plugins),
+                STARTUP_SCRIPT: args.startup_script,
+            }
         objects = {
             key: aws.s3.BucketObjectv2(
                 f"{name}-{key}",
                 bucket=bucket.name,
                 key=key,
-                source=pulumi.FileAsset(str(path)),
-                source_hash=hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest(),
+                source=pulumi.FileAsset(str(path)) if path else pulumi.StringAsset(NO_SCRIPT),
+                source_hash=_hash(path),
                 # Else old versions go with the object, and a pipeline's with them.
                 opts=ResourceOptions(parent=self, retain_on_delete=True),
             )
@@ -72,21 +92,27 @@ class DagBucket(pulumi.ComponentResource):
                 f"{name}-removed",
                 bucket=bucket.name,
                 region=args.region,
-                keys=[key for key in files if key != REQUIREMENTS],  # MWAA is pinned to one
+                # MWAA is pinned to a version of the other ones.
+                keys=[key for key in files if key.startswith(f"{DAG_FOLDER}/")],
                 opts=ResourceOptions(parent=self),
             )
-        requirements = objects.get(REQUIREMENTS)
 
         self.name = bucket.name
         uploaded = [stored.urn for stored in objects.values()]
         self.arn = Output.all(bucket.arn, *uploaded).apply(lambda all_: all_[0])
-        self.requirements_key = requirements.key if requirements else None
-        self.requirements_version = requirements.version_id if requirements else None
-        self.register_outputs(
-            {
-                "name": self.name,
-                "arn": self.arn,
-                "requirements_key": self.requirements_key,
-                "requirements_version": self.requirements_version,
-            }
-        )
+        self.environment_files = None
+        if args.upload:
+            pinned = {key: PinnedFile(one.key, one.version_id) for key, one in objects.items()}
+            self.environment_files = EnvironmentFiles(
+                requirements=pinned[REQUIREMENTS],
+                plugins=pinned[PLUGINS],
+                startup_script=pinned[STARTUP_SCRIPT],
+            )
+        self.register_outputs({"name": self.name, "arn": self.arn})
+
+
+def _hash(path: Path | None) -> str:
+    if path is None:
+        return hashlib.md5(NO_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

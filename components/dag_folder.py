@@ -8,6 +8,8 @@ from pathlib import Path
 
 DAG_FOLDER = "dags"
 REQUIREMENTS = "requirements.txt"
+PLUGINS = "plugins.zip"
+STARTUP_SCRIPT = "startup.sh"
 LARGEST_MIB = 100
 """MWAA copies the folder to every scheduler, worker and web server: data belongs into a bucket."""
 
@@ -20,7 +22,7 @@ _LEFTOVERS = (
 
 def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
     """Yield the objects' keys and files."""
-    for path, reason in _looked_through(source, frozenset({source.resolve()})):
+    for path, reason in looked_through(source, LARGEST_MIB):
         if not reason:
             name = path.relative_to(source).as_posix()
             yield (name if name == REQUIREMENTS else f"{DAG_FOLDER}/{name}"), path
@@ -28,26 +30,33 @@ def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:
 
 def left_out(source: Path) -> Iterator[tuple[str, str]]:
     """Yield what a DAG could miss, and the reason why it is not uploaded."""
-    for path, reason in _looked_through(source, frozenset({source.resolve()})):
+    for path, reason in looked_through(source, LARGEST_MIB):
         if reason:
             yield path.relative_to(source).as_posix(), reason
 
 
-def _looked_through(folder: Path, above: frozenset[Path]) -> Iterator[tuple[Path, str]]:
+def looked_through(
+    folder: Path, largest_mib: int, above: frozenset[Path] = frozenset()
+) -> Iterator[tuple[Path, str]]:
+    """Yield the files below a folder that MWAA gets, in order, and others with the reason why not.
+
+    above: the folders that it lies in, links followed.
+    """
     if not folder.is_dir():
-        message = f"{folder} is no folder: Airflow's DAGs are uploaded from there; create it"
+        message = f"{folder} is no folder: Airflow's files are uploaded from there; create it"
         raise ValueError(message)
+    above |= {folder.resolve()}
     for path in sorted(folder.iterdir()):
         if any(fnmatch(path.name, leftover) for leftover in _LEFTOVERS):
             continue
-        reason = _reason(path, above)
+        reason = _reason(path, largest_mib, above)
         if reason or not path.is_dir():
             yield path, reason
         else:
-            yield from _looked_through(path, above | {path.resolve()})
+            yield from looked_through(path, largest_mib, above)
 
 
-def _reason(path: Path, above: frozenset[Path]) -> str:
+def _reason(path: Path, largest_mib: int, above: frozenset[Path]) -> str:
     """Why the file or folder is left out; nothing where it is not. S3 has no links: what a link
     leads to is uploaded under the link's name."""
     if not path.exists():
@@ -59,7 +68,7 @@ def _reason(path: Path, above: frozenset[Path]) -> str:
         "its name is not readable text: rename it": not path.name.isprintable(),
         "the link leads to a folder that it lies in: remove it": path.resolve() in above,
         "it is neither file nor folder: remove it": not path.is_file() and not path.is_dir(),
-        f"its {size:.0f} MiB are more than {LARGEST_MIB}, and MWAA copies the folder to every "
-        "container: put it into a bucket that DAGs read as they run": size > LARGEST_MIB,
+        f"its {size:.0f} MiB are more than {largest_mib}, and MWAA copies the folder to every "
+        "container: put it into a bucket that DAGs read as they run": size > largest_mib,
     }
     return next((reason for reason, holds in reasons.items() if holds), "")

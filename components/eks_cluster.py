@@ -15,6 +15,7 @@ from components import pod_identity
 from components.aws_account import AwsAccount
 from components.capacity import NodeGroup
 from components.managed_addon import managed_addon
+from components.node_bounds import NodeBounds
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
@@ -28,8 +29,11 @@ class EksClusterArgs:
     """Minor version, as "1.35"."""
     authentication_mode: Literal["API", "API_AND_CONFIG_MAP"]
     vpc_id: Input[str]
-    subnet_ids: Input[Sequence[Input[str]]]
-    """Private subnets in two zones at least; for the control plane and for the nodes."""
+    control_plane_subnet_ids: Sequence[Input[str]]
+    """Private ones in two zones at least, and in no others than the control plane was made in: EKS
+    takes none there ("Amazon EKS networking requirements for VPC and subnets")."""
+    subnet_ids: Sequence[Input[str]]
+    """Private ones for the nodes, which may be in further zones."""
     kms_key_arn: Input[str]
     """Encrypts Kubernetes secrets, the control plane's logs and the nodes' volumes."""
     public_access_cidrs: tuple[str, ...]
@@ -50,17 +54,6 @@ class EksClusterArgs:
     tags: Mapping[str, str]
     """For the instances and volumes: a provider's default tags do not reach what a launch
     template makes."""
-
-
-def _stay_in_first_zones(
-    args: pulumi.ResourceTransformArgs,
-) -> pulumi.ResourceTransformResult | None:
-    """Leave the control plane where it was created: EKS takes subnets of no other zones for it
-    ("Amazon EKS VPC and subnet requirements and considerations"). Nodes may be in any."""
-    if args.type_ != "aws:eks/cluster:Cluster":
-        return None
-    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "vpcConfig.subnetIds"]
-    return pulumi.ResourceTransformResult(args.props, args.opts)
 
 
 class EksCluster(pulumi.ComponentResource):
@@ -90,6 +83,16 @@ class EksCluster(pulumi.ComponentResource):
             opts=child,
         )
         cluster_role, cluster_policy = self._cluster_role(name)
+        # Besides the group that EKS makes: pulumi-eks itself makes an object in the cluster, before
+        # it tells of that one.
+        callers = aws.ec2.SecurityGroup(
+            f"{name}-callers",
+            vpc_id=args.vpc_id,
+            description="Who calls the Kubernetes API privately",
+            tags={"Name": f"{args.cluster_name}-callers"},
+            opts=child,
+        )
+        ways_in = self._ways_in(name, callers.id)
         cluster = eks.Cluster(
             f"{name}-cluster",
             name=args.cluster_name,
@@ -97,7 +100,7 @@ class EksCluster(pulumi.ComponentResource):
             authentication_mode=eks.AuthenticationMode(args.authentication_mode),
             service_role=cluster_role,
             vpc_id=args.vpc_id,  # without it, pulumi-eks looks for the account's default VPC
-            subnet_ids=args.subnet_ids,
+            subnet_ids=list(args.control_plane_subnet_ids),
             endpoint_private_access=True,
             endpoint_public_access=bool(args.public_access_cidrs),
             public_access_cidrs=list(args.public_access_cidrs) or None,
@@ -112,25 +115,23 @@ class EksCluster(pulumi.ComponentResource):
             kube_proxy_addon_options={"enabled": False},
             skip_default_node_group=True,
             skip_default_security_groups=True,
+            cluster_security_group=callers,
             create_oidc_provider=False,
             # EKS makes the log group itself if there is none, without key or retention. Whatever a
             # remote component depends on is deleted after its children; not so the other way round
             # (see `nodes` below).
-            opts=ResourceOptions(
-                parent=self,
-                depends_on=[log_group, cluster_policy],
-                transforms=[_stay_in_first_zones],
-            ),
+            opts=ResourceOptions(parent=self, depends_on=[log_group, cluster_policy, *ways_in]),
         )
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint
-        self.cluster_security_group_id = cluster.cluster_security_group_id
+        self.cluster_security_group_id = cluster.eks_cluster.vpc_config.apply(
+            lambda network: network.cluster_security_group_id or ""
+        )
 
         # Taken from the cluster itself: `depends_on` the component would not keep the cluster
         # alive until its dependents are deleted, since it says nothing of the component's children.
         cluster_name = cluster.eks_cluster.name
         access = self._access(name, cluster_name)
-        ways_in = self._ways_in(name, cluster.cluster_security_group_id)
         node_addons = self._node_addons(name, cluster_name)
         node_role, node_policies = self._node_role(name)
         launch_template = self._launch_template(name)
@@ -139,7 +140,7 @@ class EksCluster(pulumi.ComponentResource):
             cluster=cluster.core,
             version=args.kubernetes_version,
             node_role_arn=node_role.arn,
-            subnet_ids=args.subnet_ids,
+            subnet_ids=list(args.subnet_ids),
             ami_type=args.node_group.ami_type,
             instance_types=list(args.node_group.instance_types),
             scaling_config={
@@ -147,14 +148,27 @@ class EksCluster(pulumi.ComponentResource):
                 "min_size": args.node_group.min_size,
                 "max_size": args.node_group.max_size,
             },
-            ignore_scaling_changes=True,  # of the desired size: it is the autoscaler's
             launch_template={
                 "id": launch_template.id,
                 "version": launch_template.latest_version.apply(str),
             },
             # A node without CNI is never ready, and leaves network interfaces behind that block the
             # deletion of its subnet when CNI or role go before it (amazon-vpc-cni-k8s #608).
-            opts=ResourceOptions(parent=self, depends_on=[*node_addons, *node_policies]),
+            opts=ResourceOptions(
+                parent=self,
+                depends_on=[*node_addons, *node_policies],
+                transforms=[leave_scaling_alone],
+            ),
+        )
+        NodeBounds(
+            f"{name}-node-bounds",
+            cluster_name=cluster_name,
+            node_group_name=nodes.node_group.node_group_name,
+            min_size=args.node_group.min_size,
+            max_size=args.node_group.max_size,
+            region=args.account.region,
+            account_id=args.account.id,
+            opts=child,
         )
 
         self.kubernetes_provider = k8s.Provider(
@@ -162,10 +176,10 @@ class EksCluster(pulumi.ComponentResource):
             kubeconfig=cluster.kubeconfig_json,
             # Else a kubeconfig that a preview does not know would replace every object.
             cluster_identifier=args.cluster_name,
-            # The next change of an object overwrites what was edited by hand in it, which would
-            # else end that change in a conflict.
+            # The next change of an object takes back the fields of ours that were edited by hand,
+            # which would else end that change in a conflict. Until then nobody looks at them.
             enable_patch_force=True,
-            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access, *ways_in]),
+            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
         )
         # Names, unlike ids, are known to the preview of a new node group or access entry: a name
         # unknown there would preview as a replacement of all that is made in the cluster.
@@ -181,7 +195,7 @@ class EksCluster(pulumi.ComponentResource):
         )
 
     def _ways_in(self, name: str, group_id: Output[str]) -> list[aws.vpc.SecurityGroupIngressRule]:
-        """Let in who calls the API server privately: EKS's own group lets in nodes alone."""
+        """Let in who calls the API server privately."""
         cidrs: dict[str, str | None] = dict.fromkeys(self._args.private_access_cidrs)
         groups = {group: group for group in self._args.private_access_security_group_ids}
         return [
@@ -353,3 +367,17 @@ class EksCluster(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
         return grants
+
+
+def leave_scaling_alone(
+    args: pulumi.ResourceTransformArgs,
+) -> pulumi.ResourceTransformResult | None:
+    """Let a node group's size and bounds be as they are once it exists.
+
+    The size is the autoscaler's, and a change of the bounds would send the last one known along.
+    pulumi-eks, which makes the group, ignores the size alone.
+    """
+    if args.type_ != "aws:eks/nodeGroup:NodeGroup":
+        return None
+    args.opts.ignore_changes = [*(args.opts.ignore_changes or []), "scalingConfig"]
+    return pulumi.ResourceTransformResult(args.props, args.opts)

@@ -6,6 +6,8 @@ from typing import Any
 import boto3
 from pulumi import Input, ResourceOptions, dynamic
 
+from components.credentials import require_account
+
 TIMEOUT_SECONDS = 600
 POLL_SECONDS = 5
 
@@ -65,14 +67,7 @@ class JobRunDrain(dynamic.Resource):
 
 def drain(virtual_cluster_id: str, region: str, account_id: str) -> None:
     """Cancel every job run of a virtual cluster and wait until none is left, or the time is up."""
-    # Pulumi's AWS provider, which refuses other accounts, has no say here; and in another account
-    # a virtual cluster looks as if it were gone.
-    caller = boto3.client("sts", region_name=region).get_caller_identity()["Account"]
-    if caller != account_id:
-        raise PermissionError(
-            f"the credentials are of account {caller}, and virtual cluster {virtual_cluster_id} is "
-            f"in account {account_id}: destroy with credentials of that"
-        )
+    require_account(account_id, region, f"virtual cluster {virtual_cluster_id}")
     client = boto3.client("emr-containers", region_name=region)
     missing = (client.exceptions.ResourceNotFoundException, client.exceptions.ValidationException)
     try:

@@ -44,8 +44,9 @@ class Network(pulumi.ComponentResource):
     """
 
     vpc_id: Output[str]
-    private_subnet_ids: Output[list[str]]
-    public_subnet_ids: Output[list[str]]
+    private_subnet_ids: list[Output[str]]
+    """One for each zone, in their order: one more leaves the others known to a preview."""
+    public_subnet_ids: list[Output[str]]
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mwaa-on-eks:index:Network", name, None, opts)
@@ -149,8 +150,8 @@ class Network(pulumi.ComponentResource):
             ways_out += self._interface_endpoints(name, args, vpc, private_subnets)
 
         self.vpc_id = _after(ways_out, vpc.id)
-        self.private_subnet_ids = _after(ways_out, Output.all(*[s.id for s in private_subnets]))
-        self.public_subnet_ids = _after(ways_out, Output.all(*[s.id for s in public_subnets]))
+        self.private_subnet_ids = [_after(ways_out, subnet.id) for subnet in private_subnets]
+        self.public_subnet_ids = [_after(ways_out, subnet.id) for subnet in public_subnets]
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
@@ -251,23 +252,22 @@ class Network(pulumi.ComponentResource):
             opts=pulumi.InvokeOutputOptions(parent=self),
         ).availability_zones
 
-        def those(all_: list[list[str]]) -> list[str]:
-            zones, ids = all_
+        def those(zones: list[str]) -> Output[list[str]]:
             found = [
-                subnet_id
-                for subnet_id, zone in zip(ids, args.availability_zones, strict=True)
+                subnet.id
+                for subnet, zone in zip(subnets, args.availability_zones, strict=True)
                 if zone in zones
             ]
             if not found:
                 message = (
                     f"mwaa-on-eks:network.interfaceEndpoints: {service} is in {', '.join(zones)} "
                     f"only, and the subnets are in {', '.join(args.availability_zones)}: name "
-                    "other zones in network.availabilityZones or leave the endpoint out"
+                    "other zones in network.availabilityZones, or leave the endpoint to NAT"
                 )
                 raise pulumi.RunError(message)
-            return found
+            return Output.all(*found)
 
-        return Output.all(offered, Output.all(*[subnet.id for subnet in subnets])).apply(those)
+        return offered.apply(those)
 
     def _flow_logs_to_group(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
         group = aws.cloudwatch.LogGroup(

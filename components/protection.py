@@ -8,11 +8,14 @@ import pulumi
 
 # What cannot be made again as it was: data, or a name, a key and addresses that all else hangs on.
 PROTECTED: Mapping[str, str] = {
+    "aws:ec2/subnet:Subnet": "subnets",
     "aws:ec2/vpc:Vpc": "vpc",
     "aws:eks/cluster:Cluster": "cluster",
+    "aws:emrcontainers/virtualCluster:VirtualCluster": "virtualClusters",
     "aws:kms/key:Key": "key",
     "aws:mwaa/environment:Environment": "environment",
     "aws:s3/bucket:Bucket": "buckets",
+    "kubernetes:core/v1:Namespace": "namespaces",
 }
 
 

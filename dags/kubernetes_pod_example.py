@@ -9,8 +9,9 @@ create and delete pods, in this namespace only. The namespace admits pods that m
 `restricted` standard, as this one does: take its `security_context` and
 `container_security_context` over into pods of your own.
 
-The image comes from Amazon's public registry, which a node reaches through NAT. A network without
-NAT needs the image in a registry of the account.
+The image comes from Amazon's public registry, or from the copies that `cluster.imageRegistry`
+names: the connection's `image_prefix` says which. Write it before the public images of your own
+pods too.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -52,7 +53,9 @@ with DAG(
         aws_conn_id=None,
         kubernetes_conn_id=None,
         pod_name="mwaa-pod-test",
-        image="public.ecr.aws/docker/library/busybox:1.37.0",
+        image=(
+            "{{ conn.eks.extra_dejson.image_prefix }}public.ecr.aws/docker/library/busybox:1.37.0"
+        ),
         cmds=["sh", "-c"],
         arguments=[SCRIPT],
         container_resources=k8s.V1ResourceRequirements(

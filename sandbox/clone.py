@@ -48,9 +48,10 @@ class Clone:
         (directory / ".venv").symlink_to(sys.prefix)
         return cls(directory)
 
-    def start(self) -> None:
-        """Start the sandbox's processes."""
-        self.sandbox("start")
+    def start(self, address: str = "") -> None:
+        """Start the sandbox's processes, or let the machine stand elsewhere where they run."""
+        at = {**os.environ, "SANDBOX_ADDRESS": address}
+        self._run([sys.executable, "-m", "sandbox", "start"], at, check=True)
 
     def stop(self) -> None:
         """End the sandbox's processes and remove what they held."""
@@ -82,6 +83,10 @@ class Clone:
         """Run the Pulumi CLI on a stack; with `check`, a failure shows what it printed."""
         command = ["pulumi", *arguments, "--stack", stack, "--non-interactive"]
         return self._run(command, self.environment, check=check)
+
+    def unprotect(self, stack: str = "sandbox") -> None:
+        """Let `pulumi destroy` delete what the program protects, too."""
+        self.pulumi("state", "unprotect", "--all", "--yes", stack=stack)
 
     def _run(
         self, command: list[str], environment: Mapping[str, str], *, check: bool

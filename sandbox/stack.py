@@ -16,7 +16,7 @@ from sandbox.cloud import lifecycle
 from sandbox.cloud.aws import job_runner
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.engine import plugins
-from sandbox.engine.environment import UNSET, environment, official_pulumi
+from sandbox.engine.environment import PREVIEW, UNSET, environment, official_pulumi
 from sandbox.machine import go_builds, python_environments
 from sandbox.machine.processes import SandboxError, run_quietly
 from sandbox.machine.program import DIRECTORY, PROJECT, ROOT, STACK
@@ -51,7 +51,7 @@ def up(report: Callable[[str], None]) -> int:
 
 def preview(report: Callable[[str], None]) -> int:
     """Show what bringing the platform up would change."""
-    return _pulumi(_with_stack(report), "preview", "--stack", STACK)
+    return _pulumi(_with_stack(report), "preview", "--stack", STACK, **PREVIEW)
 
 
 def down(report: Callable[[str], None]) -> int:
@@ -74,6 +74,7 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
     if not _STATE.exists():
         return 0  # the sandbox had to be started afresh
     _unlock(running, report)
+    _quietly(running, "state", "unprotect", "--all", "--stack", STACK, "--yes")
     if status := _pulumi(running, "destroy", "--stack", STACK, "--yes", "--skip-preview"):
         report("the sandbox still runs; `python -m sandbox stop` ends it as it is")
         return status
@@ -122,12 +123,11 @@ def _unlock(running: Cloud, report: Callable[[str], None]) -> None:
         _quietly(running, "cancel", STACK, "--yes")
 
 
-def _pulumi(running: Cloud, *arguments: str) -> int:
+def _pulumi(running: Cloud, *arguments: str, **variables: str) -> int:
     """Run the Pulumi CLI in this terminal; return its exit status."""
+    given = _environment(running) | variables
     with _interrupts_left_to_the_child():
-        return subprocess.run(
-            ["pulumi", *arguments], cwd=ROOT, env=_environment(running), check=False
-        ).returncode
+        return subprocess.run(["pulumi", *arguments], cwd=ROOT, env=given, check=False).returncode
 
 
 def _quietly(running: Cloud, *arguments: str) -> None:

@@ -16,18 +16,22 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from settings.live import LiveStack
 from settings.rules import (
     account,
     airflow,
     airflow_options,
+    changes,
     cluster,
     dag_files,
     names,
     network,
+    plugins,
     pods,
     production,
     requirements,
     spark,
+    startup_script,
 )
 from settings.rules.rule import Finding, Rule
 from settings.sections import (
@@ -45,12 +49,15 @@ from settings.stack import Settings
 
 RULES: list[Rule] = [
     *names.RULES,
+    *changes.RULES,
     *account.RULES,
     *network.RULES,
     *cluster.RULES,
     *airflow.RULES,
     *airflow_options.RULES,
     *dag_files.RULES,
+    *plugins.RULES,
+    *startup_script.RULES,
     *requirements.RULES,
     *pods.RULES,
     *spark.RULES,
@@ -61,8 +68,13 @@ RULES: list[Rule] = [
 S = TypeVar("S", bound=Section)
 
 
-def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
-    """Read the stack's settings, or raise one error that names everything wrong with them."""
+def load(
+    config: pulumi.Config, *, live: LiveStack | None = None, today: date | None = None
+) -> Settings:
+    """Read the stack's settings, or raise one error that names everything wrong with them.
+
+    live: what the stack has built already, which not every setting can change any more.
+    """
     findings = list(_unknown_sections(config))
     wrong: set[str] = set()
 
@@ -83,6 +95,7 @@ def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
         cluster=read("cluster", ClusterSettings),
         airflow=read("airflow", AirflowSettings),
         spark=read("spark", SparkSettings),
+        live=live or LiveStack(),
     )
     for rule in RULES:
         if wrong.isdisjoint(rule.reads):
@@ -100,7 +113,8 @@ def load(config: pulumi.Config, *, today: date | None = None) -> Settings:
 def _line(config: pulumi.Config, finding: Finding) -> str:
     """One line: the key, the value found, the rule and the way out."""
     section = finding.key.partition(".")[0]
-    is_setting = section != "stack" and "/" not in section  # else the stack's name or a file
+    is_file = "/" in finding.key and section not in SECTIONS
+    is_setting = section != "stack" and not is_file
     where = config.full_key(finding.key) if is_setting else finding.key
     if is_config_secret(config.full_key(section)):
         return f"{where} = [secret]: {finding.text}"

@@ -11,7 +11,10 @@ import codecs
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from posixpath import normpath
 from typing import NoReturn
@@ -19,12 +22,21 @@ from typing import NoReturn
 from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.tags import Tag, compatible_tags, cpython_tags
+from packaging.utils import (
+    InvalidSdistFilename,
+    InvalidWheelFilename,
+    canonicalize_name,
+    parse_sdist_filename,
+    parse_wheel_filename,
+)
+from packaging.version import Version
 
 # Where MWAA has requirements.txt and the DAGs ("Installing Python dependencies", Amazon MWAA user
 # guide, which lets files that it names come with the DAGs).
 _REQUIREMENTS = PurePosixPath("/usr/local/airflow/requirements/requirements.txt")
 DAGS_ON_MWAA = PurePosixPath("/usr/local/airflow/dags")
+PLUGINS_ON_MWAA = PurePosixPath("/usr/local/airflow/plugins")
 
 MASK = "***"
 """Stands for a user's name and password in an address."""
@@ -72,29 +84,47 @@ class Package:
         return None
 
 
-def local(folder: Path, place: PurePosixPath) -> Path | None:
-    """Return the file that MWAA will have there: of the folder of DAGs, or none."""
-    path = None
-    if place == _REQUIREMENTS:
-        path = folder / "requirements.txt"
-    elif place.is_relative_to(DAGS_ON_MWAA):
-        path = folder / place.relative_to(DAGS_ON_MWAA)
-    return path if path and path.is_file() else None
+@dataclass(frozen=True)
+class Delivered:
+    """What MWAA gets, and where it has it."""
+
+    dags: Path
+    plugins: Traversable | None
+    """A folder, or what is in a zip file."""
+
+    def at(self, place: PurePosixPath) -> Traversable | None:
+        """Return the file or folder that will be there."""
+        found: Traversable | None = None
+        if place == _REQUIREMENTS:
+            found = self.dags / "requirements.txt"
+        elif place.is_relative_to(DAGS_ON_MWAA):
+            found = self.dags / place.relative_to(DAGS_ON_MWAA)
+        elif self.plugins and place.is_relative_to(PLUGINS_ON_MWAA):
+            found = self.plugins
+            for part in place.relative_to(PLUGINS_ON_MWAA).parts:
+                found = found.joinpath(part)
+        return found if found and (found.is_file() or found.is_dir()) else None
+
+    def file(self, place: PurePosixPath) -> Traversable | None:
+        """Return the file that will be there."""
+        found = self.at(place)
+        return found if found and found.is_file() else None
 
 
 def read(
-    folder: Path,
+    delivered: Delivered,
     place: PurePosixPath = _REQUIREMENTS,
     *,
     restricts: bool = False,
     above: tuple[PurePosixPath, ...] = (),
 ) -> Iterator[Line | Problem]:
     """Yield all lines, those of a file that is named before those that follow."""
-    path = local(folder, place)
-    if path is None or place in above:
+    found = delivered.file(place)
+    if found is None or place in above:
         return
-    file = f"dags/{path.relative_to(folder).as_posix()}"
-    content = path.read_bytes()
+    home = PLUGINS_ON_MWAA.parent
+    file = "dags/requirements.txt" if place == _REQUIREMENTS else str(place.relative_to(home))
+    content = found.read_bytes()
     if (encoding := _encoding(content)) != "UTF-8":
         yield Problem(file, None, f"is in {encoding}: save it in UTF-8")
         return
@@ -117,10 +147,10 @@ def read(
             there = resolved(line, target)
             if there is None and not into:
                 yield Problem(file, text, "is on the internet: put the file into dags/")
-            elif there is not None and local(folder, there) is None:
+            elif there is not None and delivered.file(there) is None:
                 yield Problem(file, text, _lacking(there))
             elif there is not None:
-                yield from read(folder, there, restricts=into, above=(*above, place))
+                yield from read(delivered, there, restricts=into, above=(*above, place))
 
 
 def resolved(line: Line, target: str) -> PurePosixPath | None:
@@ -128,7 +158,7 @@ def resolved(line: Line, target: str) -> PurePosixPath | None:
     return None if "://" in target else PurePosixPath(normpath(line.place.parent / target))
 
 
-def package(folder: Path, line: Line, python: str) -> Package | Problem | None:
+def package(delivered: Delivered, line: Line, python: str) -> Package | Problem | None:
     """Return what a line asks for, or None where its marker does not hold on MWAA."""
     wheel = re.match(r"(\S+\.whl)(?:\[([\w.,-]*)\])?(?:#\S*)?(?:\s*;(.*))?$", line.wanted)
     try:
@@ -137,7 +167,7 @@ def package(folder: Path, line: Line, python: str) -> Package | Problem | None:
             there = resolved(line, wheel[1].removeprefix("file://"))
             if wheel[3] and not Marker(wheel[3]).evaluate(_machine(python)):
                 return None
-            if there is not None and local(folder, there) is None:
+            if there is not None and delivered.file(there) is None:
                 return Problem(line.file, line.text, _lacking(there))
             extras = frozenset(map(canonicalize_name, (wheel[2] or "").split(",")))
             return Package(name, extras, SpecifierSet(f"=={version}"))
@@ -152,6 +182,35 @@ def package(folder: Path, line: Line, python: str) -> Package | Problem | None:
         return None
     return Package(
         canonicalize_name(asked.name), frozenset(map(canonicalize_name, asked.extras)), versions
+    )
+
+
+def distributions(folder: Traversable, python: str) -> Iterator[tuple[str, Version]]:
+    """Yield the names and versions that pip could install on MWAA from a folder of files."""
+    for file in folder.iterdir():
+        with suppress(InvalidWheelFilename, InvalidSdistFilename):
+            if not file.name.endswith(".whl"):
+                yield parse_sdist_filename(file.name)
+                continue
+            name, version, _, tags = parse_wheel_filename(file.name)
+            if not tags.isdisjoint(_tags(python)):
+                yield name, version
+
+
+@cache
+def _tags(python: str) -> frozenset[Tag]:
+    """The wheels that MWAA's containers take: Amazon Linux 2023 has glibc 2.34."""
+    major, minor = map(int, python.split("."))
+    platforms = [
+        *(f"manylinux_2_{glibc}_x86_64" for glibc in range(34, 4, -1)),
+        *(f"manylinux{year}_x86_64" for year in ("2014", "2010", "1")),
+        "linux_x86_64",
+    ]
+    return frozenset(
+        (
+            *cpython_tags((major, minor), platforms=platforms),
+            *compatible_tags((major, minor), f"cp{major}{minor}", platforms),
+        )
     )
 
 
@@ -174,6 +233,8 @@ def _machine(python: str) -> dict[str, str]:
 def _lacking(place: PurePosixPath) -> str:
     if place.is_relative_to(DAGS_ON_MWAA):
         return f"names {place.name}, which dags/ has not: put it there"
+    if place.is_relative_to(PLUGINS_ON_MWAA):
+        return f"names {place.name}, which airflow.plugins has not: put it there"
     return (
         f"names {place}, which MWAA has not: put the file into dags/ and write "
         f"{DAGS_ON_MWAA / place.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +16,7 @@ from settings.values import (
     Cidr,
     Cpu,
     FlowLogs,
+    ImageRegistry,
     InstanceType,
     InterfaceEndpoint,
     LogRetentionDays,
@@ -79,6 +81,16 @@ class AccountSettings(Section):
     """What `pulumi destroy`, or a change that replaces it, may delete."""
 
 
+# What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
+# guide; "Deploy private clusters with limited internet access", EKS user guide). The autoscaler
+# asks `ec2` for instance types, so that it needs no static list of them.
+NEEDED_WITHOUT_NAT = (
+    *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
+    *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
+    *("sqs", "sts"),
+)
+
+
 class NetworkSettings(Section):
     """The VPC."""
 
@@ -89,14 +101,20 @@ class NetworkSettings(Section):
     availability_zones: tuple[str, ...] = ()
     """The zones by name, instead of zones. Append only: a zone's place fixes its range."""
     nat: Literal["single", "perZone", "none"] = "single"
-    """NAT gateways for the private subnets; with none, all goes through interfaceEndpoints."""
+    """NAT gateways for the private subnets; with none, they reach AWS alone, by endpoints."""
     interface_endpoints: tuple[InterfaceEndpoint, ...] = ()
-    """AWS services reached without NAT, by short name, such as ecr.api. S3 always is."""
+    """AWS services reached without NAT, such as ecr.api; with nat none, besides what is needed."""
     forbidden_cidrs: tuple[Cidr, ...] = ()
     """Ranges in use elsewhere (peers, offices), which the VPC must not overlap."""
 
     flow_logs: FlowLogs = "cloudWatch"
     """Where all traffic is recorded; in a bucket, which you keep, for less than in CloudWatch."""
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The AWS services that have an interface endpoint, by short name."""
+        needed = NEEDED_WITHOUT_NAT if self.nat == "none" else ()
+        return tuple(dict.fromkeys((*needed, *self.interface_endpoints)))
 
     @property
     def flow_log_bucket_arn(self) -> str | None:
@@ -141,6 +159,8 @@ class ClusterSettings(Section):
     """How many nodes the cluster autoscaler may ask for."""
     node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
     """Size of each node's encrypted gp3 volume."""
+    image_registry: ImageRegistry | None = None
+    """Registry with copies of public images, under their whole names; null: public registries."""
     deletion_protection: bool = False
     """Refuse to delete the cluster until this is false again."""
 
@@ -173,7 +193,7 @@ class PodServiceAccountSettings(Section):
 
     name: ServiceAccount
     """Name of the service account, as DAGs give it in service_account_name."""
-    policy_arns: Annotated[tuple[PolicyArn, ...], Field(min_length=1, max_length=10)]
+    policy_arns: Annotated[tuple[PolicyArn, ...], Field(min_length=1, max_length=20)]
     """IAM policies of its role."""
 
 
@@ -215,6 +235,10 @@ class AirflowSettings(Section):
     """Options of airflow.cfg by section.key."""
     dag_delivery: Literal["pulumi", "pipeline"] = "pulumi"
     """Who fills the DAG bucket: this program from dags/, or a pipeline of its own."""
+    plugins: Annotated[str, Field(min_length=1)] | None = None
+    """Folder or zip file that becomes /usr/local/airflow/plugins: plugins, wheels, binaries."""
+    startup_script: Annotated[str, Field(min_length=1)] | None = None
+    """Shell script that MWAA runs before Airflow in each of its containers."""
     pod_namespace: Namespace = "mwaa"
     """Kubernetes namespace for the pods of KubernetesPodOperator."""
     pod_quota: PodQuotaSettings = PodQuotaSettings()
@@ -225,6 +249,16 @@ class AirflowSettings(Section):
     """Service accounts with an IAM role of their own; every DAG may use each of them."""
     pod_egress: tuple[PodEgressSettings, ...] = ()
     """What those pods may call besides HTTPS, such as databases."""
+
+    @property
+    def plugins_source(self) -> Path | None:
+        """Where the plugins are."""
+        return Path(self.plugins) if self.plugins else None
+
+    @property
+    def startup_script_file(self) -> Path | None:
+        """Where the startup script is."""
+        return Path(self.startup_script) if self.startup_script else None
 
     @property
     def capacity(self) -> EnvironmentCapacity:

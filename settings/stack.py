@@ -9,6 +9,7 @@ from functools import cache
 import botocore.session
 
 from components.aws_account import AwsAccount
+from settings.live import LiveStack
 from settings.sections import (
     AccountSettings,
     AirflowSettings,
@@ -37,6 +38,8 @@ class Settings:
     cluster: ClusterSettings
     airflow: AirflowSettings
     spark: SparkSettings
+    live: LiveStack
+    """What the stack has built already."""
 
     @property
     def name(self) -> str:

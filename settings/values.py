@@ -199,6 +199,15 @@ InterfaceEndpoint = Annotated[
         "S3 has its gateway endpoint already",
     ),
 ]
+ImageRegistry = Annotated[
+    str,
+    # Host names, and botocore's RepositoryName.
+    _pattern(
+        r"([a-z0-9-]+\.)+[a-z0-9-]+(:\d+)?(/[a-z0-9]+([._-][a-z0-9]+)*)*",
+        "a registry, with the path that its images begin with if there is one, such as "
+        "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
+    ),
+]
 TeamName = Annotated[
     str,
     # EMR's service accounts carry the job execution role's name, coded to half its length again.
@@ -261,7 +270,16 @@ SupportedKubernetes = Annotated[str, _one_of(KUBERNETES, "Kubernetes version")]
 SupportedAirflow = Annotated[str, _one_of(AIRFLOW, "Airflow version")]
 ReleaseLabel = Annotated[str, _Rule(_RELEASE_LABELS, _release_label)]
 
-Protected = Literal["buckets", "cluster", "environment", "key", "vpc"]
+Protected = Literal[
+    "buckets",
+    "cluster",
+    "environment",
+    "key",
+    "namespaces",
+    "subnets",
+    "virtualClusters",
+    "vpc",
+]
 Risk = Literal[
     "deployerOnlyAdmin",
     "endedSupport",

@@ -26,7 +26,7 @@ class AirflowVersion:
     python: str
     pins: Mapping[str, str]
     """What Airflow's constraints pin these packages to. MWAA's image has all of them but
-    apache-airflow-providers-cncf-kubernetes."""
+    kubernetes and apache-airflow-providers-cncf-kubernetes."""
     support_ends: date | None = None
     """AWS names the day 180 days ahead; None until then."""
 

@@ -16,6 +16,7 @@ from typing import Final, Self
 import boto3
 from botocore.config import Config
 
+from sandbox.cloud.aws import cluster_endpoint
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.machine import go_builds, ports, processes, progress
@@ -35,6 +36,7 @@ EMULATORS: Final = {
     "CLOUDWATCH": MOTO,
     "CLOUDWATCH_LOGS": MOTO,
     "EC2": MOTO,
+    "ECR": MOTO,
     "EKS": MINISTACK,
     "EMR_CONTAINERS": MOTO,
     "IAM": MOTO,
@@ -53,6 +55,7 @@ PROCESSES: Final = (
     "etcd",
     "kube-apiserver",
     "authenticator",
+    "endpoint",
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
@@ -62,6 +65,8 @@ LISTENING: Final = (
     MOTO,
     MINISTACK,
     "authenticator",
+    "endpoint",
+    "endpoint-for-airflow",
     "etcd",
     "etcd-peer",
     "kube-apiserver",
@@ -144,29 +149,46 @@ class Cloud:
 
 
 def start(report: Callable[[str], None]) -> Cloud:
-    """Return a sandbox all of whose processes serve, mending or starting what is needed."""
+    """Return a sandbox all of whose processes serve, mending or starting what is needed.
+
+    The machine stands where SANDBOX_ADDRESS says, for the cluster's endpoint.
+    """
+    stands_at = os.environ.get("SANDBOX_ADDRESS") or cluster_endpoint.MACHINE
+    try:
+        cluster_endpoint.places(stands_at)
+    except ValueError as error:
+        raise SandboxError(
+            f"SANDBOX_ADDRESS is {stands_at}: it takes IPv4 addresses and ids of security groups, "
+            f"with commas ({error})"
+        ) from None
     with _one_at_a_time():
-        go_builds.ensure(go_builds.TOOLS.keys() - {"pulumi"})
-        cloud = Cloud.load()
-        if cloud is None:
-            return _start_afresh()
-        ended = cloud.ended()
-        if lost := cloud.lost():
-            report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost; starting afresh")
-            _discard(cloud)
-            return _start_afresh()
-        if not ended:
-            return cloud
-        try:
-            with progress.step(f"{', '.join(ended)}: ended since; starting again"):
-                for name in ended:
-                    cloud = _launch(cloud, name)
-                _await_serving(cloud, ended)
-        except SandboxError as error:  # such as a port that another program has taken since
-            report(f"{error}\nthis cannot be mended: starting afresh")
-            _discard(cloud)
-            return _start_afresh()
+        cloud = _serving(report)
+        _stands_at().write_text(stands_at)
         return cloud
+
+
+def _serving(report: Callable[[str], None]) -> Cloud:
+    go_builds.ensure(go_builds.TOOLS.keys() - {"pulumi"})
+    cloud = Cloud.load()
+    if cloud is None:
+        return _start_afresh()
+    ended = cloud.ended()
+    if lost := cloud.lost():
+        report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost; starting afresh")
+        _discard(cloud)
+        return _start_afresh()
+    if not ended:
+        return cloud
+    try:
+        with progress.step(f"{', '.join(ended)}: ended since; starting again"):
+            for name in ended:
+                cloud = _launch(cloud, name)
+            _await_serving(cloud, ended)
+    except SandboxError as error:  # such as a port that another program has taken since
+        report(f"{error}\nthis cannot be mended: starting afresh")
+        _discard(cloud)
+        return _start_afresh()
+    return cloud
 
 
 def stop() -> bool:
@@ -202,6 +224,7 @@ def _start_afresh() -> Cloud:
                 cloud = _launch(cloud, name)
             _await_serving(cloud, (MOTO, MINISTACK))
             cloud = _launch(_with_credentials(cloud), "authenticator")
+            cloud = _launch(cloud, "endpoint")
         with progress.step("starting a Kubernetes control plane"):
             _await_serving(cloud, ("kube-apiserver",))
             control_plane.bind_access_policies()
@@ -243,6 +266,11 @@ def _command(cloud: Cloud, name: str) -> list[str]:
         MOTO: ["aws.moto_server", "-H", "127.0.0.1", "-p", port],
         MINISTACK: ["aws.ministack_server"],
         "authenticator": ["kubernetes.authenticator", port],
+        "endpoint": [
+            "aws.cluster_endpoint",
+            *(str(cloud.ports[one]) for one in ("endpoint", "endpoint-for-airflow")),
+            str(cloud.ports["kube-apiserver"]),
+        ],
         "kubelet": ["kubernetes.kubelet", port],
     }
     if name not in ours:
@@ -273,10 +301,16 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             "SFTP_ENABLED": "0",
             "S3_DATA_DIR": str(DIRECTORY / "tmp" / "s3"),
             "STATE_DIR": str(DIRECTORY / "tmp" / "ministack"),
-            "SANDBOX_API_SERVER": cloud.control_plane.address,
+            "SANDBOX_ENDPOINT": f"https://127.0.0.1:{cloud.ports['endpoint']}",
+            "SANDBOX_ENDPOINT_FOR_AIRFLOW": (
+                f"https://127.0.0.1:{cloud.ports['endpoint-for-airflow']}"
+            ),
             "SANDBOX_API_SERVER_CA": str(cloud.control_plane.authority),
+            "SANDBOX_ETCD": cloud.control_plane.store,
         },
+        "endpoint": {**_as_aws(cloud), "SANDBOX_STANDS_AT": str(_stands_at())},
         "authenticator": cloud.aws_environment(),
+        "kubelet": _as_aws(cloud),
     }
     return common | particular.get(name, {})
 
@@ -338,6 +372,10 @@ def _listens(cloud: Cloud, name: str) -> bool:
 
 def _record() -> Path:
     return DIRECTORY / "cloud.json"
+
+
+def _stands_at() -> Path:
+    return DIRECTORY / "address"
 
 
 def _log(name: str) -> Path:

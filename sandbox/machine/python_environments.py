@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,12 +39,42 @@ def ensure(name: str, lock: Path) -> Path:
     return wanted
 
 
+def extend(name: str, lock: Path, more: str, add: Callable[[Path], None]) -> Path:
+    """Return an environment of its own with the packages of a lock file, and what is added to them.
+
+    more: a text that is another one where something else is added.
+    add: is given the environment, and raises what keeps it from being kept.
+    """
+    base = installed(name, lock)
+    digest = hashlib.sha256(f"{base.name} {more}".encode()).hexdigest()[:12]
+    wanted = go_builds.cache_directory() / f"{name}-with-{digest}"
+    whole = wanted / "whole"
+    go_builds.cache_directory().mkdir(parents=True, exist_ok=True)
+    with (go_builds.cache_directory() / "python.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not whole.exists():
+            # In its place at once: the scripts of packages name the interpreter.
+            shutil.rmtree(wanted, ignore_errors=True)
+            _make(lock, wanted)
+            try:
+                add(wanted)
+            except BaseException:
+                shutil.rmtree(wanted, ignore_errors=True)
+                raise
+            whole.touch()
+    return wanted
+
+
+def _make(lock: Path, place: Path) -> None:
+    uv = [str(UV), "--quiet"]
+    run_quietly([*uv, "venv", "--relocatable", "--python", sys.executable, str(place)])
+    python = str(place / "bin" / "python")
+    run_quietly([*uv, "pip", "install", "--python", python, "--requirements", str(lock)])
+
+
 def _install(lock: Path, wanted: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="python-", dir=wanted.parent) as scratch:
         # Relocatable: what a cut-off run leaves must not have the name that is looked for.
         made = Path(scratch) / "environment"
-        python = str(made / "bin" / "python")
-        uv = [str(UV), "--quiet"]
-        run_quietly([*uv, "venv", "--relocatable", "--python", sys.executable, str(made)])
-        run_quietly([*uv, "pip", "install", "--python", python, "--requirements", str(lock)])
+        _make(lock, made)
         made.rename(wanted)

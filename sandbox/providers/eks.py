@@ -37,6 +37,7 @@ _CLUSTER_INPUTS = {
     "accessEntries",
     "authenticationMode",
     "bootstrapSelfManagedAddons",
+    "clusterSecurityGroup",
     "clusterTags",
     "corednsAddonOptions",
     "createInstanceRole",
@@ -135,6 +136,9 @@ class Cluster(pulumi.ComponentResource):
         service_role = pulumi.Output.from_input(inputs["serviceRole"])
         subnet_ids = _cluster_subnet_ids(inputs)
 
+        own_group = inputs.get("clusterSecurityGroup")
+        if own_group is not None:
+            own_group = pulumi.Output.from_input(own_group)
         encryption_config = None
         if inputs.get("encryptionConfigKeyArn"):
             encryption_config = pulumi.Output.from_input(inputs["encryptionConfigKeyArn"]).apply(
@@ -162,6 +166,7 @@ class Cluster(pulumi.ComponentResource):
                 "endpoint_private_access": inputs.get("endpointPrivateAccess"),
                 "endpoint_public_access": inputs.get("endpointPublicAccess"),
                 "public_access_cidrs": inputs.get("publicAccessCidrs"),
+                "security_group_ids": None if own_group is None else [own_group.id],
                 "subnet_ids": subnet_ids,
             },
         }
@@ -203,6 +208,7 @@ class Cluster(pulumi.ComponentResource):
             "autoModeNodeRoleName": "",
             "cluster": cluster,
             "clusterIamRole": service_role,
+            "clusterSecurityGroup": own_group,
             "eksNodeAccess": node_access,
             "encryptionConfig": encryption_config,
             "endpoint": endpoint,

@@ -168,7 +168,7 @@ class ApiError(PluginError):
 
 
 class UnreachableError(PluginError):
-    """The API server did not answer, or does not know who asks: to Pulumi that is the same."""
+    """The API server did not answer as the plugin began, or did not know who asks."""
 
 
 @dataclass
@@ -217,14 +217,46 @@ class _Client:
         self._user = kubeconfig.user
         self._token: _Token | None = None
         self._lock = threading.Lock()
+        self._looking = threading.Lock()
+        self._has_looked = False
+        self._obstacle: str | None = None
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
         try:
             tls = _tls(kubeconfig.cluster, kubeconfig.user)
         except (OSError, ValueError, KeyError) as error:
-            raise UnreachableError(f"the kubeconfig's certificates: {error}") from None
+            raise UnreachableError(
+                "configured Kubernetes cluster is unreachable: unable to load Kubernetes client "
+                f"configuration from kubeconfig file: {error}"
+            ) from None
         self._pool = urllib3.PoolManager(maxsize=64, retries=False, ssl_context=tls)
 
     def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Value = None,
+        content_type: str = "application/json",
+    ) -> Properties:
+        self._reach()
+        return self._request(method, path, query, body, content_type)
+
+    def _reach(self) -> None:
+        """Look once whether the cluster answers; what is found holds for the plugin's life."""
+        with self._looking:
+            if not self._has_looked:
+                try:
+                    self._request("GET", "/version")
+                except PluginError as error:
+                    self._obstacle = str(error)
+                self._has_looked = True
+        if self._obstacle:
+            raise UnreachableError(
+                "configured Kubernetes cluster is unreachable: unable to load schema information "
+                f"from the API server: {self._obstacle}"
+            )
+
+    def _request(
         self,
         method: str,
         path: str,
@@ -245,19 +277,13 @@ class _Client:
                 timeout=urllib3.Timeout(connect=10, read=60),
             )
         except urllib3.exceptions.HTTPError as error:
-            raise self._unreachable(error) from None
+            raise PluginError(f'{method.capitalize()} "{self._server}{path}": {error}') from None
         answer = _json_object(response.data)
+        if response.status == 401:
+            raise ApiError(401, "the server has asked for the client to provide credentials")
         if response.status >= 400:
-            message = answer.get("message") or response.data.decode()
-            if response.status == 401:
-                raise self._unreachable(message)
-            raise ApiError(response.status, message)
+            raise ApiError(response.status, answer.get("message") or response.data.decode())
         return answer
-
-    def _unreachable(self, reason: object) -> UnreachableError:
-        return UnreachableError(
-            f"configured Kubernetes cluster is unreachable: {self._server}: {reason}"
-        )
 
     def _bearer(self) -> str | None:
         if "exec" not in self._user:
@@ -334,7 +360,7 @@ def _run_credential_plugin(spec: Properties) -> _Token:
         status = json.loads(done.stdout)["status"]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         detail = (getattr(error, "stderr", None) or str(error)).strip()
-        raise UnreachableError(f"no credentials from `{' '.join(command)}`: {detail}") from None
+        raise PluginError(f"no credentials from `{' '.join(command)}`: {detail}") from None
     expires = status.get("expirationTimestamp")
     return _Token(status["token"], datetime.fromisoformat(expires) if expires else None)
 
@@ -558,7 +584,8 @@ class Kubernetes(Plugin):
             self.warn(resource, str(error))
             if self._forgets_unreachable():
                 return None
-            raise UnreachableError(_unreachable(error)) from None
+            told = "failed to read resource state due to unreachable cluster"
+            raise UnreachableError(_forgettable(error, told)) from None
         if live is None:
             return None
         found = _inputs_now(inputs, state, live) if inputs else _inputs_of(live)
@@ -651,7 +678,8 @@ class Kubernetes(Plugin):
                 self._delete(target, live)
         except UnreachableError as error:
             if not self._forgets_unreachable():
-                raise UnreachableError(_unreachable(error)) from None
+                told = "configured Kubernetes cluster is unreachable"
+                raise UnreachableError(_forgettable(error, told)) from None
 
     def _relinquish(self, target: _Object, live: Properties, manager: str) -> None:
         # With its uid, an object that has just gone is not made again.
@@ -704,10 +732,12 @@ class Kubernetes(Plugin):
         )
 
 
-def _unreachable(error: UnreachableError) -> str:
+def _forgettable(error: UnreachableError, told: str) -> str:
+    # The real provider puts the reason into a warning of its own.
     return (
-        f"{error}. If the cluster was deleted, you can remove this resource from Pulumi state by "
-        "rerunning the operation with the environment variable PULUMI_K8S_DELETE_UNREACHABLE=true"
+        f"{error}\n{told}. If the cluster was deleted, you can remove this resource from Pulumi "
+        "state by rerunning the operation with the PULUMI_K8S_DELETE_UNREACHABLE environment "
+        'variable set to "true"'
     )
 
 

@@ -1,48 +1,51 @@
 """An Airflow on this machine that is what the emulated MWAA environment was told to be.
 
-Its version, its configuration, its DAG files and its identity come from the environment that
+Its version, its configuration, its files and its identity come from the environment that
 `pulumi up` made: nothing of them is repeated here.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile, ZipFile
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from sandbox.cloud import ways_out
 from sandbox.cloud.lifecycle import REGION, Cloud
-from sandbox.machine import ports, progress, python_environments
-from sandbox.machine.processes import SandboxError, run_quietly
-from sandbox.machine.program import DIRECTORY, PROJECT, ROOT, STACK
+from sandbox.machine import ports, progress
+from sandbox.machine.processes import SandboxError
+from sandbox.machine.program import DIRECTORY, PROJECT, STACK
+from sandbox.runs import home, packages, startup_script
+from sandbox.runs.home import log_file
 
 if TYPE_CHECKING:
     from mypy_boto3_mwaa.type_defs import EnvironmentTypeDef
 
-HOME: Final = DIRECTORY / "airflow"
-BIN: Final = HOME / "bin"
-DAGS: Final = HOME / "dags"
-LOCKS: Final = Path(__file__).parent / "requirements"
-"""What each version of MWAA comes with; the tests of the DAGs use the same."""
+BIN: Final = DIRECTORY / "airflow-bin"
 NAME: Final = f"{PROJECT}-{STACK}"
 COMPONENTS: Final = {
-    "api-server": ["api-server"],
-    # Logs are read as files; what would serve them listens on every interface.
-    "scheduler": ["scheduler", "--skip-serve-logs"],
-    "dag-processor": ["dag-processor"],
-    "triggerer": ["triggerer", "--skip-serve-logs"],
+    "api-server": (["api-server"], "webserver"),
+    # Logs are read as files; what would serve them listens on every interface. Tasks are run by the
+    # scheduler here, and by workers on MWAA.
+    "scheduler": (["scheduler", "--skip-serve-logs"], "worker"),
+    "dag-processor": (["dag-processor"], "scheduler"),
+    "triggerer": (["triggerer", "--skip-serve-logs"], "scheduler"),
 }
+"""Airflow's components, and as part of which containers of MWAA they run."""
 SYNC_SECONDS: Final = 30.0
 """MWAA looks for changed DAG files as often."""
 
@@ -52,37 +55,106 @@ class Airflow:
     """An Airflow that is installed and knows its environment."""
 
     cloud: Cloud
+    told: EnvironmentTypeDef
+    identity: dict[str, str]
+    """The variables by which AWS's SDKs find the execution role and the emulated services."""
     python: Path
-    bucket: str
-    folder: str
     environment: dict[str, str]
+    """What a worker has; others may differ by what the startup script has exported."""
 
-    def command(self, *arguments: str) -> list[str]:
-        """Return a command of Airflow's."""
-        return [str(self.python), "-m", "airflow", *arguments]
+    def start(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        **streams: Any,  # noqa: ANN401  (those of Popen)
+    ) -> subprocess.Popen[bytes]:
+        """Start a command of Airflow's, in a session of its own, which Ctrl-C does not reach."""
+        return home.start([str(self.python), "-m", "airflow", *arguments], environment, **streams)
+
+    def within(self, container: str) -> dict[str, str]:
+        """Return what a scheduler or webserver has, once its startup script has run."""
+        if container == "worker":
+            return self.environment
+        base = _environment(self.told, self.identity)
+        found = base | _exported(container, self.told, base)
+        return found | {"PATH": _path(self.python.parents[1], found["PATH"])}
 
     def fetch_dags(self) -> None:
         """Make the DAG folder what the bucket holds, as MWAA does: as the execution role."""
+        _Bucket(self.told, self.identity).fetch_dags()
+
+
+class _Bucket:
+    """The bucket that an environment reads, as its execution role."""
+
+    def __init__(self, told: EnvironmentTypeDef, identity: Mapping[str, str]) -> None:
+        self._s3 = client(identity, "s3")
+        self._name = told["SourceBucketArn"].rpartition(":")[2]
+        self._prefix = f"{told['DagS3Path'].strip('/')}/"
+        self._told: Mapping[str, Any] = told
+
+    def fetch_dags(self) -> None:
         try:
             self._fetch_dags()
         except ClientError as error:
             raise SandboxError(f"MWAA could not fetch the DAGs: {error}") from None
 
     def _fetch_dags(self) -> None:
-        s3 = client(self.environment, "s3")
-        prefix = f"{self.folder.strip('/')}/"
-        wanted = set()
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+        dags, wanted = home.FILES / "dags", set()
+        pages = self._s3.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self._name, Prefix=self._prefix):
             for found in page.get("Contents", []):
-                target = DAGS / found["Key"].removeprefix(prefix)
+                target = dags / found["Key"].removeprefix(self._prefix)
                 wanted.add(target)
-                content = s3.get_object(Bucket=self.bucket, Key=found["Key"])["Body"].read()
+                content = self._s3.get_object(Bucket=self._name, Key=found["Key"])["Body"].read()
                 if not target.exists() or target.read_bytes() != content:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(content)
-        for file in DAGS.rglob("*"):
+        for file in dags.rglob("*"):
             if file.is_file() and file not in wanted and "__pycache__" not in file.parts:
                 file.unlink()
+
+    def fetch_pinned(self) -> None:
+        """Put the files of fixed versions where MWAA has them."""
+        for kind, place in (
+            ("Requirements", packages.REQUIREMENTS),
+            ("StartupScript", startup_script.SCRIPT),
+        ):
+            file = home.FILES / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            content = self._pinned(kind)
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                file.write_bytes(content)
+        plugins = home.FILES / "plugins"
+        shutil.rmtree(plugins, ignore_errors=True)
+        plugins.mkdir()
+        if content := self._pinned("Plugins"):
+            _unpack(content, plugins)
+
+    def _pinned(self, kind: str) -> bytes | None:
+        key = self._told.get(f"{kind}S3Path")
+        if not key:
+            return None
+        version = self._told[f"{kind}S3ObjectVersion"]
+        try:
+            stored = self._s3.get_object(Bucket=self._name, Key=key, VersionId=version)
+        except ClientError as error:
+            raise SandboxError(f"MWAA could not fetch {key}: {error}") from None
+        content: bytes = stored["Body"].read()
+        return content
+
+
+def _unpack(content: bytes, folder: Path) -> None:
+    try:
+        with ZipFile(io.BytesIO(content)) as archive:
+            for entry in archive.infolist():
+                file = Path(archive.extract(entry, folder))
+                if mode := entry.external_attr >> 16 & 0o777:
+                    file.chmod(mode | 0o600)
+    except (BadZipFile, NotImplementedError, RuntimeError) as error:
+        raise SandboxError(f"MWAA could not unpack the plugins: {error}") from None
 
 
 def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401  (of boto3's making)
@@ -99,76 +171,123 @@ def client(environment: Mapping[str, str], service: str) -> Any:  # noqa: ANN401
     )
 
 
-def prepare() -> Airflow:
+def prepare(report: Callable[[str], None]) -> Airflow:
     """Return an Airflow that is ready to run the DAGs that MWAA got."""
     cloud = Cloud.load()
     if cloud is None or cloud.ended():
         raise SandboxError("the sandbox does not run: `make up` brings it up")
     mwaa = client(cloud.aws_environment(), "mwaa")
     try:
-        told = mwaa.get_environment(Name=NAME)["Environment"]
+        told: EnvironmentTypeDef = mwaa.get_environment(Name=NAME)["Environment"]
     except mwaa.exceptions.ResourceNotFoundException:
         raise SandboxError("there is no Airflow environment: `make up` makes it") from None
-    version = told["AirflowVersion"]
-    lock = LOCKS / f"{version}.txt"
-    if not lock.exists():
-        raise SandboxError(f"{lock.relative_to(ROOT)} is missing: it tells what MWAA {version} has")
-    python = python_environments.ensure(f"airflow-{version}", lock) / "bin" / "python"
     BIN.mkdir(parents=True, mode=0o700, exist_ok=True)
     # As on MWAA. Other shells than bash do not understand how EksPodOperator gets its token.
     (BIN / "sh").unlink(missing_ok=True)
     (BIN / "sh").symlink_to(shutil.which("bash") or "/bin/sh")
-    airflow = Airflow(
-        cloud,
-        python,
-        told["SourceBucketArn"].rpartition(":")[2],
-        told["DagS3Path"],
-        _environment(cloud, told, python),
-    )
-    airflow.fetch_dags()
-    made_by = HOME / "database-made-by"
-    if not made_by.exists() or made_by.read_text() != str(python):
-        with progress.step("making Airflow's database"):
-            run_quietly(airflow.command("db", "migrate"), cwd=HOME, environment=airflow.environment)
-        made_by.write_text(str(python))
+    home.FILES.mkdir(mode=0o700, exist_ok=True)
+    if why := home.why_not():
+        report(f"Airflow's files are in {home.FILES}, not in {home.ON_MWAA} as on MWAA: {why}")
+    identity = _identity(cloud, told["ExecutionRoleArn"])
+    bucket = _Bucket(told, identity)
+    bucket.fetch_dags()
+    bucket.fetch_pinned()
+    base = _environment(told, identity)
+    worker = base | _exported("worker", told, base)
+    ec2 = client(cloud.aws_environment(), "ec2")
+    subnet_ids = told["NetworkConfiguration"]["SubnetIds"]
+    online = any(ways_out.of_subnet(ec2, one).internet for one in subnet_ids)
+    python = packages.Installation(told["AirflowVersion"], worker, online, report).python()
+    environment = worker | {"PATH": _path(python.parents[1], worker["PATH"])}
+    airflow = Airflow(cloud, told, identity, python, environment)
+    _keep_database(airflow, report)
     return airflow
 
 
-def _environment(cloud: Cloud, told: EnvironmentTypeDef, python: Path) -> dict[str, str]:
-    role = client(cloud.aws_environment(), "sts").assume_role(
-        RoleArn=told["ExecutionRoleArn"], RoleSessionName="airflow"
+def _keep_database(airflow: Airflow, report: Callable[[str], None]) -> None:
+    """Give Airflow a database that it can read."""
+    made_by = home.FILES / "database-made-by"
+    version = airflow.told["AirflowVersion"]
+    before = made_by.read_text().split() if made_by.exists() else []
+    if before == [version, str(airflow.python)]:
+        return
+    if before and before[0] != version:
+        (home.FILES / "airflow.cfg").unlink(missing_ok=True)  # which Airflow writes for its version
+    if before and _number(before[0]) > _number(version):
+        report(
+            f"Airflow {version} cannot read the database of {before[0]} and gets a new one; MWAA "
+            "would take its own back"
+        )
+        for file in home.FILES.glob("airflow.db*"):
+            file.unlink()
+    with progress.step("making Airflow's database"):
+        command = [str(airflow.python), "-m", "airflow", "db", "migrate"]
+        home.run(command, airflow.environment, "making Airflow's database")
+    made_by.write_text(f"{version} {airflow.python}")
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+
+
+def _identity(cloud: Cloud, role: str) -> dict[str, str]:
+    credentials = client(cloud.aws_environment(), "sts").assume_role(
+        RoleArn=role, RoleSessionName="airflow"
     )["Credentials"]
-    options = {}
-    for option, value in told.get("AirflowConfigurationOptions", {}).items():
-        section, _, key = option.upper().rpartition(".")
-        options[f"AIRFLOW__{section.replace('.', '_')}__{key}"] = value  # common.io has a dot
-    # Nothing of the user's, so that nothing works here that would not work on MWAA.
     return {
         **cloud.aws_environment(),
-        "AWS_ACCESS_KEY_ID": role["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": role["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": role["SessionToken"],
-        "HOME": str(HOME),
+        "AWS_ACCESS_KEY_ID": credentials["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": credentials["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": credentials["SessionToken"],
+    }
+
+
+def _environment(told: EnvironmentTypeDef, identity: Mapping[str, str]) -> dict[str, str]:
+    # Nothing of the user's, so that nothing works here that would not work on MWAA.
+    return {
+        **identity,
+        "HOME": str(home.place()),
         "LANG": "C.UTF-8",
-        "PATH": os.pathsep.join([str(BIN), str(python.parent), os.defpath]),
+        "PATH": _path(packages.image(told["AirflowVersion"]), os.defpath),
         "TMPDIR": str(DIRECTORY / "tmp"),
-        "AIRFLOW_HOME": str(HOME),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW_HOME": str(home.place()),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(home.place() / "dags"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-        **options,
+        **_options(told),
         # As in MWAA's image, whatever the options say.
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
     }
 
 
+def _path(environment: Path, path: str) -> str:
+    """The PATH on which a Python environment's programs come first."""
+    return os.pathsep.join([str(BIN), str(environment / "bin"), path])
+
+
+def _options(told: EnvironmentTypeDef) -> dict[str, str]:
+    options = {}
+    for option, value in told.get("AirflowConfigurationOptions", {}).items():
+        section, _, key = option.upper().rpartition(".")
+        options[f"AIRFLOW__{section.replace('.', '_')}__{key}"] = value  # common.io has a dot
+    return options
+
+
+def _exported(
+    component: str, told: EnvironmentTypeDef, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """What the startup script exports in a component's container; the options win over it."""
+    exported = startup_script.ran(component, environment)
+    variables = {"MWAA_AIRFLOW_COMPONENT": component, **exported, **_options(told)}
+    return {name: value for name, value in variables.items() if environment.get(name) != value}
+
+
 def serve(report: Callable[[str], None]) -> int:
     """Run all of Airflow, with its page on loopback, until Ctrl-C."""
-    airflow = prepare()
+    airflow = prepare(report)
     port = ports.free(("api-server",))["api-server"]
     url = f"http://127.0.0.1:{port}"
-    environment = {
-        **airflow.environment,
+    page = {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
@@ -180,19 +299,18 @@ def serve(report: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     started: dict[str, subprocess.Popen[bytes]] = {}
-    lock = (HOME / "serving.lock").open("w")
+    lock = (home.FILES / "serving.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one database has one scheduler
-        for name, command in COMPONENTS.items():
+        containers = {container: airflow.within(container) for _, container in COMPONENTS.values()}
+        for name, (command, container) in COMPONENTS.items():
             with log_file(name).open("wb") as log:
-                started[name] = subprocess.Popen(
-                    airflow.command(*command),
-                    cwd=HOME,
-                    env=environment,
+                started[name] = airflow.start(
+                    command,
+                    containers[container] | page,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # which Ctrl-C does not reach
                 )
         _watch(airflow, started, port, lambda: report(f"Airflow is at {url} (Ctrl-C ends it)"))
     except KeyboardInterrupt:
@@ -240,8 +358,3 @@ def _end(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def log_file(component: str) -> Path:
-    """Return where a part of Airflow prints to."""
-    return DIRECTORY / "logs" / f"airflow-{component}.log"

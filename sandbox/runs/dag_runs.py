@@ -29,10 +29,12 @@ from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine import progress
 from sandbox.machine.processes import SandboxError
 from sandbox.machine.program import DIRECTORY, ROOT
-from sandbox.runs.airflow import HOME, Airflow, client, log_file, prepare
+from sandbox.runs.airflow import Airflow, client, prepare
+from sandbox.runs.home import log_file
 
 EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job")
-PLUGINS: Final = Path(__file__).parent / "airflow_side"
+AIRFLOW_SIDE: Final = Path(__file__).parent / "airflow_side"
+"""A package with a plugin; Airflow finds it beside those of the plugins folder."""
 # Kubernetes gives no other policy to pods that end.
 ENDING: Final = "spec.restartPolicy!=Always"
 FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
@@ -50,7 +52,7 @@ def run(
     report: Callable[[str], None], dags: Sequence[str], conf: str | None, *, verbose: bool
 ) -> int:
     """Run DAGs one after the other, until one fails; `verbose` shows all that Airflow prints."""
-    airflow = prepare()
+    airflow = prepare(report)
     # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C, which whoever
     # has started this may have switched off: a script does for what it runs in the background.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -105,18 +107,16 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **airflow.environment,
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "PYTHONPATH": str(AIRFLOW_SIDE),
         "SANDBOX_TASK_STATES": states,
     }
     with Path(log or os.devnull).open("ab") as output:
-        process = subprocess.Popen(
-            airflow.command("dags", "test", *arguments),
-            cwd=HOME,
-            env=environment,
+        process = airflow.start(
+            ["dags", "test", *arguments],
+            environment,
             stdin=subprocess.DEVNULL,
             stdout=output if log else None,
             stderr=subprocess.STDOUT if log else None,
-            start_new_session=True,  # which Ctrl-C does not reach: to a task it is one more error
         )
     try:
         yield process

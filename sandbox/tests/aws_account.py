@@ -98,16 +98,36 @@ class Account:
     def vpc(self) -> Made:
         return self.make("ec2/vpc:Vpc", cidrBlock="10.0.0.0/16")
 
-    def subnet(self, vpc: Made, number: int = 0, zone: str = "us-west-2a") -> Made:
+    def subnet(
+        self,
+        vpc: Made,
+        number: int = 0,
+        zone: str = "us-west-2a",
+        **given: Any,  # noqa: ANN401
+    ) -> Made:
         return self.make(
             "ec2/subnet:Subnet",
             vpcId=vpc.id,
             cidrBlock=f"10.0.{number}.0/24",
             availabilityZone=zone,
+            **given,
         )
 
     def subnets(self, vpc: Made) -> list[Made]:
         return [self.subnet(vpc, 0, "us-west-2a"), self.subnet(vpc, 1, "us-west-2b")]
+
+    def subnets_with_a_way_out(self, vpc: Made) -> list[Made]:
+        """Public ones: the VPC's main route table leads to the internet."""
+        self.make(
+            "ec2/route:Route",
+            routeTableId=vpc.state["mainRouteTableId"],
+            destinationCidrBlock="0.0.0.0/0",
+            gatewayId=self.gateway(vpc).id,
+        )
+        return [
+            self.subnet(vpc, number, f"us-west-2{zone}", mapPublicIpOnLaunch=True)
+            for number, zone in enumerate("ab")
+        ]
 
     def gateway(self, vpc: Made) -> Made:
         return self.make("ec2/internetGateway:InternetGateway", vpcId=vpc.id)
@@ -183,6 +203,38 @@ class Account:
         }
 
 
+def push(ecr: Any, repository: str, tag: str) -> None:  # noqa: ANN401
+    """Let a repository have an image, of which nothing but its name matters here."""
+    ecr.create_repository(repositoryName=repository)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": f"sha256:{secrets.token_hex(32)}",
+            "size": 2,
+        },
+        "layers": [],
+    }
+    ecr.put_image(repositoryName=repository, imageTag=tag, imageManifest=json.dumps(manifest))
+
+
 def _resource(pulumi_type: str, name: str) -> Resource:
     full = f"aws:{pulumi_type}"
     return Resource(f"urn:pulumi:test::test::{full}::{name}", full, name)
+
+
+def given(made: Made, **changes: Any) -> Properties:  # noqa: ANN401
+    """What the program said, changed."""
+    own = {key: value for key, value in made.inputs.items() if key not in {"tagsAll", "__defaults"}}
+    automatic = made.inputs.get("__defaults", [])
+    return {key: value for key, value in own.items() if key not in automatic} | changes
+
+
+def sent(client: Any, operation: str) -> list[Properties]:  # noqa: ANN401
+    """What is asked of an operation from now on."""
+    asked: list[Properties] = []
+    client.meta.events.register(
+        f"before-parameter-build.*.{operation}", lambda params, **_: asked.append(dict(params))
+    )
+    return asked

@@ -54,7 +54,9 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         "GATEWAY_PORT": str(ports["ministack"]),
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "MINISTACK_REGION": REGION,
-        "SANDBOX_API_SERVER": plane.address,
+        "SANDBOX_ENDPOINT": plane.address,
+        "SANDBOX_ENDPOINT_FOR_AIRFLOW": plane.address.replace("127.0.0.1", "localhost"),
+        "SANDBOX_ETCD": plane.store,
         "SANDBOX_API_SERVER_CA": str(plane.authority),
         "TMPDIR": str(directory),
     }

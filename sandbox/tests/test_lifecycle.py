@@ -12,8 +12,10 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ import kubernetes.client
 import psutil
 import pytest
 
+from sandbox import stack
 from sandbox.clone import Clone
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
@@ -95,6 +98,7 @@ def test_it_listens_on_loopback_only(clone: Clone) -> None:
         "etcd",
         "kube-apiserver",
         "authenticator",
+        "endpoint",
         "kwok",
         "kubelet",
     }
@@ -319,7 +323,9 @@ def test_before_anything_is_installed_the_environment_says_what_to_do(tmp_path: 
     assert "make up" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator"])
+@pytest.mark.parametrize(
+    "name", ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator", "endpoint"]
+)
 def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     before, ports = _pids(clone), _recorded(clone)["ports"]
     core: Any = kubernetes.client.CoreV1Api(clone.kubernetes)
@@ -434,6 +440,25 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     assert "there is no sandbox" in clone.sandbox("down").stdout
 
 
+@pytest.mark.parametrize(("verb", "skips"), [("preview", "true"), ("up", None)])
+def test_only_a_preview_goes_without_a_state_after_each_step(
+    monkeypatch: pytest.MonkeyPatch, verb: str, skips: str | None
+) -> None:
+    given: list[dict[str, str]] = []
+
+    def run(
+        command: list[str], *, env: dict[str, str], **_: object
+    ) -> subprocess.CompletedProcess[str]:
+        given.append(env)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(stack, "_with_stack", lambda _: None)
+    monkeypatch.setattr(stack, "_environment", lambda _: {})
+    monkeypatch.setattr(subprocess, "run", run)
+    getattr(stack, verb)(print)
+    assert [one.get("PULUMI_SKIP_CHECKPOINTS") for one in given] == [skips]
+
+
 @pytest.mark.parametrize("official", [True, False])
 def test_the_official_cli_is_used_where_it_is(tmp_path: Path, official: bool) -> None:
     for name in ("pulumi", "pulumi-language-python")[: 1 + official]:
@@ -479,7 +504,26 @@ def test_a_process_that_is_still_being_loaded_runs(
         processes.end([loading])
 
 
-def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
+class _EmptyStore(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def etcd() -> Iterator[str]:
+    """The address of an etcd that holds nothing."""
+    with HTTPServer(("127.0.0.1", 0), _EmptyStore) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as docker,
         socket.create_server(("127.0.0.1", 0)) as free,
@@ -502,8 +546,10 @@ def test_no_container_is_ever_asked_for(tmp_path: Path) -> None:
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",  # it has the other services too
                 "AWS_REGION": "us-west-2",
                 **as_aws,
-                "SANDBOX_API_SERVER": "https://127.0.0.1:1",
+                "SANDBOX_ENDPOINT": "https://127.0.0.1:1",
+                "SANDBOX_ENDPOINT_FOR_AIRFLOW": "https://127.0.0.1:1",
                 "SANDBOX_API_SERVER_CA": str(authority),
+                "SANDBOX_ETCD": etcd,
             },
             cwd=ROOT,
             log=tmp_path / "log",

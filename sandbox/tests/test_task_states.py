@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
-from sandbox.runs.dag_runs import PLUGINS, Tasks
+from sandbox.runs.dag_runs import AIRFLOW_SIDE, Tasks
+from sandbox.runs.packages import LOCKS
 
 DAG = """
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def test_every_airflow_tells_the_states_of_tasks(version: str, tmp_path: Path) -
         "PATH": os.pathsep.join([str(installed / "bin"), os.defpath]),
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "PYTHONPATH": str(AIRFLOW_SIDE),
         "SANDBOX_TASK_STATES": str(states),
     }
     for command in (["db", "migrate"], ["dags", "test", "states"]):

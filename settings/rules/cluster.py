@@ -168,3 +168,43 @@ def _principals(s: Settings) -> Findings:
                     f"is of another account than account.id, {s.account.id}: name a role there "
                     "that these people may assume",
                 )
+
+
+# "Amazon VPC quotas", Amazon VPC User Guide.
+_INBOUND_RULES = 60
+
+
+@RULES.reading("cluster.privateAccessCidrs", "cluster.privateAccessSecurityGroupIds")
+def _rules_of_the_security_group(s: Settings) -> Findings:
+    named = len(s.cluster.private_access_cidrs) + len(s.cluster.private_access_security_group_ids)
+    rules = named + 2  # of the nodes, which EKS makes, and of Airflow
+    if rules > _INBOUND_RULES:
+        yield Finding(
+            "cluster.privateAccessCidrs",
+            named,
+            f"are, with privateAccessSecurityGroupIds, {rules} rules of the cluster's security "
+            f"group, and AWS gives it {_INBOUND_RULES} unasked: name wider ranges, or have the "
+            "quota of inbound rules per security group raised first",
+            warning=True,
+        )
+
+
+# "Amazon Elastic Kubernetes Service endpoints and quotas", AWS General Reference.
+_ACCESS_ENTRIES = 3000
+
+
+@RULES.reading("cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "spark.teams")
+def _number_of_principals(s: Settings) -> Findings:
+    listed = {
+        *s.cluster.admin_principal_arns,
+        *s.cluster.viewer_principal_arns,
+        *s.group_members,
+    }
+    most = _ACCESS_ENTRIES - 4  # of whoever deploys, the nodes, Airflow and EMR
+    if len(listed) > most:
+        yield Finding(
+            "cluster.viewerPrincipalArns",
+            len(listed),
+            f"are, with administrators and teams' people, more principals than {most}, and no "
+            "cluster has room for more: name roles that people assume instead of users",
+        )

@@ -34,12 +34,17 @@ def _files(s: Settings) -> Findings:
     for name, reason in left_out(DAGS):
         yield Finding(f"{DAGS.name}/{name}", None, f"is not uploaded: {reason}", warning=True)
     for _, path in files_to_upload(DAGS):
-        content = path.read_bytes()
-        for secret, pattern in _SECRETS.items():
-            if pattern.search(content):
-                yield Finding(
-                    f"{DAGS.name}/{path.relative_to(DAGS).as_posix()}",
-                    None,
-                    f"holds {secret}: revoke it, take it out, and keep its successor in Secrets "
-                    f"Manager, as a connection below {s.secrets_prefix}/connections/",
-                )
+        name = f"{DAGS.name}/{path.relative_to(DAGS).as_posix()}"
+        yield from secrets_in(s, name, path.read_bytes())
+
+
+def secrets_in(s: Settings, name: str, content: bytes) -> Findings:
+    """Yield the secrets that a file would carry into the bucket."""
+    for secret, pattern in _SECRETS.items():
+        if pattern.search(content):
+            yield Finding(
+                name,
+                None,
+                f"holds {secret}: revoke it, take it out, and keep its successor in Secrets "
+                f"Manager, as a connection below {s.secrets_prefix}/connections/",
+            )

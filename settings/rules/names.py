@@ -20,7 +20,7 @@ def _names_of_fixed_things(s: Settings) -> Findings:
             "stack",
             s.stack,
             f"its name is part of bucket and environment names: up to {longest} small letters, "
-            "digits and hyphens, not at an end; use `pulumi stack rename` or another stack",
+            "digits and hyphens, not at an end; make a stack of another name (`pulumi stack init`)",
         )
 
 

@@ -65,7 +65,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     needed = (
         ceil(s.cluster.node_max / zones) * per_node
         + ceil(airflow / 2)  # MWAA takes two of the subnets
-        + len(s.network.interface_endpoints)
+        + len(s.network.endpoints)
         + 16  # for EKS itself ("Amazon EKS networking requirements for VPC and subnets")
     )
     usable = plan_subnets(cidr, zones).private[0].num_addresses - 5  # AWS keeps five
@@ -76,6 +76,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     "network.cidrBlock",
     "network.zones",
     "network.availabilityZones",
+    "network.nat",
     "network.interfaceEndpoints",
     "cluster.instanceTypes",
     "cluster.nodeMax",
@@ -106,24 +107,64 @@ def _addresses(s: Settings) -> Findings:
     )
 
 
-# What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
-# guide; "Deploy private clusters with limited internet access", EKS user guide).
-_NEEDED_WITHOUT_NAT = (
-    *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
-    *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
-    *("sqs", "sts"),
+@RULES.reading("network.interfaceEndpoints")
+def _endpoints(s: Settings) -> Findings:
+    yield from listed_once("network.interfaceEndpoints", s.network.interface_endpoints)
+
+
+# Where images are copied from, and the other registries that no endpoint leads to.
+_PUBLIC_REGISTRIES = (
+    *("docker.io", "gcr.io", "ghcr.io", "public.ecr.aws", "quay.io", "registry-1.docker.io"),
+    *("registry.gitlab.com", "registry.k8s.io"),
 )
 
 
+@RULES.reading("network.nat", "cluster.imageRegistry", "account.region")
+def _images(s: Settings) -> Findings:
+    key, registry = "cluster.imageRegistry", s.cluster.image_registry
+    if s.network.nat != "none":
+        return
+    way_out = (
+        f"copy the images into ECR in {s.account.region} and name that here, as README says under "
+        "“Without NAT”, or choose a network.nat"
+    )
+    if registry is None:
+        text = (
+            "is null, and the images of the cluster autoscaler and of pods are on the internet, to "
+            f"which network.nat: none leaves no way: {way_out}"
+        )
+        yield Finding(key, registry, text)
+        return
+    host = registry.partition("/")[0]
+    ecr = re.fullmatch(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com", host)
+    if host in _PUBLIC_REGISTRIES:
+        text = f"is on the internet, to which network.nat: none leaves no way: {way_out}"
+        yield Finding(key, registry, text)
+    elif ecr and ecr[1] != s.account.region:
+        text = f"is in {ecr[1]}, and endpoints lead to ECR in {s.account.region} only: {way_out}"
+        yield Finding(key, registry, text)
+    elif not ecr:
+        yield Finding(
+            key,
+            registry,
+            "is no registry of ECR: nodes pull from it if it is in a network connected to the VPC, "
+            "where network.nat: none leaves no other way",
+            warning=True,
+        )
+
+
+# "AWS PrivateLink quotas", AWS PrivateLink Guide.
+_ENDPOINTS = 50
+
+
 @RULES.reading("network.nat", "network.interfaceEndpoints")
-def _endpoints(s: Settings) -> Findings:
-    given = s.network.interface_endpoints
-    yield from listed_once("network.interfaceEndpoints", given)
-    missing = [name for name in _NEEDED_WITHOUT_NAT if name not in given]
-    if s.network.nat == "none" and missing:
+def _number_of_endpoints(s: Settings) -> Findings:
+    count = len(s.network.endpoints)
+    if count > _ENDPOINTS:
         yield Finding(
             "network.interfaceEndpoints",
-            given,
-            f"lacks {', '.join(missing)}, which network.nat: none leaves no other way to: add "
-            "them or choose single or perZone",
+            count,
+            f"are more endpoints than AWS gives a VPC unasked, {_ENDPOINTS}: have the quota of "
+            "interface endpoints per VPC raised first",
+            warning=True,
         )

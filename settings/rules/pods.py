@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 from settings.rules.rule import Finding, Findings, Rules, listed_once
 from settings.stack import Settings
@@ -49,3 +50,41 @@ def _service_accounts(s: Settings) -> Findings:
 def _egress(s: Settings) -> Findings:
     ways = [f"{one.cidr} {one.port}" for one in s.airflow.pod_egress]
     yield from listed_once("airflow.podEgress", ways)
+
+
+# "Learn how EKS Pod Identity grants pods access to AWS services", Amazon EKS User Guide.
+_POD_IDENTITIES = 5000
+
+
+@RULES.reading("airflow.podServiceAccounts", "spark.teams")
+def _number_of_service_accounts(s: Settings) -> Findings:
+    count = len(s.airflow.pod_service_accounts)
+    # Three of each team, and those of the network, volumes and the autoscaler.
+    most = _POD_IDENTITIES - 3 * len(s.spark.teams) - 3
+    if count > most:
+        yield Finding(
+            "airflow.podServiceAccounts",
+            count,
+            f"are more service accounts than {most}: a cluster has {_POD_IDENTITIES} pod identity "
+            "associations, of which each Spark team takes three; let DAGs share some",
+        )
+
+
+# "Limit Pod traffic with Kubernetes network policies", Amazon EKS User Guide.
+_PORTS = 24
+
+
+@RULES.reading("airflow.podEgress")
+def _ports(s: Settings) -> Findings:
+    ports: dict[str, set[int]] = defaultdict(set, {"0.0.0.0/0": {443}})  # HTTPS is always open
+    for one in s.airflow.pod_egress:
+        ports[str(one.cidr)].add(one.port)
+    for cidr, open_ in ports.items():
+        if len(open_) > _PORTS:
+            https = ", HTTPS among them" if cidr == "0.0.0.0/0" else ""
+            yield Finding(
+                "airflow.podEgress",
+                cidr,
+                f"has {len(open_)} ports{https}, and EKS keeps {_PORTS} for one range: leave some "
+                "out, or name a range for each service",
+            )

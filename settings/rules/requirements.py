@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 
+from packaging.version import Version
+
 from components.dag_folder import files_to_upload
 from settings.requirements import (
     DAGS_ON_MWAA,
     MASK,
     NOT_PINNED,
+    PLUGINS_ON_MWAA,
+    Delivered,
     Line,
     Package,
     Problem,
+    distributions,
     package,
     read,
     resolved,
 )
-from settings.rules import dag_files
+from settings.rules import dag_files, plugins
 from settings.rules.rule import Finding, Findings, Rules
 from settings.stack import Settings
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
@@ -39,7 +44,13 @@ _USES_PODS = re.compile(
 )
 
 
-@RULES.reading("airflow.version", "airflow.dagDelivery", "airflow.webserverAccess", "network.nat")
+@RULES.reading(
+    "airflow.version",
+    "airflow.dagDelivery",
+    "airflow.plugins",
+    "airflow.webserverAccess",
+    "network.nat",
+)
 def _requirements(s: Settings) -> Findings:
     if s.airflow.dag_delivery == "pipeline" or not dag_files.DAGS.is_dir():
         return
@@ -50,14 +61,15 @@ def _requirements(s: Settings) -> Findings:
         yield Finding("dags/requirements.txt", None, text)
         return
     lines: list[Line] = []
-    for found in read(dag_files.DAGS):
+    delivered = Delivered(dag_files.DAGS, plugins.content(s))
+    for found in read(delivered):
         if isinstance(found, Problem):
             yield Finding(found.file, found.text, found.why)
         else:
             lines.append(found)
     asked: list[tuple[Line, Package]] = []
     for line in lines:
-        one = package(dag_files.DAGS, line, version.python) if line.wanted else None
+        one = package(delivered, line, version.python) if line.wanted else None
         if isinstance(one, Package):
             asked.append((line, one))
         elif one and not line.restricts:
@@ -66,7 +78,11 @@ def _requirements(s: Settings) -> Findings:
     yield from _constraints(s, constraint, lines)
     yield from _pins(s, lines, asked)
     yield from _hashes(lines, wanted)
-    yield from _indexes(s, lines)
+    yield from _indexes(lines)
+    if s.network.nat == "none" or s.airflow.webserver_access == "PRIVATE_ONLY":
+        yield from _offline(s, lines)
+    if any(line.options.no_index for line in lines):
+        yield from _wheels(s, delivered, lines, wanted)
     given = {one.name for _, one in wanted}
     given |= {KUBERNETES_PROVIDER for _, one in wanted if "cncf-kubernetes" in one.extras}
     if KUBERNETES_PROVIDER not in given and (dag := _dag_with_pods()):
@@ -88,7 +104,7 @@ def _dag_with_pods() -> str | None:
 def _constraints(s: Settings, right: str, lines: list[Line]) -> Findings:
     """A constraint must be there, and fit the Airflow version."""
     given = [(line, target) for line in lines for target in line.options.constraint]
-    if not given:
+    if not given and not any(line.options.no_index for line in lines):
         yield Finding(
             "dags/requirements.txt",
             None,
@@ -151,7 +167,7 @@ def _hashes(lines: list[Line], wanted: list[tuple[Line, Package]]) -> Findings:
                 yield Finding(line.file, line.text, text)
 
 
-def _indexes(s: Settings, lines: list[Line]) -> Findings:
+def _indexes(lines: list[Line]) -> Findings:
     """Where the packages come from."""
     for line in lines:
         if line.options.extra_index_url:
@@ -166,21 +182,69 @@ def _indexes(s: Settings, lines: list[Line]) -> Findings:
             )
             text += "take no password from this network, or mirror it to one that needs none"
             yield Finding(line.file, line.text, text, warning=True)
-    offline = s.network.nat == "none" or s.airflow.webserver_access == "PRIVATE_ONLY"
-    if not offline:
-        return
+
+
+def _offline(s: Settings, lines: list[Line]) -> Findings:
+    """What comes from the internet does not come to every container ("Managing Python dependencies
+    in requirements.txt", Amazon MWAA user guide)."""
     if any(line.wanted for line in lines) and not any(line.options.no_index for line in lines):
         yield Finding(
             "airflow.webserverAccess",
             s.airflow.webserver_access,
-            "or network.nat keeps MWAA from PyPI: ship the packages of dags/requirements.txt as "
-            f"wheels, in dags/wheels/, with --find-links {DAGS_ON_MWAA}/wheels and --no-index",
+            "or network.nat keeps MWAA from PyPI: put the packages of dags/requirements.txt, with "
+            "what they need themselves, as wheels into the folder that airflow.plugins names, and "
+            f"begin the file with the lines --find-links {PLUGINS_ON_MWAA} and --no-index",
             warning=True,
         )
     for line in lines:
-        if any("://" in target for target in line.options.constraint):
+        for target in line.options.constraint:
+            if "://" not in target:
+                continue
+            way_out = (
+                f"put the file into dags/ and write --constraint {DAGS_ON_MWAA}/constraints.txt"
+            )
+            if _AIRFLOWS_OWN.fullmatch(target):
+                way_out = "remove the line, and MWAA takes its own copy of these constraints"
             text = (
                 "is on the internet, from which airflow.webserverAccess or network.nat keeps MWAA: "
-                f"put the file into dags/ and write --constraint {DAGS_ON_MWAA}/constraints.txt"
+                + way_out
+            )
+            yield Finding(line.file, line.text, text, warning=True)
+
+
+def _wheels(
+    s: Settings, delivered: Delivered, lines: list[Line], wanted: list[tuple[Line, Package]]
+) -> Findings:
+    """With --no-index, pip installs what is found behind --find-links, and nothing else."""
+    python, pins = AIRFLOW[s.airflow.version].python, AIRFLOW[s.airflow.version].pins
+    found: set[tuple[str, Version]] = set()
+    places: list[str] = []
+    for line in lines:
+        for target in line.options.find_links:
+            place = resolved(line, target.removeprefix("file://"))
+            if place is None:  # an address within the VPC, of which nothing is known
+                return
+            folder = delivered.at(place)
+            if folder is None:
+                whose = "airflow.plugins" if place.is_relative_to(PLUGINS_ON_MWAA) else "dags/"
+                text = f"names {place}, which MWAA has not: let {whose} have the folder"
+                yield Finding(line.file, line.text, text)
+                return
+            places.append(str(place))
+            if folder.is_dir():
+                found.update(distributions(folder, python))
+    for line, one in wanted:
+        in_image = one.name in pins and one.name not in {KUBERNETES_PROVIDER, "kubernetes"}
+        is_wheel = re.match(r"\S+\.whl\b|\S+\s*@", line.wanted)
+        fits = any(
+            name == one.name and one.versions.contains(v, prereleases=True) for name, v in found
+        )
+        if not (in_image or is_wheel or fits):
+            where = " or ".join(places) or "any folder"
+            text = (
+                f"has no wheel for Python {python} on Linux in {where} "
+                "(needless if MWAA's image has the package): get it by pip download --no-deps "
+                f"--only-binary=:all: --python-version {python} --platform manylinux2014_x86_64 "
+                f"{one.name}=={one.pin}"
             )
             yield Finding(line.file, line.text, text, warning=True)

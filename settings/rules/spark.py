@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from settings.rules.rule import Findings, Rules, supported
+from components.capacity import TEAMS_PER_POLICY
+from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import EMR
 
@@ -15,3 +16,28 @@ def _emr_support(s: Settings) -> Findings:
     ends = EMR[s.spark.release].support_ends
     newest = next(release for release in EMR if release.startswith("emr-7"))
     yield from supported(s, "spark.releaseLabel", label, ends, f"{newest}-latest")
+
+
+# Managed policies of a role, unasked and at most ("IAM and AWS STS quotas", IAM User Guide).
+_POLICIES, _POLICIES_RAISED = 20, 25
+
+
+@RULES.reading("spark.teams")
+def _teams(s: Settings) -> Findings:
+    teams = len(s.spark.teams)
+    unasked, raised = _POLICIES * TEAMS_PER_POLICY, _POLICIES_RAISED * TEAMS_PER_POLICY
+    if teams > raised:
+        yield Finding(
+            "spark.teams",
+            teams,
+            f"are more teams than {raised}: Airflow's role has a managed policy for each "
+            f"{TEAMS_PER_POLICY}, and takes {_POLICIES_RAISED}; make a second stack for the others",
+        )
+    elif teams > unasked:
+        yield Finding(
+            "spark.teams",
+            teams,
+            f"are more teams than AWS has room for unasked, {unasked}: have IAM's quota of managed "
+            "policies per role raised first",
+            warning=True,
+        )

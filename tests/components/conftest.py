@@ -64,7 +64,7 @@ class Engine(Mocks, MockMonitor):
             component = program()
             for key in getattr(type(component), "__annotations__", {}):
                 value = getattr(component, key)
-                if isinstance(value, pulumi.Output):
+                if isinstance(value, pulumi.Output | list):
                     pulumi.CustomResource("test:index:Consumer", key, {"value": value})
 
         pulumi.runtime.test(body)()  # type: ignore[no-untyped-call]

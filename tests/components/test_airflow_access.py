@@ -4,8 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -32,21 +34,28 @@ ARGS = AirflowAccessArgs(
     cluster_security_group_id="sg-cluster",
     kubernetes_group="mwaa-on-eks-test:airflow",
     pod_namespace="mwaa",
+    image_prefix="",
+    xcom_sidecar_image=None,
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
-    region="us-west-2",
+    account=ACCOUNT,
 )
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105 (a resource type)
 VERSION = "aws:secretsmanager/secretVersion:SecretVersion"
 
 
+INLINE = "aws:iam/rolePolicy:RolePolicy"
+MANAGED = "aws:iam/policy:Policy"
+ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+
+
 def statements(engine: Engine) -> list[dict[str, Any]]:
     return [
         statement
-        for policy in engine.all("aws:iam/rolePolicy:RolePolicy")
+        for policy in (*engine.all(INLINE), *engine.all(MANAGED))
         for statement in json.loads(policy.inputs["policy"])["Statement"]
     ]
 
@@ -81,21 +90,75 @@ def test_dags_may_do_nothing_else(engine: Engine) -> None:
     rest = {
         json.dumps(s["Action"]): s["Resource"] for s in statements(engine) if "Condition" not in s
     }
-    clusters = ["arn:vc/mwaa", "arn:vc/risk"]
+    looking_after = [
+        f"emr-containers:{action}"
+        for action in ("CancelJobRun", "DescribeJobRun", "DescribeVirtualCluster", "ListJobRuns")
+    ]
     assert rest == {
         '"eks:DescribeCluster"': CLUSTER_ARN,
-        '["emr-containers:CancelJobRun", "emr-containers:DescribeJobRun"]': [
-            f"{arn}/jobruns/*" for arn in clusters
-        ],
-        '["emr-containers:DescribeVirtualCluster", "emr-containers:ListJobRuns"]': clusters,
+        json.dumps(looking_after): ["arn:vc/mwaa*", "arn:vc/risk*"],
     }
 
 
 def test_policies_belong_to_the_execution_role(engine: Engine) -> None:
     engine.run(lambda: AirflowAccess("airflow", ARGS))
 
-    policies = engine.all("aws:iam/rolePolicy:RolePolicy")
-    assert {policy.inputs["role"] for policy in policies} == {"execution-1a2b3c4"}
+    bound = (*engine.all(INLINE), *engine.all(ATTACHMENT))
+    assert {policy.inputs["role"] for policy in bound} == {"execution-1a2b3c4"}
+    attached = {attachment.inputs["policyArn"] for attachment in engine.all(ATTACHMENT)}
+    assert attached == {f"arn:aws:mock:::{policy.name}" for policy in engine.all(MANAGED)}
+
+
+def size(policy: Resource) -> int:
+    """As IAM counts, without white space."""
+    return len("".join(policy.inputs["policy"].split()))
+
+
+REGION = "ap-southeast-1"  # none has a longer name
+
+
+def team_of_long_names(number: int, *, role: int, virtual_cluster: int) -> TeamAccess:
+    ending = f"{number:03}"
+    cluster_id, role_name = (ending.rjust(length, "x") for length in (virtual_cluster, role))
+    arn = f"arn:aws:emr-containers:{REGION}:123456789012:/virtualclusters/{cluster_id}"
+    role_arn = f"arn:aws:iam::123456789012:role/{role_name}"
+    return replace(team(ending), virtual_cluster_arn=arn, job_role_arn=role_arn)
+
+
+# The longest names of roles in IAM, and those that Pulumi makes of teams' names; the ids that EMR
+# gives, and the longest that its API allows.
+@pytest.mark.parametrize(("role", "virtual_cluster"), [(64, 25), (32, 64)])
+def test_a_hundred_teams_fit_into_what_iam_allows(
+    engine: Engine, role: int, virtual_cluster: int
+) -> None:
+    lengths = {"role": role, "virtual_cluster": virtual_cluster}
+    args = replace(
+        ARGS,
+        teams=tuple(team_of_long_names(number, **lengths) for number in range(100)),
+        default_team="000",
+        cluster_arn=f"arn:aws:eks:{REGION}:123456789012:cluster/{'x' * 100}",
+        account=replace(ACCOUNT, region=REGION),
+    )
+    engine.run(lambda: AirflowAccess("airflow", args))
+
+    sizes = [size(policy) for policy in engine.all(MANAGED)]
+    assert max(sizes) <= 6144
+    assert len(engine.all(ATTACHMENT)) == len(sizes) == 10  # of the 20 that a role takes
+    assert sum(size(policy) for policy in engine.all(INLINE)) < 1024
+    start = [s for s in statements(engine) if s["Action"] == "emr-containers:StartJobRun"]
+    assert len({s["Resource"] for s in start}) == 100
+    passed = [r for s in statements(engine) if s["Action"] == "iam:PassRole" for r in s["Resource"]]
+    assert len(set(passed)) == len(passed) == 100
+
+
+def test_a_team_that_moves_up_is_let_in_before_it_is_no_longer(engine: Engine) -> None:
+    teams = tuple(team(f"team-{number}") for number in range(21))
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, teams=teams)))
+
+    first, second, third = engine.all(MANAGED)
+    assert first in engine.before(second)
+    assert second in engine.before(third)
+    assert len(json.loads(third.inputs["policy"])["Statement"]) == 3  # of one team
 
 
 def test_in_kubernetes_the_role_is_a_group_and_nothing_more(engine: Engine) -> None:
@@ -168,6 +231,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
             "cluster_name": "mwaa-on-eks-test",
             "namespace": "mwaa",
             "region_name": "us-west-2",
+            "image_prefix": "",
         },
     }
 
@@ -175,7 +239,7 @@ def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) 
 def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_in(
     engine: Engine,
 ) -> None:
-    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, pod_xcom=True)))
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, xcom_sidecar_image="alpine:3")))
 
     extra = connections(engine)["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
     assert extra["namespace"] == "mwaa"
@@ -185,6 +249,17 @@ def test_with_xcom_the_operators_own_connection_describes_a_sidecar_that_is_let_
     assert context["runAsNonRoot"] is True
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not any("kube_config" in key or "in_cluster" in key for key in extra)  # EksPodOperator's
+
+
+def test_pods_learn_where_their_images_are(engine: Engine) -> None:
+    args = replace(ARGS, image_prefix="registry.example.com/", xcom_sidecar_image="alpine:3")
+    engine.run(lambda: AirflowAccess("airflow", args))
+
+    found = connections(engine)
+    pod = found["airflow/mwaa-on-eks-test/connections/eks"]["extra"]
+    assert pod["image_prefix"] == "registry.example.com/"
+    operator = found["airflow/mwaa-on-eks-test/connections/kubernetes_default"]["extra"]
+    assert operator["xcom_sidecar_container_image"] == "alpine:3"
 
 
 def test_secrets_are_encrypted_with_the_key_and_their_names_are_free_at_once(

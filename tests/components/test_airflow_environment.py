@@ -8,6 +8,7 @@ import pytest
 
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
 from components.capacity import EnvironmentCapacity
+from components.environment_files import EnvironmentFiles, PinnedFile
 from tests.components.conftest import ACCOUNT, Engine
 
 BUCKET = "arn:aws:s3:::mwaa-on-eks-test-dags-123456789012"
@@ -32,8 +33,11 @@ ARGS = AirflowEnvironmentArgs(
     subnet_ids=["subnet-a", "subnet-b", "subnet-c"],
     bucket_arn=BUCKET,
     kms_key_arn=KEY,
-    requirements_key="requirements.txt",
-    requirements_version="version-7",
+    files=EnvironmentFiles(
+        requirements=PinnedFile("requirements.txt", "version-7"),
+        plugins=PinnedFile("plugins.zip", "version-8"),
+        startup_script=PinnedFile("startup.sh", "version-9"),
+    ),
     secrets_prefix="airflow/mwaa-on-eks-test",
     account=ACCOUNT,
 )
@@ -178,20 +182,28 @@ def test_storage_is_encrypted_and_versions_are_pinned(mwaa: Engine) -> None:
     environment = mwaa.one(ENVIRONMENT)
     assert environment.inputs["kmsKey"] == KEY
     assert environment.inputs["airflowVersion"] == "3.3.1"
-    assert environment.inputs["requirementsS3Path"] == "requirements.txt"
-    assert environment.inputs["requirementsS3ObjectVersion"] == "version-7"
+    pinned = {key: value for key, value in environment.inputs.items() if "S3" in key}
+    assert pinned == {
+        "dagS3Path": "dags",
+        "requirementsS3Path": "requirements.txt",
+        "requirementsS3ObjectVersion": "version-7",
+        "pluginsS3Path": "plugins.zip",
+        "pluginsS3ObjectVersion": "version-8",
+        "startupScriptS3Path": "startup.sh",
+        "startupScriptS3ObjectVersion": "version-9",
+    }
     assert not environment.request.ignoreChanges
 
 
-def test_requirements_that_a_pipeline_rolled_out_stay(mwaa: Engine) -> None:
-    pipeline = replace(ARGS, requirements_key=None, requirements_version=None)
-    mwaa.run(lambda: AirflowEnvironment("airflow", pipeline))
+def test_what_a_pipeline_rolled_out_stays(mwaa: Engine) -> None:
+    mwaa.run(lambda: AirflowEnvironment("airflow", replace(ARGS, files=None)))
 
     environment = mwaa.one(ENVIRONMENT)
-    assert "requirementsS3Path" not in environment.inputs
+    assert {key for key in environment.inputs if "S3" in key} == {"dagS3Path"}
     assert set(environment.request.ignoreChanges) == {
-        "requirementsS3Path",
-        "requirementsS3ObjectVersion",
+        f"{name}S3{what}"
+        for name in ("requirements", "plugins", "startupScript")
+        for what in ("Path", "ObjectVersion")
     }
 
 

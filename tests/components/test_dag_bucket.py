@@ -1,7 +1,10 @@
 """Decisions of DagBucket."""
 
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
+import pulumi
 import pytest
 
 from components.dag_bucket import DagBucket, DagBucketArgs
@@ -19,19 +22,27 @@ def source(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def args(source: Path, *, upload: bool = True) -> DagBucketArgs:
+def args(
+    source: Path,
+    *,
+    upload: bool = True,
+    plugins: Path | None = None,
+    startup_script: Path | None = None,
+) -> DagBucketArgs:
     return DagBucketArgs(
         bucket_name="mwaa-on-eks-test-dags-123456789012",
         kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
         force_destroy=False,
         noncurrent_version_days=90,
         source=source,
+        plugins=plugins,
+        startup_script=startup_script,
         upload=upload,
         region=ACCOUNT.region,
     )
 
 
-def test_the_folder_is_uploaded_with_the_requirements_beside_it(
+def test_the_folder_is_uploaded_with_what_the_environment_reads_beside_it(
     engine: Engine, source: Path
 ) -> None:
     engine.run(lambda: DagBucket("dags", args(source)))
@@ -40,6 +51,8 @@ def test_the_folder_is_uploaded_with_the_requirements_beside_it(
         "dags/spark_pi.py",
         "dags/sql/report.sql",
         "requirements.txt",
+        "plugins.zip",
+        "startup.sh",
     }
 
 
@@ -64,7 +77,7 @@ def test_no_version_is_deleted_and_a_removed_file_is_hidden(engine: Engine, sour
     removed = engine.one("pulumi-python:dynamic:Resource")
     assert removed.inputs["bucket"] == "mwaa-on-eks-test-dags-123456789012"
     assert set(removed.inputs["keys"]) == {
-        stored.inputs["key"] for stored in objects if stored.inputs["key"] != "requirements.txt"
+        key for stored in objects if (key := stored.inputs["key"]).startswith("dags/")
     }
 
 
@@ -83,21 +96,59 @@ def test_who_uses_the_arn_waits_for_every_object(engine: Engine, source: Path) -
     assert "dags-versioning" in waits
 
 
-def test_requirements_are_the_top_ones_with_the_version_of_their_object(
-    engine: Engine, source: Path
-) -> None:
+def test_the_environment_reads_the_versions_of_the_objects(engine: Engine, source: Path) -> None:
     engine.outputs[OBJECT] = {"versionId": "version-7"}
-    outputs = engine.run(lambda: DagBucket("dags", args(source)))
+    pinned: dict[str, object] = {}
+
+    def program() -> None:
+        files = DagBucket("dags", args(source)).environment_files
+        assert files
+        for one in (files.requirements, files.plugins, files.startup_script):
+            pulumi.Output.all(one.key, one.version).apply(
+                lambda all_: pinned.update({all_[0]: all_[1]})
+            )
+
+    engine.run(program)
 
     stored = engine.one(OBJECT, "dags-requirements.txt")
     assert stored.inputs["source"].path == str(source / "requirements.txt")
-    assert outputs["requirements_key"].inputs["value"] == "requirements.txt"
-    assert outputs["requirements_version"].inputs["value"] == "version-7"
+    assert pinned == dict.fromkeys(("requirements.txt", "plugins.zip", "startup.sh"), "version-7")
 
 
-def test_a_version_of_the_requirements_that_mwaa_may_be_pinned_to_never_expires(
-    engine: Engine, source: Path
+def test_plugins_are_zipped_and_a_zip_file_is_taken_as_it_is(
+    engine: Engine, source: Path, tmp_path: Path
 ) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    (plugins / "own.py").write_text("one")
+    ready = tmp_path / "ready.zip"
+    ready.write_bytes(b"PK")
+    script = tmp_path / "prepare.sh"
+    script.write_text("export STAGE=dev")
+
+    def program() -> None:
+        DagBucket("folder", args(source, plugins=plugins, startup_script=script))
+        DagBucket("file", args(source, plugins=ready))
+        DagBucket("none", args(source))
+
+    engine.run(program)
+
+    def sent(key: str) -> Any:  # noqa: ANN401
+        return engine.one(OBJECT, key).inputs["source"]
+
+    assert ZipFile(sent("folder-plugins.zip").path).namelist() == ["own.py"]
+    assert sent("folder-startup.sh").path == str(script)
+    assert sent("file-plugins.zip").path == str(ready)
+    # Once there are plugins or a script, MWAA can only be given empty ones.
+    assert ZipFile(sent("none-plugins.zip").path).namelist() == []
+    assert sent("none-startup.sh").text == "#!/bin/bash\n"
+    hashes = {engine.one(OBJECT, key).inputs["sourceHash"] for key in (
+        "folder-plugins.zip", "file-plugins.zip", "none-plugins.zip", "none-startup.sh",
+    )}  # fmt: skip
+    assert len(hashes) == 4
+
+
+def test_a_version_that_mwaa_may_be_pinned_to_never_expires(engine: Engine, source: Path) -> None:
     engine.run(lambda: DagBucket("dags", args(source)))
 
     lifecycle = engine.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
@@ -106,11 +157,13 @@ def test_a_version_of_the_requirements_that_mwaa_may_be_pinned_to_never_expires(
 
 
 def test_nothing_is_uploaded_where_a_pipeline_delivers(engine: Engine, source: Path) -> None:
-    outputs = engine.run(lambda: DagBucket("dags", args(source, upload=False)))
+    def program() -> None:
+        assert DagBucket("dags", args(source, upload=False)).environment_files is None
+
+    engine.run(program)
 
     assert not engine.all(OBJECT)
     assert not engine.all("pulumi-python:dynamic:Resource")  # what there is stays as it is
-    assert set(outputs) == {"name", "arn"}  # no requirements
 
 
 def test_a_folder_that_is_not_there_is_named(engine: Engine, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ components run elsewhere, so that a test has to give their outputs."""
 import json
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -13,6 +14,7 @@ from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockMonitor
 from pulumi.runtime.proto import resource_pb2 as messages
 
+from components import eks_cluster
 from components.capacity import NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
 from tests.components.conftest import ACCOUNT, Engine, Resource
@@ -27,7 +29,8 @@ ARGS = EksClusterArgs(
     kubernetes_version="1.35",
     authentication_mode="API_AND_CONFIG_MAP",
     vpc_id="vpc-1",
-    subnet_ids=["subnet-a", "subnet-b"],
+    control_plane_subnet_ids=["subnet-a", "subnet-b"],
+    subnet_ids=["subnet-a", "subnet-b", "subnet-c"],
     kms_key_arn=KEY,
     public_access_cidrs=("203.0.113.0/24",),
     private_access_cidrs=(),
@@ -70,7 +73,7 @@ def _references(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rpc, "deserialize_resource", deserialize)
 
 
-def made(engine: Engine, typ: str, name: str, state: dict[str, str]) -> dict[str, str]:
+def made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
     """Let a remote component have made a resource; a reference to it."""
     urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
     engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
@@ -80,13 +83,20 @@ def made(engine: Engine, typ: str, name: str, state: dict[str, str]) -> dict[str
 
 def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:
     engine.outputs["eks:index:Cluster"] = {
-        "eksCluster": made(engine, "aws:eks/cluster:Cluster", "control-plane", {"name": NAME}),
-        "clusterSecurityGroupId": "sg-cluster",
+        "eksCluster": made(
+            engine,
+            "aws:eks/cluster:Cluster",
+            "control-plane",
+            {"name": NAME, "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"}},
+        ),
         "kubeconfigJson": "{}",
     }
     engine.outputs["eks:index:ManagedNodeGroup"] = {
         "nodeGroup": made(
-            engine, "aws:eks/nodeGroup:NodeGroup", "node-group", {"clusterName": NAME}
+            engine,
+            "aws:eks/nodeGroup:NodeGroup",
+            "node-group",
+            {"clusterName": NAME, "nodeGroupName": "nodes-1a2b3c4"},
         )
     }
 
@@ -124,7 +134,7 @@ def test_without_cidrs_nobody_comes_from_the_internet(engine: Engine) -> None:
     assert "publicAccessCidrs" not in inputs  # pulumi-eks refuses it when access is off
 
 
-def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_in_the_cluster(
+def test_who_is_named_reaches_the_api_server_privately_before_there_is_one(
     engine: Engine,
 ) -> None:
     private = replace(
@@ -136,7 +146,7 @@ def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_i
     run(engine, private)
 
     rules = engine.all("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
-    assert {rule.inputs["securityGroupId"] for rule in rules} == {"sg-cluster"}
+    assert {rule.inputs["securityGroupId"] for rule in rules} == {"platform-callers-id"}
     peers = {
         (rule.inputs.get("cidrIpv4"), rule.inputs.get("referencedSecurityGroupId"))
         for rule in rules
@@ -144,8 +154,16 @@ def test_who_is_named_reaches_the_api_server_privately_before_anything_is_made_i
     assert peers == {("10.8.0.0/16", None), (None, "sg-0a1b2c3d")}
     ports = [[rule.inputs[key] for key in ("ipProtocol", "fromPort", "toPort")] for rule in rules]
     assert ports == [["tcp", 443, 443]] * 2
-    provider = engine.one("pulumi:providers:kubernetes")
-    assert {rule.name for rule in rules} <= engine.waits_for(provider)
+    # pulumi-eks makes aws-auth in the cluster before it tells of anything.
+    cluster = engine.one("eks:index:Cluster")
+    assert "platform-callers" in cluster.inputs["clusterSecurityGroup"]
+    assert {rule.name for rule in rules} <= engine.waits_for(cluster)
+
+
+def test_what_is_let_in_besides_is_let_into_the_group_that_eks_made(engine: Engine) -> None:
+    consumers = run(engine)
+
+    assert consumers["cluster_security_group_id"].inputs["value"] == "sg-cluster"
 
 
 def test_pulumi_eks_makes_the_control_plane_and_nothing_else(engine: Engine) -> None:
@@ -243,9 +261,34 @@ def test_a_node_is_encrypted_and_hides_its_role_from_pods(engine: Engine) -> Non
 def test_the_autoscaler_owns_the_number_of_nodes(engine: Engine) -> None:
     run(engine)
 
-    nodes = engine.one("eks:index:ManagedNodeGroup").inputs
-    assert nodes["ignoreScalingChanges"] is True
-    assert (nodes["scalingConfig"]["minSize"], nodes["scalingConfig"]["maxSize"]) == (3, 9)
+    group = engine.one("eks:index:ManagedNodeGroup")
+    assert group.inputs["scalingConfig"] == {"desiredSize": 3, "minSize": 3, "maxSize": 9}
+    assert len(group.request.transforms) == 1
+    bounds = engine.one("pulumi-python:dynamic:Resource", "platform-node-bounds")
+    bounded = {k: v for k, v in bounds.inputs.items() if k != "__provider"}
+    assert bounded == {
+        "cluster_name": NAME,
+        "node_group_name": "nodes-1a2b3c4",
+        "min_size": 3,
+        "max_size": 9,
+        "region": "us-west-2",
+        "account_id": "123456789012",
+    }
+    assert "node-group" in engine.waits_for(bounds)
+
+
+def test_a_group_that_exists_keeps_its_numbers_whatever_else_of_it_changes() -> None:
+    def transformed(typ: str) -> pulumi.ResourceTransformResult | None:
+        given = pulumi.ResourceOptions(ignore_changes=["version"])
+        return eks_cluster.leave_scaling_alone(
+            pulumi.ResourceTransformArgs(True, typ, "nodes", {"version": "1.35"}, given)
+        )
+
+    group = transformed("aws:eks/nodeGroup:NodeGroup")
+    assert group is not None
+    assert group.opts.ignore_changes == ["version", "scalingConfig"]
+    assert group.props == {"version": "1.35"}
+    assert transformed("eks:index:ManagedNodeGroup") is None
 
 
 def test_a_node_may_join_and_pull_images_and_no_more(engine: Engine) -> None:

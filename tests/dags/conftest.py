@@ -16,7 +16,7 @@ import pytest
 from components.airflow_access import AirflowAccess, TeamAccess
 from components.dag_folder import files_to_upload
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
+from sandbox.runs.packages import LOCKS
 from settings.sections import AirflowSettings
 from tests.components.conftest import Engine
 from tests.components.test_airflow_access import ARGS
@@ -51,7 +51,12 @@ def _team(name: str) -> TeamAccess:
 
 
 TEAMS = {name: _team(name) for name in ("mwaa", "data-science")}
-PLATFORM = replace(ARGS, teams=tuple(TEAMS.values()), pod_xcom=True)
+PLATFORM = replace(
+    ARGS,
+    teams=tuple(TEAMS.values()),
+    image_prefix="registry.example.com/copies/",
+    xcom_sidecar_image="registry.example.com/copies/alpine:3",
+)
 
 Found = dict[str, Any]
 """What probe.py writes."""

@@ -16,7 +16,7 @@ from components.dag_folder import files_to_upload, left_out
 from components.job_namespace import pod_operator_rules
 from sandbox.cloud.aws import job_runner
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
+from sandbox.runs.packages import LOCKS
 from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
@@ -104,11 +104,13 @@ def test_a_dag_tells_what_it_is_and_ends_in_time(found: Found, dag_id: str) -> N
 
 # ---- The pod ----
 
+POD_IMAGE = "public.ecr.aws/docker/library/busybox:1.37.0"
+
 
 def test_the_pod_is_the_connections(ran: Found) -> None:
     pod = ran["pod"]
 
-    assert (pod["cluster"], pod["region"]) == (PLATFORM.cluster_name, PLATFORM.region)
+    assert (pod["cluster"], pod["region"]) == (PLATFORM.cluster_name, PLATFORM.account.region)
     assert pod["namespace"] == PLATFORM.pod_namespace
     assert pod["pod"]["metadata"]["namespace"] == PLATFORM.pod_namespace
     assert re.fullmatch(r"mwaa-pod-test-[a-z0-9]+", pod["pod"]["metadata"]["name"])
@@ -140,7 +142,7 @@ def test_the_pod_asks_for_little_and_gets_no_token(ran: Found) -> None:
     for container in spec["containers"]:
         assert set(container["resources"]["requests"]) == {"cpu", "memory"}
         assert set(container["resources"]["limits"]) == {"cpu", "memory"}
-        assert re.fullmatch(r"public\.ecr\.aws/docker/library/\w+:[\d.]+", container["image"])
+        assert container["image"] == f"{PLATFORM.image_prefix}{POD_IMAGE}"
 
 
 def test_the_pods_log_is_shown_and_the_pod_does_not_stay(ran: Found) -> None:
@@ -170,7 +172,7 @@ def test_a_pod_that_returns_a_value_meets_the_restricted_standard_too(
     assert own["allowPrivilegeEscalation"] is False
     assert own["capabilities"] == {"drop": ["ALL"]}
     assert asked["secrets"] == ["connection eks", "connection kubernetes_default"]
-    assert sidecar["image"].startswith("public.ecr.aws/")
+    assert sidecar["image"] == PLATFORM.xcom_sidecar_image
     assert set(sidecar["resources"]["limits"]) == {"cpu", "memory"}
     (volume,) = asked["pod"]["spec"]["volumes"]
     assert "emptyDir" in volume
@@ -203,7 +205,7 @@ def test_a_job_is_submitted_to_the_teams_virtual_cluster(
     runs = f"/virtualclusters/{access.virtual_cluster_id}/jobruns"
     assert asked_of_emr(job) == [("POST", runs), ("GET", f"{runs}/job-1")]
     assert job["failed"] == ""
-    assert job["region"] == PLATFORM.region
+    assert job["region"] == PLATFORM.account.region
     assert job["secrets"] == [f"connection {connection}"]
     assert body["executionRoleArn"] == access.job_role_arn
     assert body["releaseLabel"] == PLATFORM.release_label

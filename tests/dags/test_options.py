@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 
 from sandbox.machine import python_environments
-from sandbox.runs.airflow import LOCKS
+from sandbox.runs.packages import LOCKS
 from settings.airflow_options import options_of
 from settings.rules.airflow_options import wrong_value
 

@@ -132,6 +132,14 @@ def test_both_examples_are_successful(platform: Clone) -> None:
     assert "with 2 core" not in told, "each with the one core that was asked for"
 
 
+def test_a_deferrable_operator_waits_in_a_trigger(platform: Clone) -> None:
+    with _variant(platform, SPARK, {"deferrable=False": "deferrable=True"}) as variant:
+        done = platform.sandbox("dags", variant)
+    assert "Spark printed: Pi is roughly 3.1" in done.stdout
+    log = _log(platform)
+    assert log.index("Pausing task as DEFERRED") < log.index("Trigger completed")
+
+
 def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
     told = _fails(platform, SPARK, {"main/python/pi.py": "main/python/nothing.py"})
     failed = _runs(platform)[-1]
@@ -157,6 +165,23 @@ def test_a_failing_pod_shows_what_it_printed_and_how_it_ended(platform: Clone) -
     assert re.search(rf"run_pod: failed\n +\S*Exception: Pod {pod} returned a failure", told)
     assert told.endswith(f"all that Airflow printed is in {LOG}\n")
     assert len(told.splitlines()) < 20
+
+
+def test_without_its_rule_airflow_does_not_reach_the_cluster(platform: Clone) -> None:
+    ec2 = platform.aws("ec2")
+    cluster = platform.aws("eks").describe_cluster(name=NAME)["cluster"]
+    group = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
+    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
+    (rule,) = (one for one in rules["SecurityGroupRules"] if one["FromPort"] == 443)
+    airflow = rule["ReferencedGroupInfo"]["GroupId"]
+    ec2.revoke_security_group_ingress(
+        GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+    )
+    told = _fails(platform, POD, {})
+    assert "Connection reset by peer" in told
+    assert airflow in str(platform.aws("mwaa").get_environment(Name=NAME)["Environment"])
+    platform.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert f"{POD} was successful" in platform.sandbox("dags", POD).stdout
 
 
 def test_a_mistake_in_a_dag_is_shown(platform: Clone) -> None:

@@ -125,5 +125,5 @@ def test_job_runs_are_drained_before_the_virtual_cluster_goes(
         "iam/rolePolicy:RolePolicy mwaa",
     ):
         assert set(_of(resources, needed)) <= graph[drain], needed
-    (allowing,) = _of(resources, "iam/rolePolicy:RolePolicy airflow-jobs")
+    (allowing,) = _of(resources, "iam/rolePolicyAttachment:RolePolicyAttachment airflow-jobs")
     assert drain in graph[allowing], "a job run could start after the drain"

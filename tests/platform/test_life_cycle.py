@@ -14,6 +14,7 @@ from tests.platform.listing import everything
 
 NAME = "mwaa-on-eks-sandbox"
 
+NODE_BOUNDS = "pulumi-python:dynamic:Resource"
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 VIRTUAL_CLUSTER = "aws:emrcontainers/virtualCluster:VirtualCluster"
 KEPT = {"aws:eks/cluster:Cluster", "aws:mwaa/environment:Environment", VIRTUAL_CLUSTER}
@@ -52,7 +53,7 @@ def _set(clone: Clone, key: str, value: str) -> None:
     clone.pulumi("config", "set", "--path", key, value)
 
 
-NODE_MAXIMUM = ({("update", NODE_GROUP)}, "cluster.nodeMax", "12")
+NODE_MAXIMUM = ({("update", NODE_BOUNDS)}, "cluster.nodeMax", "12")
 AIRFLOW_CLASS = (
     {("update", "aws:mwaa/environment:Environment")},
     "airflow.environmentClass",
@@ -72,13 +73,64 @@ def test_a_changed_setting_updates_one_resource(
     assert _steps(platform) == set()
 
 
-def test_the_changes_arrived_in_aws(platform: Clone) -> None:
-    eks = platform.aws("eks")
+def _nodes(clone: Clone) -> dict[str, int]:
+    """The bounds and the size of the one node group, of which Kubernetes knows each node."""
+    eks = clone.aws("eks")
     (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
     found = eks.describe_nodegroup(clusterName=NAME, nodegroupName=group)["nodegroup"]
-    assert found["scalingConfig"]["maxSize"] == 12
+    scaling: dict[str, int] = found["scalingConfig"]
+    assert len(clone.get("v1", "Node").items) == scaling["desiredSize"]
+    return scaling
+
+
+def _scale(clone: Clone, **scaling: int) -> None:
+    """Change numbers of the node group, as the cluster autoscaler does, or somebody by hand."""
+    eks = clone.aws("eks")
+    (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
+    eks.update_nodegroup_config(clusterName=NAME, nodegroupName=group, scalingConfig=scaling)
+
+
+def test_the_changes_arrived_in_aws(platform: Clone) -> None:
+    assert _nodes(platform) == {"minSize": 3, "desiredSize": 3, "maxSize": 12}
     environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
     assert environment["EnvironmentClass"] == "mw1.large"
+
+
+@pytest.mark.parametrize(
+    ("size", "changed", "after"),
+    [
+        (8, {"nodeMax": "14"}, {"minSize": 3, "desiredSize": 8, "maxSize": 14}),
+        (3, {"nodeMin": "5"}, {"minSize": 5, "desiredSize": 5, "maxSize": 14}),
+        (8, {"nodeMax": "6"}, {"minSize": 5, "desiredSize": 6, "maxSize": 6}),
+        # The new group is made with the numbers of the first one.
+        (
+            6,
+            {"nodeMin": "3", "nodeMax": "12", "instanceTypes[0]": "m8i.xlarge"},
+            {"minSize": 3, "desiredSize": 3, "maxSize": 12},
+        ),
+    ],
+    ids=["maximum raised", "minimum raised", "maximum lowered", "another group"],
+)
+def test_the_autoscalers_node_count_moves_only_as_far_as_it_must(
+    platform: Clone, size: int, changed: dict[str, str], after: dict[str, int]
+) -> None:
+    _scale(platform, desiredSize=size)
+    for key, value in changed.items():
+        _set(platform, f"cluster.{key}", value)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _nodes(platform) == after
+    assert _steps(platform) == set()
+
+
+def test_bounds_moved_by_hand_are_seen_by_refresh_and_moved_back(platform: Clone) -> None:
+    before = _nodes(platform)
+    _scale(platform, minSize=1, maxSize=20)
+    platform.pulumi("refresh", "--yes")
+    assert {step[:2] for step in _steps(platform)} == {("update", NODE_BOUNDS)}
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert _nodes(platform) == before
+    platform.pulumi("refresh", "--yes")  # what the group itself reports has changed with it
+    assert _steps(platform) == set()
 
 
 def _fails(clone: Clone, verb: str, faults: dict[str, dict[str, dict[str, str]]]) -> str:
@@ -136,32 +188,27 @@ def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Cl
     assert _steps(platform) == set()
 
 
-def test_what_a_stack_does_not_name_is_neither_replaced_nor_destroyed(platform: Clone) -> None:
-    stack_file = platform.directory / "Pulumi.sandbox.yaml"
-    before, resources = stack_file.read_text(), platform.resources()
-    platform.pulumi("config", "rm", "--path", "account.unprotected")
-    platform.pulumi("up", "--yes", "--skip-preview")
-    kept = {r["urn"].rpartition("::")[2] for r in platform.resources() if r.get("protect")}
+def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
+    resources = platform.resources()
+    kept = {r["urn"].rpartition("::")[2] for r in resources if r.get("protect")}
     assert kept == {
         "airflow-environment",
         "cluster-cluster-eksCluster",
         "dags-bucket",
         "jobs-bucket",
+        "mwaa-virtual-cluster",
         "platform-key",
         "platform-vpc",
+        "pods-namespace",
+        "risk-virtual-cluster",
+        "spark-mwaa-namespace",
+        "spark-risk-namespace",
+        *(f"platform-{kind}-us-west-2{z}" for kind in ("private", "public") for z in "abc"),
     }
     destroyed = platform.pulumi("destroy", "--yes", check=False)
     assert destroyed.returncode != 0
-    assert "airflow-environment' cannot be deleted" in destroyed.stdout.replace('"', "'")
-    _set(platform, "network.cidrBlock", "10.1.0.0/16")
-    previewed = platform.pulumi("preview", check=False)
-    assert previewed.returncode != 0
-    assert 'platform-vpc"\nas it is currently marked for protection' in "\n".join(
-        line.strip() for line in previewed.stdout.splitlines()
-    )
-    stack_file.write_text(before)
-    platform.pulumi("up", "--yes", "--skip-preview")
-    assert {r["urn"] for r in platform.resources()} == {r["urn"] for r in resources}
+    assert "cannot be deleted\n    because it is protected" in destroyed.stdout
+    assert platform.resources() == resources
 
 
 def _cut_airflow_off(clone: Clone) -> str:
@@ -250,6 +297,7 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
+    platform.unprotect()
     told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
     assert "InternalFailure" in told
     platform.pulumi("destroy", "--yes", "--skip-preview")

@@ -12,6 +12,7 @@ import botocore.loaders
 import pulumi
 import pytest
 
+from settings.live import LiveStack
 from settings.loading import load as load_settings
 from settings.rules import dag_files
 from settings.stack import Settings
@@ -32,11 +33,7 @@ PRODUCTION = {
 }
 WITHOUT_NAT = {
     "network.nat": "none",
-    "network.interfaceEndpoints": [
-        *("airflow.api", "airflow.env", "airflow.ops", "autoscaling", "ec2", "ecr.api", "ecr.dkr"),
-        *("eks", "eks-auth", "emr-containers", "kms", "logs", "monitoring", "secretsmanager"),
-        *("sqs", "sts"),
-    ],
+    "cluster.imageRegistry": "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
     "airflow.dagDelivery": "pipeline",
 }
@@ -68,7 +65,13 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def load(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> Iterator[Load]:
     """Load a minimal stack with some settings changed, named as in section.setting."""
 
-    def loaded(changes: dict[str, Any], *, stack: str = "dev", today: date = TODAY) -> Settings:
+    def loaded(
+        changes: dict[str, Any],
+        *,
+        stack: str = "dev",
+        today: date = TODAY,
+        live: LiveStack | None = None,
+    ) -> Settings:
         sections: dict[str, Any] = json.loads(json.dumps(MINIMUM))
         for key, value in changes.items():
             section, _, setting = key.partition(".")
@@ -76,13 +79,15 @@ def load(monkeypatch: pytest.MonkeyPatch, warnings: list[str]) -> Iterator[Load]
                 sections.setdefault(section, {})[setting] = value
             else:
                 sections[section] = value
-        return load_sections(sections, stack=stack, today=today)
+        return load_sections(sections, stack=stack, today=today, live=live)
 
-    def load_sections(sections: dict[str, Any], *, stack: str, today: date) -> Settings:
+    def load_sections(
+        sections: dict[str, Any], *, stack: str, today: date, live: LiveStack | None
+    ) -> Settings:
         monkeypatch.setattr(pulumi, "get_stack", lambda: stack)
         config = {f"mwaa-on-eks:{key}": json.dumps(value) for key, value in sections.items()}
         pulumi.runtime.set_all_config(config | {"aws:region": "nowhere"}, secret_keys=[])
-        return load_settings(pulumi.Config("mwaa-on-eks"), today=today)
+        return load_settings(pulumi.Config("mwaa-on-eks"), today=today, live=live)
 
     yield loaded
     pulumi.runtime.set_all_config({}, secret_keys=[])
@@ -99,11 +104,16 @@ def dags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def mistakes(
-    load: Load, changes: dict[str, Any], *, stack: str = "dev", today: date = TODAY
+    load: Load,
+    changes: dict[str, Any],
+    *,
+    stack: str = "dev",
+    today: date = TODAY,
+    live: LiveStack | None = None,
 ) -> list[str]:
     """The lines of the one error, without its heading."""
     with pytest.raises(pulumi.RunError) as error:
-        load(changes, stack=stack, today=today)
+        load(changes, stack=stack, today=today, live=live)
     heading, *lines = str(error.value).split("\n  ")
     assert heading == (
         "1 setting is wrong:" if len(lines) == 1 else f"{len(lines)} settings are wrong:"

@@ -187,3 +187,40 @@ def test_whole_families_are_refused_of_those_that_ec2_has() -> None:
 
     assert refused == {"g", "gr", "cg", "p", "inf", "trn", "dl", "f", "vt"}
     assert {"m", "c", "r", "t", "i", "im", "is", "x", "z", "hpc"} <= families - refused
+
+
+def test_a_security_group_has_sixty_rules_unasked(load: Load, warnings: list[str]) -> None:
+    groups = [f"sg-{number:08x}" for number in range(19)]
+    changes = {
+        "cluster.privateAccessCidrs": [f"10.{number}.0.0/16" for number in range(100, 140)],
+        "cluster.privateAccessSecurityGroupIds": groups,
+    }
+    assert_right(load, warnings, changes | {"cluster.privateAccessSecurityGroupIds": groups[:18]})
+    assert_warning(
+        load,
+        warnings,
+        changes,
+        "cluster.privateAccessCidrs",
+        "= 59: are, with privateAccessSecurityGroupIds, 61 rules of the cluster's security group, "
+        "and AWS gives it 60 unasked: name wider ranges, or have the quota of inbound rules per "
+        "security group raised first",
+    )
+
+
+def test_a_cluster_has_three_thousand_access_entries(load: Load, warnings: list[str]) -> None:
+    people = [f"arn:aws:iam::111122223333:user/user-{number}" for number in range(2997)]
+    changes = {
+        "cluster.adminPrincipalArns": people[:1],
+        "cluster.viewerPrincipalArns": people[1:2000],
+        "spark.teams": [
+            {"name": name, "viewerPrincipalArns": people[2000:]} for name in ("mwaa", "risk")
+        ],
+    }
+    assert_mistake(
+        load,
+        changes,
+        "cluster.viewerPrincipalArns = 2997: ",
+        "are, with administrators and teams' people, more principals than 2996, and no cluster has "
+        "room for more: name roles that people assume instead of users",
+    )
+    assert_right(load, warnings, changes | {"cluster.adminPrincipalArns": []})

@@ -6,8 +6,10 @@ from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
+from moto.ec2.models.vpcs import AWS_ENDPOINT_SERVICES, COVERED_ENDPOINT_SERVICES
 
 from settings.rules.network import addresses_used
+from settings.sections import NEEDED_WITHOUT_NAT
 from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_right, assert_warning
 
 
@@ -45,10 +47,20 @@ from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_ri
             "local or Wavelength",
         ),
         (
+            WITHOUT_NAT | {"cluster.imageRegistry": None},
+            "cluster.imageRegistry",
+            "copy the images into ECR in us-west-2",
+        ),
+        (
+            WITHOUT_NAT | {"cluster.imageRegistry": "public.ecr.aws/docker"},
+            "cluster.imageRegistry",
+            "is on the internet",
+        ),
+        (
             WITHOUT_NAT
-            | {"network.interfaceEndpoints": WITHOUT_NAT["network.interfaceEndpoints"][1:]},
-            "network.interfaceEndpoints",
-            "lacks airflow.api,",
+            | {"cluster.imageRegistry": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror"},
+            "cluster.imageRegistry",
+            "is in eu-west-1, and endpoints lead to ECR in us-west-2 only",
         ),
         ({"network.interfaceEndpoints": ["sts", "sts"]}, "network.interfaceEndpoints", "2 times"),
     ],
@@ -63,6 +75,8 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     "changes",
     [
         WITHOUT_NAT,
+        {"cluster.imageRegistry": "public.ecr.aws/copies"},
+        {"cluster.imageRegistry": "111122223333.dkr.ecr.eu-west-1.amazonaws.com/mirror"},
         {"network.cidrBlock": "172.31.0.0/16", "network.forbiddenCidrs": ["10.0.0.0/16"]},
         {"network.availabilityZones": ["us-west-2a", "us-west-2b"]},
     ],
@@ -87,6 +101,11 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
             "a VPC within 10.0.0.0/8",
         ),
         ({"network.cidrBlock": "10.0.0.0/20"}, "network.cidrBlock", "a /19 or wider"),
+        (
+            WITHOUT_NAT | {"cluster.imageRegistry": "registry.example.com:5000/copies"},
+            "cluster.imageRegistry",
+            "in a network connected to the VPC",
+        ),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
@@ -113,3 +132,44 @@ def test_addresses_are_reckoned_with_everything_at_its_maximum(
 
     # Three of nine nodes, half of MWAA, the endpoints and EKS, in a /24 of which AWS keeps five.
     assert used == (3 * addresses + 8 + 2 + 16) / 251
+
+
+def test_a_vpc_has_fifty_endpoints_unasked(load: Load, warnings: list[str]) -> None:
+    names = [f"service-{number}" for number in range(51)]
+    assert_right(load, warnings, {"network.interfaceEndpoints": names[:50]})
+    assert_warning(
+        load,
+        warnings,
+        {"network.interfaceEndpoints": names},
+        "network.interfaceEndpoints",
+        "= 51: are more endpoints than AWS gives a VPC unasked, 50: have the quota of interface "
+        "endpoints per VPC raised first",
+    )
+
+
+def test_without_nat_there_is_an_endpoint_for_all_that_is_called(load: Load) -> None:
+    named = {"network.interfaceEndpoints": ["sts", "rds"]}
+
+    assert load({}).network.endpoints == ()
+    assert load(named).network.endpoints == ("sts", "rds")
+    needed = load(WITHOUT_NAT).network.endpoints
+    assert load(WITHOUT_NAT | named).network.endpoints == (*needed, "rds")
+    # The AWS documents that sections.py names: of MWAA, of EKS, and what this platform uses.
+    assert set(needed) == {
+        *("airflow.api", "airflow.env", "airflow.ops", "kms", "logs", "monitoring", "sqs"),
+        *("autoscaling", "ec2", "ecr.api", "ecr.dkr", "eks", "eks-auth", "sts"),
+        *("emr-containers", "secretsmanager"),
+    }
+
+
+def test_the_endpoints_are_of_services_that_aws_offers() -> None:
+    assert set(NEEDED_WITHOUT_NAT) <= {*AWS_ENDPOINT_SERVICES, *COVERED_ENDPOINT_SERVICES}
+
+
+def test_the_endpoints_take_addresses_of_each_subnet(load: Load) -> None:
+    cidr = IPv4Network("10.0.0.0/20")
+    with_nat, without = load({}), load(WITHOUT_NAT)
+
+    more = addresses_used(without, cidr) - addresses_used(with_nat, cidr)
+
+    assert more == pytest.approx(16 / 251)

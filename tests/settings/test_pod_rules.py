@@ -103,3 +103,51 @@ def test_xcom_with_an_older_provider_needs_the_help_of_dags(
         "airflow.dagDelivery": "pipeline",
     }
     assert_warning(load, warnings, changes, "airflow.podXcom", "let DAGs give it one")
+
+
+def test_a_cluster_has_five_thousand_pod_identities(load: Load, warnings: list[str]) -> None:
+    many = [{"name": f"account-{number}", "policyArns": [S3]} for number in range(4992)]
+    changes = {"spark.teams": [{"name": "mwaa"}, {"name": "risk"}]}
+    assert_mistake(
+        load,
+        changes | accounts(*many),
+        "airflow.podServiceAccounts = 4992: ",
+        "are more service accounts than 4991: a cluster has 5000 pod identity associations, of "
+        "which each Spark team takes three; let DAGs share some",
+    )
+    assert_right(load, warnings, changes | accounts(*many[1:]))
+
+
+def test_a_role_takes_twenty_policies(load: Load, warnings: list[str]) -> None:
+    policies = [f"{OWN}-{number}" for number in range(21)]
+    assert_mistake(
+        load,
+        accounts({"name": "a", "policyArns": policies}),
+        "airflow.podServiceAccounts[0].policyArns",
+        "at most 20 items",
+    )
+    assert_right(load, warnings, accounts({"name": "a", "policyArns": policies[:20]}))
+
+
+@pytest.mark.parametrize(
+    ("cidr", "fitting", "text"),
+    [
+        (
+            "10.8.0.0/16",
+            24,
+            "has 25 ports, and EKS keeps 24 for one range: leave some out, or name",
+        ),
+        ("0.0.0.0/0", 23, "has 25 ports, HTTPS among them, and EKS keeps 24 for one range: leave"),
+    ],
+)
+def test_a_range_has_twenty_four_ports(
+    load: Load, warnings: list[str], cidr: str, fitting: int, text: str
+) -> None:
+    ways = [(cidr, port) for port in range(5000, 5000 + fitting + 1)]
+    assert_mistake(load, egress(*ways, ("10.9.0.0/16", 1)), "airflow.podEgress", text)
+    assert_right(load, warnings, egress(*ways[1:], ("10.9.0.0/16", 1)))
+
+
+def test_https_that_is_named_too_counts_once(load: Load, warnings: list[str]) -> None:
+    ways = [("0.0.0.0/0", port) for port in (443, *range(5000, 5023))]
+    assert_right(load, warnings, egress(*ways))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -184,24 +186,137 @@ def test_the_kubernetes_provider_is_demanded_where_a_dag_needs_it(
         load({})
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"airflow.webserverAccess": "PRIVATE_ONLY"}, WITHOUT_NAT | {"airflow.dagDelivery": "pulumi"}],
-)
-def test_without_internet_packages_and_constraints_come_with_the_dags(
+PRIVATE = {"airflow.webserverAccess": "PRIVATE_ONLY"}
+
+
+@pytest.mark.parametrize("changes", [PRIVATE, WITHOUT_NAT | {"airflow.dagDelivery": "pulumi"}])
+def test_without_internet_the_advice_can_be_followed_to_the_letter(
     load: Load, warnings: list[str], dags: Path, changes: dict[str, object]
 ) -> None:
-    write(dags, f"{CONSTRAINT}requests==2.0\n", constraints="requests==2.0\n")
+    write(dags, f"{CONSTRAINT}requests==2.0\n")
     load(changes)
     packages, constraint = warnings
     assert packages.startswith("mwaa-on-eks:airflow.webserverAccess = ")
-    assert "--find-links /usr/local/airflow/dags/wheels and --no-index" in packages
-    assert "write --constraint /usr/local/airflow/dags/constraints.txt" in constraint
+    told = re.search(
+        "the folder that (airflow.plugins) names, .* the lines (.*) and (.*)$", packages
+    )
+    assert told
+    assert constraint.endswith("remove the line, and MWAA takes its own copy of these constraints")
 
     warnings.clear()
-    write(dags, f"{OWN}-f /usr/local/airflow/dags/wheels\n--no-index\nrequests[socks]==2.0\n")
-    load(changes)
+    plugins = dags.parent / "plugins"
+    plugins.mkdir()
+    (plugins / "requests-2.0-py3-none-any.whl").touch()
+    setting, *lines = told.groups()
+    write(dags, "\n".join([*lines, "requests==2.0"]))
+    load({**changes, setting: "plugins"})
     assert warnings == []
+
+
+def test_without_internet_constraints_of_ones_own_come_with_the_dags(
+    load: Load, warnings: list[str], dags: Path
+) -> None:
+    write(dags, "-c https://example.com/c.txt\n--no-index\n", constraints="requests==2.0\n")
+    load(PRIVATE)
+    told = next(line for line in warnings if "put the file into dags/" in line)
+
+    warnings.clear()
+    write(dags, f"{told.partition(' and write ')[2]}\n--no-index\n")
+    load(PRIVATE)
+    assert warnings == []
+
+
+FOUND = "-f /usr/local/airflow/plugins\n--no-index\n"
+
+
+@pytest.mark.parametrize(
+    ("wheel", "line"),
+    [
+        ("requests-2.0-py2.py3-none-any.whl", "Requests[socks]==2.0"),
+        ("numpy-2.1-cp312-cp312-manylinux_2_27_x86_64.manylinux_2_28_x86_64.whl", "numpy==2.1"),
+        ("numpy-2.1-cp310-abi3-manylinux2014_x86_64.whl", "numpy==2.1"),
+        ("numpy-2.1.tar.gz", "numpy==2.1"),
+        ("other.txt", "boto3==1.43.56"),  # of the image
+        ("x-1.0-py3-none-any.whl", "/usr/local/airflow/plugins/x-1.0-py3-none-any.whl"),
+    ],
+)
+def test_what_pip_finds_among_the_plugins_is_enough(
+    load: Load, warnings: list[str], dags: Path, wheel: str, line: str
+) -> None:
+    write(dags, FOUND + line)
+    (dags.parent / "plugins").mkdir()
+    (dags.parent / "plugins" / wheel).touch()
+    with ZipFile(dags.parent / "plugins.zip", "w") as archive:
+        archive.writestr(wheel, "")
+
+    for source in ("plugins", "plugins.zip"):
+        load({"airflow.plugins": source})
+
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("wheel", "line"),
+    [
+        ("requests-2.0-py3-none-any.whl", "requests==2.1"),
+        ("numpy-2.1-cp311-cp311-manylinux_2_28_x86_64.whl", "numpy==2.1"),
+        ("numpy-2.1-cp312-cp312-macosx_14_0_arm64.whl", "numpy==2.1"),
+        ("numpy-2.1-cp312-cp312-manylinux_2_28_aarch64.whl", "numpy==2.1"),
+        ("numpy-2.1-cp312-cp312-manylinux_2_39_x86_64.whl", "numpy==2.1"),
+        ("other.txt", f"{PROVIDER}==10.21.0"),  # which the image has not
+        ("other.txt", "kubernetes==36.0.3"),
+    ],
+)
+def test_what_pip_does_not_find_among_the_plugins_is_warned_about(
+    load: Load, warnings: list[str], dags: Path, wheel: str, line: str
+) -> None:
+    write(dags, FOUND + line)
+    (dags.parent / "plugins").mkdir()
+    (dags.parent / "plugins" / wheel).touch()
+
+    load({"airflow.plugins": "plugins"})
+
+    (told,) = warnings
+    assert told.startswith(
+        f'dags/requirements.txt = "{line}": has no wheel for Python 3.12 on Linux'
+    )
+    assert told.endswith(f"--python-version 3.12 --platform manylinux2014_x86_64 {line}")
+
+
+@pytest.mark.parametrize(
+    ("requirements", "text"),
+    [
+        (FOUND, "names /usr/local/airflow/plugins, which MWAA has not: let airflow.plugins have"),
+        ("-f /usr/local/airflow/dags/typo\n--no-index\n", "dags/typo, which MWAA has not"),
+        ("/usr/local/airflow/plugins/x-1.0-py3-none-any.whl", "which airflow.plugins has not"),
+    ],
+)
+def test_a_place_that_mwaa_has_not_is_refused(
+    load: Load, dags: Path, requirements: str, text: str
+) -> None:
+    write(dags, requirements)
+
+    (line,) = mistakes(load, {})
+    assert text in line
+
+
+def test_of_an_index_within_the_vpc_nothing_is_known(
+    load: Load, warnings: list[str], dags: Path
+) -> None:
+    write(dags, "-f https://wheels.example.com/\n--no-index\nrequests==2.0\n")
+
+    load(PRIVATE)
+
+    assert warnings == []
+
+
+def test_a_file_among_the_plugins_is_read(load: Load, dags: Path) -> None:
+    with ZipFile(dags.parent / "plugins.zip", "w") as archive:
+        archive.writestr("team/more.txt", "flake8\n")
+    write(dags, f"{CONSTRAINT}-r /usr/local/airflow/plugins/team/more.txt\n")
+
+    (line,) = mistakes(load, {"airflow.plugins": "plugins.zip"})
+    assert line.startswith('plugins/team/more.txt = "flake8": is not pinned')
 
 
 def test_another_airflow_version_asks_for_other_requirements(load: Load) -> None:

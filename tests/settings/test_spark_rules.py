@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.settings.conftest import Load, assert_warning
+from tests.settings.conftest import Load, assert_mistake, assert_right, assert_warning
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,31 @@ def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], changes: dict[str, Any], key: str, text: str
 ) -> None:
     assert_warning(load, warnings, changes, key, text)
+
+
+def teams(count: int) -> dict[str, Any]:
+    return {"spark.teams": [{"name": f"team-{number}"} for number in range(count)]}
+
+
+def test_there_are_as_many_teams_as_policies_that_let_them_in(
+    load: Load, warnings: list[str]
+) -> None:
+    assert_mistake(
+        load,
+        teams(251),
+        "spark.teams = 251: ",
+        "are more teams than 250: Airflow's role has a managed policy for each 10, and takes 25; "
+        "make a second stack for the others",
+    )
+    assert_warning(
+        load,
+        warnings,
+        teams(201),
+        "spark.teams",
+        "= 201: are more teams than AWS has room for unasked, 200: have IAM's quota of managed "
+        "policies per role raised first",
+    )
+
+
+def test_two_hundred_teams_need_no_quota_raised(load: Load, warnings: list[str]) -> None:
+    assert_right(load, warnings, teams(200))

@@ -59,7 +59,12 @@ def _authorize(request: Json, resource: str) -> None:
         return
     role = role_of(session.role_arn, partition, account_id)
     documents = [json.loads(text) for text in role.policies.values()]
-    documents += [json.loads(policy.document) for policy in role.managed_policies.values()]
+    documents += [
+        json.loads(version.document)
+        for policy in role.managed_policies.values()
+        for version in policy.versions
+        if version.is_default
+    ]
     everywhere = {"aws:ResourceAccount": account_id}
     for action, wanted, context in demands_of(request, resource):
         if not authorization.is_allowed(documents, action, wanted, everywhere | context):

@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,8 +15,9 @@ from urllib.parse import quote
 
 import boto3
 
+from sandbox.cloud import ways_out
 from sandbox.cloud.aws.refusals import front
-from sandbox.cloud.kubernetes import storage_driver
+from sandbox.cloud.kubernetes import storage_driver, store
 from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
 from sandbox.machine.aws_api import Aws, error_code
 
@@ -26,15 +28,25 @@ Module: TypeAlias = Any
 _ARN_IN_PATH = re.compile(r"(?<=/access-entries/)arn:.+?(?=/access-policies|$)")
 
 
-def complete(aws: Aws, endpoint: str, authority: Path) -> None:
-    """Let clusters have our API server, keep what they are told, do what EKS does, and be refused.
+@dataclass(frozen=True)
+class ControlPlane:
+    """What a cluster has of Kubernetes."""
 
-    endpoint, authority: the address of the API server, and the file of who vouches for it.
-    """
+    endpoint: str
+    endpoint_for_airflow: str
+    """The address of the API server for whoever calls as the execution role of an environment."""
+    authority: Path
+    """The certificate that the API server's own is signed with."""
+    store: str
+    """The address of etcd."""
+
+
+def complete(aws: Aws, control_plane: ControlPlane) -> None:
+    """Let a cluster have our API server, keep what it is told, do what EKS does, and be refused."""
     eks: Module = import_module("ministack.services.eks")
-    _serve_real_endpoint(eks, endpoint, authority)
+    _serve_real_endpoint(eks, control_plane)
     _know_callers(eks, aws)
-    _keep_cluster(eks, aws)
+    _keep_cluster(eks, aws, control_plane.store)
     _keep_node_groups(eks, aws)
     _name_users(eks)
     _own_pod_identities(eks)
@@ -51,22 +63,46 @@ def complete(aws: Aws, endpoint: str, authority: Path) -> None:
             match = re.fullmatch(pattern, path)
             if match and method == "POST":
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
+        if method == "GET" and (match := re.fullmatch(_UPDATE, path)):
+            return _describe_update(eks, query, *match.groups())
         if path == "/addons/supported-versions":
             return eks._json_resp(200, {"addons": _addon_versions(query)})
-        return serve(method, path, headers, body, query)
+        answer = serve(method, path, headers, body, query)
+        described = method == "GET" and re.fullmatch(rf"/clusters/{_NAME}", path)
+        if described and answer[0] == 200 and _is_airflow(eks, front.access_key(request)):
+            return _with_endpoint(eks, answer, control_plane.endpoint_for_airflow)
+        return answer
 
     eks._handle_request_sync = handle
 
 
-def _serve_real_endpoint(eks: Module, endpoint: str, authority: Path) -> None:
-    certificate = base64.b64encode(authority.read_bytes()).decode()
+def _serve_real_endpoint(eks: Module, control_plane: ControlPlane) -> None:
+    certificate = base64.b64encode(control_plane.authority.read_bytes()).decode()
     describe = eks._sanitize
 
     def sanitize(cluster: Json) -> Json:
-        real = {"endpoint": endpoint, "certificateAuthority": {"data": certificate}}
+        real = {
+            "endpoint": control_plane.endpoint,
+            "certificateAuthority": {"data": certificate},
+        }
         return {**describe(cluster), **real}
 
     eks._sanitize = sanitize
+
+
+def _is_airflow(eks: Module, access_key: str | None) -> bool:
+    """Tell whether who calls has assumed the execution role of an environment."""
+    if access_key is None or not access_key.startswith("ASIA"):
+        return False  # the key of a user
+    session = eks.resolve_caller_identity(access_key)["userArn"]  # …:assumed-role/<role>/<name>
+    environments = import_module("ministack.services.mwaa")._environments.values()
+    roles = {one["ExecutionRoleArn"].rpartition("/")[2] for one in environments}
+    return session.split("/")[1] in roles
+
+
+def _with_endpoint(eks: Module, answer: Json, endpoint: str) -> Json:
+    cluster = json.loads(answer[2])["cluster"]
+    return eks._json_resp(200, {"cluster": {**cluster, "endpoint": endpoint}})
 
 
 def _know_callers(eks: Module, aws: Aws) -> None:
@@ -85,20 +121,22 @@ def _know_callers(eks: Module, aws: Aws) -> None:
     eks.resolve_caller_identity = resolve_caller_identity
 
 
-def _keep_cluster(eks: Module, aws: Aws) -> None:
+def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
     create, delete = eks._create_cluster, eks._delete_cluster
 
     def create_cluster(body: Json, creator_arn: str | None = None) -> Json:
         name, network = body["name"], body["resourcesVpcConfig"]
         subnets = aws.client("ec2").describe_subnets(SubnetIds=network["subnetIds"])["Subnets"]
         network["vpcId"] = subnets[0]["VpcId"]
+        before = store.contents(etcd)
         answer = create(body, creator_arn)
         cluster = eks._clusters.get(name)
         if answer[0] != 200 or cluster is None:
             return answer
         cluster["upgradePolicy"] = body.get("upgradePolicy", {"supportType": "EXTENDED"})
         cluster["deletionProtection"] = body.get("deletionProtection", False)
-        # Not told by DescribeCluster: what a node needs to become ready.
+        # Not told by DescribeCluster.
+        cluster["_held_before"] = before
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
         group_id = _create_security_group(aws, name, network["vpcId"])
         cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
@@ -110,9 +148,9 @@ def _keep_cluster(eks: Module, aws: Aws) -> None:
         cluster = eks._clusters.get(name)
         answer = delete(name)
         for key in [key for key in eks._addons if str(key).startswith(f"{name}/")]:
-            if eks._addons.pop(key)["addonName"] == storage_driver.ADDON:
-                storage_driver.remove()
+            del eks._addons[key]
         if cluster is not None:
+            store.restore(etcd, cluster["_held_before"])
             _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
         return answer
 
@@ -174,6 +212,11 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
             message = "Unhealthy nodes in the kubernetes cluster: container network not ready"
             group["health"] = {"issues": [{"code": "NodeCreationFailure", "message": message}]}
             return eks._json_resp(200, {"nodegroup": group})
+        if not all(_can_join(eks, aws, cluster_name, one) for one in group["subnets"]):
+            group["status"] = "CREATE_FAILED"
+            message = "Instances failed to join the kubernetes cluster"
+            group["health"] = {"issues": [{"code": "NodeCreationFailure", "message": message}]}
+            return eks._json_resp(200, {"nodegroup": group})
         # As EKS does for managed nodes.
         key = eks._ae_key(cluster_name, group["nodeRole"])
         entry = {
@@ -202,6 +245,16 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
     eks._create_nodegroup, eks._delete_nodegroup = create_nodegroup, delete_nodegroup
 
 
+def _can_join(eks: Module, aws: Aws, cluster_name: str, subnet_id: str) -> bool:
+    """Tell whether a node in a subnet reaches what it needs to become ready."""
+    # "Deploy private clusters with limited internet access", Amazon EKS user guide.
+    needed = ["ec2", "ecr.api", "ecr.dkr", "s3"]
+    network = eks._addons.get(f"{cluster_name}/vpc-cni", {})
+    if network.get("podIdentityAssociations"):
+        needed.append("eks-auth")
+    return ways_out.of_subnet(aws.client("ec2"), subnet_id).lead_to(*needed)
+
+
 def _nodes(aws: Aws, group: Json) -> NodeGroup:
     subnets = aws.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
     subnets.sort(key=lambda subnet: str(subnet["AvailabilityZone"]))
@@ -214,7 +267,8 @@ def _nodes(aws: Aws, group: Json) -> NodeGroup:
         version=group["version"],
         labels=group["labels"],
         taints=group["taints"],
-        zones=[Zone(one["AvailabilityZone"], one["CidrBlock"]) for one in subnets],
+        zones=[Zone(one["AvailabilityZone"], one["CidrBlock"], one["SubnetId"]) for one in subnets],
+        role=group["nodeRole"],
     )
 
 
@@ -300,9 +354,13 @@ _ADDON_VERSIONS = {
 }
 
 
+def _asked(query: Json) -> dict[str, str]:
+    return {key: value[0] if isinstance(value, list) else value for key, value in query.items()}
+
+
 def _addon_versions(query: Json) -> Json:
     """Answer DescribeAddonVersions about one add-on and one version of Kubernetes."""
-    asked = {key: value[0] if isinstance(value, list) else value for key, value in query.items()}
+    asked = _asked(query)
     name, kubernetes = asked.get("addonName", ""), asked.get("kubernetesVersion", "")
     minor = int(kubernetes.partition(".")[2] or 0)
     versions = [
@@ -351,8 +409,20 @@ def _tag_pod_identities(eks: Module) -> None:
     eks._resolve_tag_resource_arn = resolve_tag_resource_arn
 
 
-def _updated(eks: Module, kind: str) -> Json:
+_updates: dict[tuple[str, str | None, str], Json] = {}
+"""By cluster, node group if it is one of that, and id."""
+
+
+def _updated(eks: Module, kind: str, cluster_name: str, node_group: str | None = None) -> Json:
     update = {"id": eks.new_uuid(), "status": "Successful", "type": kind, "createdAt": eks._now()}
+    _updates[cluster_name, node_group, update["id"]] = update
+    return eks._json_resp(200, {"update": update})
+
+
+def _describe_update(eks: Module, query: Json, cluster_name: str, update_id: str) -> Json:
+    update = _updates.get((cluster_name, _asked(query).get("nodegroupName"), update_id))
+    if update is None:
+        return eks._error(404, "ResourceNotFoundException", f"No update found for ID: {update_id}")
     return eks._json_resp(200, {"update": update})
 
 
@@ -365,7 +435,7 @@ def _update_cluster_config(eks: Module, _: Aws, body: Json, name: str) -> Json:
             cluster[key] = body[key]
     for key in ("accessConfig", "resourcesVpcConfig"):
         cluster[key].update(body.get(key, {}))
-    return _updated(eks, "ConfigUpdate")
+    return _updated(eks, "ConfigUpdate", name)
 
 
 def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
@@ -373,7 +443,7 @@ def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
     if cluster is None:
         return eks._describe_cluster(name)
     cluster["version"] = body["version"]
-    return _updated(eks, "VersionUpdate")
+    return _updated(eks, "VersionUpdate", name)
 
 
 def _update_nodegroup_config(
@@ -395,7 +465,7 @@ def _update_nodegroup_config(
     group["taints"] = [*kept_taints, *taints.get("addOrUpdateTaints", [])]
     if "scalingConfig" in body:
         _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
-    return _updated(eks, "ConfigUpdate")
+    return _updated(eks, "ConfigUpdate", cluster_name, name)
 
 
 def _update_nodegroup_version(
@@ -407,10 +477,11 @@ def _update_nodegroup_version(
     for key in ("launchTemplate", "releaseVersion", "version"):
         if key in body:
             group[key] = body[key]
-    return _updated(eks, "VersionUpdate")
+    return _updated(eks, "VersionUpdate", cluster_name, name)
 
 
 _NAME = r"([A-Za-z0-9_-]+)"
+_UPDATE = rf"/clusters/{_NAME}/updates/{_NAME}"
 _UPDATES: dict[str, Callable[..., Json]] = {
     rf"/clusters/{_NAME}/update-config": _update_cluster_config,
     rf"/clusters/{_NAME}/updates": _update_cluster_version,

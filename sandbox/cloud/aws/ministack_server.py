@@ -20,8 +20,13 @@ def main() -> None:
 
     app: Any = import_module("ministack.app")
     aws = Aws(os.environ["AWS_REGION"])
-    authority = Path(os.environ["SANDBOX_API_SERVER_CA"])
-    eks.complete(aws, os.environ["SANDBOX_API_SERVER"], authority)
+    control_plane = eks.ControlPlane(
+        endpoint=os.environ["SANDBOX_ENDPOINT"],
+        endpoint_for_airflow=os.environ["SANDBOX_ENDPOINT_FOR_AIRFLOW"],
+        authority=Path(os.environ["SANDBOX_API_SERVER_CA"]),
+        store=os.environ["SANDBOX_ETCD"],
+    )
+    eks.complete(aws, control_plane)
     mwaa.complete(aws)
     app.main()
 

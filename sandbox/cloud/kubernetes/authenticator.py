@@ -139,10 +139,7 @@ def principal(arn: str) -> tuple[str, str]:
 
 
 def user(eks: EKSClient, arn: str) -> User:
-    """Return what the access entries of the emulated clusters make of a caller.
-
-    All emulated clusters have the same API server, so an entry in any of them counts.
-    """
+    """Return what the access entries of the cluster, if there is one, make of a caller."""
     principal_arn, session = principal(arn)
     username = ""
     groups: set[str] = set()

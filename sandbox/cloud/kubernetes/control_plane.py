@@ -43,6 +43,11 @@ class ControlPlane:
         return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
 
     @property
+    def store(self) -> str:
+        """The address of etcd, where all of it is kept."""
+        return f"http://127.0.0.1:{self.ports['etcd']}"
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.directory / "kubeconfig"
@@ -102,7 +107,7 @@ class ControlPlane:
         }
 
     def _etcd(self) -> list[str]:
-        client = f"http://127.0.0.1:{self.ports['etcd']}"
+        client = self.store
         peer = f"http://127.0.0.1:{self.ports['etcd-peer']}"
         return [
             str(go_builds.installed("etcd")),
@@ -121,7 +126,7 @@ class ControlPlane:
         keys = self._keys
         return [
             str(go_builds.installed("kube-apiserver")),
-            f"--etcd-servers=http://127.0.0.1:{self.ports['etcd']}",
+            f"--etcd-servers={self.store}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             # A loopback address may not be an endpoint of the service "kubernetes".

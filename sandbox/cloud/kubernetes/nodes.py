@@ -19,6 +19,9 @@ class UnknownInstanceTypeError(Exception):
 
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+# What EC2 knows of a node's instance: annotations, since there are no instances here.
+SUBNET = "sandbox/subnet"
+ROLE = "sandbox/role"
 
 
 @functools.cache
@@ -41,6 +44,7 @@ class Zone:
 
     name: str
     cidr_block: str
+    subnet_id: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ class NodeGroup:
     labels: Mapping[str, str]
     taints: Sequence[Mapping[str, str]]
     zones: Sequence[Zone]
+    role: str
+    """The ARN of the nodes' IAM role."""
 
     def names(self) -> list[str]:
         """Name the nodes that exist, the oldest first."""
@@ -82,7 +88,11 @@ class NodeGroup:
             "metadata": {
                 "name": name,
                 # kwok plays the kubelet of nodes that carry this.
-                "annotations": {"kwok.x-k8s.io/node": "fake"},
+                "annotations": {
+                    "kwok.x-k8s.io/node": "fake",
+                    SUBNET: zone.subnet_id,
+                    ROLE: self.role,
+                },
                 "labels": {
                     "eks.amazonaws.com/capacityType": self.capacity_type,
                     "kubernetes.io/arch": self.architecture,

@@ -24,7 +24,7 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import Tag, tag_changes, tag_list, tag_map
-from sandbox.providers.protocol import Failure, PluginError, Properties, Value
+from sandbox.providers.protocol import UNKNOWN, Failure, PluginError, Properties, Value
 
 
 class Ec2Type(ResourceType):
@@ -685,7 +685,7 @@ class DefaultSecurityGroup(Ec2Type):
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
         for key in ("ingress", "egress"):
-            if inputs.get(key):
+            if inputs.get(key, []) not in (UNKNOWN, []):
                 yield Failure(key, "the sandbox knows the default security group without rules")
 
     def create(self, inputs: Properties) -> str:

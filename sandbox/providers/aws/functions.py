@@ -68,6 +68,27 @@ def _caller_identity(aws: Aws, args: Properties) -> Properties:
     }
 
 
+def _image(aws: Aws, args: Properties) -> Properties:
+    repository, tag = args.pop("repositoryName"), args.pop("imageTag")
+    _no_arguments("getImage", args)
+    found = aws.client("ecr").describe_images(
+        repositoryName=repository, imageIds=[{"imageTag": tag}]
+    )["imageDetails"][0]
+    digest, registry = found["imageDigest"], found["registryId"]
+    return {
+        "id": digest,
+        "imageDigest": digest,
+        "imagePushedAt": int(found["imagePushedAt"].timestamp()),
+        "imageSizeInBytes": found["imageSizeInBytes"],
+        "imageTag": tag,
+        "imageTags": found["imageTags"],
+        "imageUri": f"{registry}.dkr.ecr.{aws.region}.amazonaws.com/{repository}@{digest}",
+        "region": aws.region,
+        "registryId": registry,
+        "repositoryName": repository,
+    }
+
+
 def _partition(aws: Aws, args: Properties) -> Properties:
     _no_arguments("getPartition", args)
     china = aws.partition == "aws-cn"
@@ -108,6 +129,7 @@ def _vpc_endpoint_service(aws: Aws, args: Properties) -> Properties:
 
 
 FUNCTIONS: dict[str, Function] = {
+    "aws:ecr/getImage:getImage": _image,
     "aws:eks/getAddonVersion:getAddonVersion": _addon_version,
     "aws:ec2/getVpcEndpointService:getVpcEndpointService": _vpc_endpoint_service,
     "aws:index/getAvailabilityZones:getAvailabilityZones": _availability_zones,

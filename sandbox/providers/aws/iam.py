@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 from typing import ClassVar
 
-from sandbox.machine.aws_api import find
-from sandbox.providers.aws.resource import KEY, LOCAL, UPDATES, AutoName, Input, ResourceType
+from sandbox.machine.aws_api import Answer, find
+from sandbox.providers.aws.resource import (
+    KEY,
+    LOCAL,
+    REPLACES,
+    UPDATES,
+    AutoName,
+    Input,
+    ResourceType,
+    same,
+)
 from sandbox.providers.aws.tags import tag_changes, tag_list, tag_map
 from sandbox.providers.protocol import Properties, Value
 
@@ -145,6 +154,83 @@ class RolePolicy(ResourceType):
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         role, name = resource_id.split(":", 1)
         self.api.delete_role_policy(RoleName=role, PolicyName=name)
+
+
+class Policy(ResourceType):
+    pulumi_type = "aws:iam/policy:Policy"
+    service = "iam"
+    auto_name = AutoName(by_prefix="namePrefix")
+    inputs: ClassVar = {
+        "description": REPLACES,
+        "name": REPLACES,
+        "namePrefix": Input(replaces=True, local=True),
+        "path": Input(default="/", replaces=True),
+        "policy": Input(json=True, required=True),
+        "tags": UPDATES,
+    }
+    api_inputs = ("CreatePolicy",)
+    members: ClassVar = {"name": "PolicyName", "policy": "PolicyDocument"}
+    outputs = ("arn", "attachmentCount", "policyId")
+
+    def create(self, inputs: Properties) -> str:
+        made = self.api.create_policy(
+            PolicyName=inputs["name"],
+            PolicyDocument=inputs["policy"],
+            Path=inputs.get("path", "/"),
+            Description=inputs.get("description", ""),
+            Tags=tag_list(inputs.get("tagsAll", {})),
+        )
+        return str(made["Policy"]["Arn"])
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        answer = find(self.api.get_policy, PolicyArn=resource_id)
+        if answer is None:
+            return None
+        policy = answer["Policy"]
+        version = self.api.get_policy_version(
+            PolicyArn=resource_id, VersionId=policy["DefaultVersionId"]
+        )
+        return {
+            "arn": policy["Arn"],
+            "attachmentCount": policy["AttachmentCount"],
+            "description": policy.get("Description") or None,
+            "name": policy["PolicyName"],
+            "path": policy["Path"],
+            "policy": _text(version["PolicyVersion"]["Document"]),
+            "policyId": policy["PolicyId"],
+            "tagsAll": tag_map(policy.get("Tags")),
+        }
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        if not same(old.get("policy"), new["policy"], self.inputs["policy"]):
+            others = self._other_versions(resource_id)
+            if len(others) >= _MOST_VERSIONS - 1:
+                oldest = min(others, key=lambda version: version["CreateDate"])
+                self._delete_version(resource_id, oldest)
+            self.api.create_policy_version(
+                PolicyArn=resource_id, PolicyDocument=new["policy"], SetAsDefault=True
+            )
+        wanted, removed = tag_changes(old, new)
+        if removed:
+            self.api.untag_policy(PolicyArn=resource_id, TagKeys=removed)
+        if wanted:
+            self.api.tag_policy(PolicyArn=resource_id, Tags=tag_list(wanted))
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        for version in self._other_versions(resource_id):
+            self._delete_version(resource_id, version)
+        self.api.delete_policy(PolicyArn=resource_id)
+
+    def _other_versions(self, arn: str) -> list[Answer]:
+        versions = self.api.list_policy_versions(PolicyArn=arn)["Versions"]
+        return [version for version in versions if not version["IsDefaultVersion"]]
+
+    def _delete_version(self, arn: str, version: Answer) -> None:
+        self.api.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+
+
+# "IAM and AWS STS quotas", IAM User Guide.
+_MOST_VERSIONS = 5
 
 
 class RolePolicyAttachment(ResourceType):

@@ -19,15 +19,9 @@ from sandbox.providers.aws.resource import (
     shape,
 )
 from sandbox.providers.aws.tags import tag_changes
-from sandbox.providers.protocol import PluginError, Properties, Value
+from sandbox.providers.protocol import UNKNOWN, Properties, Value
 
 _LOGS = ("dagProcessingLogs", "schedulerLogs", "taskLogs", "webserverLogs", "workerLogs")
-# Files that the environment reads at a fixed version.
-_VERSIONED = (
-    ("pluginsS3Path", "pluginsS3ObjectVersion"),
-    ("requirementsS3Path", "requirementsS3ObjectVersion"),
-    ("startupScriptS3Path", "startupScriptS3ObjectVersion"),
-)
 
 
 def _api_name(key: str) -> str:
@@ -134,6 +128,8 @@ class Environment(ResourceType):
     def _replaces(self, key: str, old: Properties, new: Properties) -> bool:
         if key == "airflowVersion":
             # The provider makes a new environment for a new major version.
+            if UNKNOWN in (old.get(key), new.get(key)):
+                return False
             before, after = (str(one.get(key, "")).partition(".")[0] for one in (old, new))
             return bool(before) and int(before) < int(after or 0)
         return super()._replaces(key, old, new)
@@ -145,9 +141,6 @@ class Environment(ResourceType):
             for key in (*self._settings, "workerReplacementStrategy")
             if not same(old.get(key), new.get(key), UPDATES)
         }
-        for path, _ in _VERSIONED:
-            if path in old and path not in new:
-                raise PluginError(f"{path} cannot be taken away: give an empty file instead")
         if changes:
             if "NetworkConfiguration" in changes:
                 groups = new["networkConfiguration"]["securityGroupIds"]
@@ -157,7 +150,12 @@ class Environment(ResourceType):
             if "AirflowConfigurationOptions" in changes:
                 options = new.get("airflowConfigurationOptions", {})
                 changes["AirflowConfigurationOptions"] = options
-            given = {key: value for key, value in changes.items() if value is not None}
+            given = {
+                # What the program no longer says is given as empty where it is a path.
+                key: "" if value is None else value
+                for key, value in changes.items()
+                if value is not None or key.endswith("S3Path")
+            }
             self.api.update_environment(Name=resource_id, **given)
         wanted, removed = tag_changes(old, new)
         arn = self.aws.arn("airflow", f"environment/{resource_id}")

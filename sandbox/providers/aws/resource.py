@@ -160,14 +160,16 @@ class ResourceType:
         return found
 
     def check(
-        self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Properties
+        self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Value
     ) -> tuple[Properties, list[Failure]]:
         """Fill in the name and all tags, and name every mistake."""
-        inputs = {key: value for key, value in given.items() if value is not None}
+        inputs = {key: _without_nulls(item) for key, item in given.items() if item is not None}
         defaults = self._fill_in_name(name, old, inputs, seed)
         tags = inputs.get("tags", {})
-        if self.tagged() and (tags is UNKNOWN or tags or default_tags):
-            inputs["tagsAll"] = UNKNOWN if tags is UNKNOWN else {**default_tags, **tags}
+        if UNKNOWN in (tags, default_tags):
+            inputs |= {"tagsAll": UNKNOWN} if self.tagged() else {}
+        elif self.tagged() and (tags or default_tags):
+            inputs["tagsAll"] = {**default_tags, **tags}
         if defaults:
             inputs["__defaults"] = defaults
         failures = list(self._declared(inputs))
@@ -247,7 +249,9 @@ class ResourceType:
         declared = self.inputs.get(key, UPDATES)
         if declared.replaces or declared.shape is None or not isinstance(new.get(key), Mapping):
             return declared.replaces
-        before, after = old.get(key) or {}, new[key]
+        before, after = old.get(key), new[key]
+        if not isinstance(before, Mapping):
+            before = {}
         return any(
             one.replaces and not same(before.get(name), after.get(name), one)
             for name, one in declared.shape.items()
@@ -445,6 +449,13 @@ def normal(value: Value, declared: Input) -> Value:
     if declared.ordered and isinstance(value, list):
         return [_normal(item) for item in value]
     return _normal(value)
+
+
+def _without_nulls(value: Value) -> Value:
+    """Copy a value, leaving out what is not set."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _normal(value: Value) -> Value:

@@ -436,11 +436,12 @@ class BucketObjectv2(ResourceType):
             yield Failure(given[1], f"{given[0]} and {given[1]} cannot be set together")
 
     def check(
-        self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Properties
+        self, name: str, old: Properties, given: Properties, seed: bytes, default_tags: Value
     ) -> tuple[Properties, list[Failure]]:
         override = given.get("overrideProvider")
         if isinstance(override, dict):
-            default_tags = (override.get("defaultTags") or {}).get("tags") or {}
+            tags = override.get("defaultTags", {})
+            default_tags = tags.get("tags", {}) if isinstance(tags, dict) else tags
         return super().check(name, old, given, seed, default_tags)
 
     def volatile(self, old: Properties, new: Properties) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ TRUST = {
     ],
 }
 LOGS = "arn:aws:logs:us-west-2:123456789012:log-group"
-POLICY = {
+POLICY: dict[str, Any] = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -65,8 +65,21 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
     arn: str = iam.create_role(RoleName="callers", AssumeRolePolicyDocument=json.dumps(TRUST))[
         "Role"
     ]["Arn"]
-    iam.put_role_policy(RoleName="callers", PolicyName="one", PolicyDocument=json.dumps(POLICY))
+    inline, managed = (
+        json.dumps({**POLICY, "Statement": statements})
+        for statements in (POLICY["Statement"][:2], POLICY["Statement"][2:])
+    )
+    iam.put_role_policy(RoleName="callers", PolicyName="one", PolicyDocument=inline)
+    # What it says by default counts, and nothing that it has said before.
+    all_of_it = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    before = json.dumps({**POLICY, "Statement": all_of_it})
+    attached = iam.create_policy(PolicyName="callers", PolicyDocument=before)["Policy"]["Arn"]
+    iam.create_policy_version(PolicyArn=attached, PolicyDocument=managed, SetAsDefault=True)
+    iam.attach_role_policy(RoleName="callers", PolicyArn=attached)
     yield arn
+    iam.detach_role_policy(RoleName="callers", PolicyArn=attached)
+    iam.delete_policy_version(PolicyArn=attached, VersionId="v1")
+    iam.delete_policy(PolicyArn=attached)
     iam.delete_role_policy(RoleName="callers", PolicyName="one")
     iam.delete_role(RoleName="callers")
     for owner in ("ours", "theirs"):

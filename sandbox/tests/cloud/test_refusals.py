@@ -295,6 +295,50 @@ def test_other_policies_have_a_limit(
         getattr(iam, operation)(**whose, PolicyDocument=long_document(limit + 1))
 
 
+@pytest.mark.parametrize(("owner", "limit"), [("role", 20), ("user", 10), ("group", 10)])
+def test_a_number_of_policies_can_be_attached(account: Account, owner: str, limit: int) -> None:
+    iam, name = account.api("iam"), f"attached-{account.suffix}"
+    whose = {f"{owner.title()}Name": name}
+    trusting = {"AssumeRolePolicyDocument": trust("ec2.amazonaws.com")} if owner == "role" else {}
+    getattr(iam, f"create_{owner}")(**whose, **trusting)
+    attach, detach = (getattr(iam, f"{verb}_{owner}_policy") for verb in ("attach", "detach"))
+    arns = [
+        policy["Arn"] for policy in iam.list_policies(Scope="AWS", MaxItems=limit + 1)["Policies"]
+    ]
+    for arn in arns[:limit]:
+        attach(**whose, PolicyArn=arn)
+    attach(**whose, PolicyArn=arns[0])  # which it has
+    with refuses(f"LimitExceeded.*Cannot exceed quota for PoliciesPer{owner.title()}: {limit}"):
+        attach(**whose, PolicyArn=arns[limit])
+    for arn in arns[:limit]:
+        detach(**whose, PolicyArn=arn)
+    getattr(iam, f"delete_{owner}")(**whose)
+
+
+def test_a_policy_has_five_versions(account: Account) -> None:
+    iam = account.api("iam")
+    arn = account.make("iam/policy:Policy", policy=document("Principal")).id
+    for _ in range(4):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=document("Principal"))
+    with refuses("LimitExceeded.*up to 5 versions"):
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=document("Principal"))
+
+
+def test_a_policy_that_is_attached_or_has_other_versions_stays(account: Account) -> None:
+    iam = account.api("iam")
+    policy = account.make("iam/policy:Policy", policy=document("Principal"))
+    role = account.role("ec2.amazonaws.com")
+    attachment = account.make(
+        "iam/rolePolicyAttachment:RolePolicyAttachment", role=role.id, policyArn=policy.id
+    )
+    with refuses("DeleteConflict.*attached to entities"):
+        policy.delete()
+    attachment.delete()
+    iam.create_policy_version(PolicyArn=policy.id, PolicyDocument=document("Principal"))
+    with refuses("DeleteConflict.*more than one version"):
+        iam.delete_policy(PolicyArn=policy.id)
+
+
 def test_a_trust_policy_has_a_limit(account: Account) -> None:
     with refuses("LimitExceeded.*2048"):
         account.role(*[f"{letter}.amazonaws.com" for letter in map(str, range(150))])
@@ -358,7 +402,7 @@ def test_a_bucket_with_objects_stays_unless_it_is_forced(account: Account) -> No
 @pytest.fixture
 def platform(account: Account) -> tuple[Made, list[Made]]:
     vpc = account.vpc()
-    subnets = account.subnets(vpc)
+    subnets = account.subnets_with_a_way_out(vpc)
     return account.cluster(subnets), subnets
 
 
@@ -375,6 +419,29 @@ def test_the_security_group_of_a_cluster_stays(account: Account) -> None:
     cluster = account.cluster(subnets, vpcConfig=network)
     with refuses(f"DependencyViolation.*EKS cluster {cluster.id}"):
         group.delete()
+
+
+def test_there_is_one_control_plane(account: Account, platform: tuple[Made, list[Made]]) -> None:
+    cluster, subnets = platform
+    with refuses(f"one control plane, which is that of the cluster {cluster.id}: .*another clone"):
+        account.cluster(subnets, name="another")
+    with refuses("Cluster already exists"):
+        account.cluster(subnets)
+    cluster.delete()
+    account.cluster(subnets, name="another")
+
+
+def test_a_cluster_can_be_reached_by_somebody(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    nobody = {"endpointPublicAccess": False, "endpointPrivateAccess": False}
+    network = {"subnetIds": [one.id for one in subnets]}
+    with refuses("Both private and public endpoint access cannot be false"):
+        account.cluster(subnets, vpcConfig=network | nobody)
+    cluster = account.cluster(subnets)
+    given = {key: value for key, value in cluster.inputs.items() if key != "tagsAll"}
+    with refuses("Both private and public endpoint access cannot be false"):
+        cluster.update({**given, "vpcConfig": network | nobody})
+    cluster.update({**given, "vpcConfig": network | nobody | {"endpointPrivateAccess": True}})
 
 
 def test_a_cluster_needs_two_zones(account: Account) -> None:
@@ -459,7 +526,9 @@ def test_the_subnet_of_a_node_group_stays(
 ) -> None:
     cluster, subnets = platform
     vpc_id = subnets[0].state["vpcId"]
-    extra = account.make("ec2/subnet:Subnet", vpcId=vpc_id, cidrBlock="10.0.9.0/24")
+    extra = account.make(
+        "ec2/subnet:Subnet", vpcId=vpc_id, cidrBlock="10.0.9.0/24", mapPublicIpOnLaunch=True
+    )
     group = account.node_group(cluster, [extra])
     name = group.state["nodeGroupName"]
     with refuses(f"DependencyViolation.*node group {name}"):
@@ -473,8 +542,16 @@ def test_nodes_need_the_worker_policy(account: Account, platform: tuple[Made, li
         account.node_group(cluster, subnets, nodeRoleArn=role.state["arn"])
 
 
-def test_nodes_need_a_container_network(account: Account) -> None:
+def test_nodes_need_a_way_to_what_they_start_with(account: Account) -> None:
     subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets)
+    with pytest.raises(InitializationError, match="failed to join the kubernetes cluster"):
+        account.node_group(cluster, subnets, nodeGroupName="alone")
+    account.api("eks").delete_nodegroup(clusterName=cluster.id, nodegroupName="alone")
+
+
+def test_nodes_need_a_container_network(account: Account) -> None:
+    subnets = account.subnets_with_a_way_out(account.vpc())
     cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
     with pytest.raises(InitializationError, match="container network not ready") as failed:
         account.node_group(cluster, subnets, nodeGroupName="early")
@@ -533,6 +610,48 @@ def test_a_minimum_cannot_be_raised_above_the_nodes_there_are(
         account.api("eks").update_nodegroup_config(
             clusterName=cluster.id, nodegroupName=name, scalingConfig={"minSize": 3}
         )
+
+
+def test_a_maximum_cannot_be_lowered_below_the_nodes_there_are(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    name = group.inputs["nodeGroupName"]
+    with refuses("desiredSize can't be greater than maxSize"):
+        account.api("eks").update_nodegroup_config(
+            clusterName=cluster.id, nodegroupName=name, scalingConfig={"maxSize": 1}
+        )
+
+
+def test_bounds_alone_leave_the_number_of_nodes(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    eks, name = account.api("eks"), account.node_group(cluster, subnets).inputs["nodeGroupName"]
+    which = {"clusterName": cluster.id, "nodegroupName": name}
+
+    update = eks.update_nodegroup_config(**which, scalingConfig={"minSize": 2, "maxSize": 7})
+
+    scaling = eks.describe_nodegroup(**which)["nodegroup"]["scalingConfig"]
+    assert scaling == {"minSize": 2, "desiredSize": 2, "maxSize": 7}
+    told = {"name": cluster.id, "updateId": update["update"]["id"]}
+    assert eks.describe_update(**told, nodegroupName=name)["update"]["status"] == "Successful"
+    with refuses("ResourceNotFoundException.*No update found"):
+        eks.describe_update(**told)  # it is none of the cluster itself
+
+
+def test_a_group_that_is_not_active_takes_no_change(account: Account) -> None:
+    subnets = account.subnets(account.vpc())
+    cluster = account.cluster(subnets, bootstrapSelfManagedAddons=False)
+    with pytest.raises(InitializationError):
+        account.node_group(cluster, subnets, nodeGroupName="early")
+    eks, which = account.api("eks"), {"clusterName": cluster.id, "nodegroupName": "early"}
+    with refuses("ResourceInUseException.*not in Active State"):
+        eks.update_nodegroup_config(**which, scalingConfig={"maxSize": 5})
+    with refuses("ResourceInUseException.*not in Active State"):
+        eks.update_nodegroup_version(**which, version="1.34")
+    eks.delete_nodegroup(**which)
 
 
 def test_coredns_needs_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:
@@ -799,35 +918,61 @@ def test_an_environment_needs_a_versioned_and_closed_bucket(
         account.make(ENVIRONMENT, **settings)
 
 
-def test_requirements_need_a_version(account: Account, settings: dict[str, Any]) -> None:
-    with refuses("RequirementsS3ObjectVersion must be given together with RequirementsS3Path"):
-        account.make(ENVIRONMENT, **settings, requirementsS3Path="requirements.txt")
+PINNED = pytest.mark.parametrize(
+    ("file", "key"),
+    [
+        ("requirements", "requirements.txt"),
+        ("plugins", "plugins.zip"),
+        ("startupScript", "startup.sh"),
+    ],
+)
 
 
-def test_requirements_need_a_version_that_exists(
-    account: Account, settings: dict[str, Any]
+def pinned(account: Account, settings: dict[str, Any], file: str, key: str) -> dict[str, Any]:
+    """An object for an environment to read, and how it is told of it."""
+    bucket = settings["sourceBucketArn"].rpartition(":")[2]
+    version = account.api("s3").put_object(Bucket=bucket, Key=key, Body=b"")["VersionId"]
+    return {f"{file}S3Path": key, f"{file}S3ObjectVersion": version}
+
+
+@PINNED
+def test_a_file_needs_a_version(
+    account: Account, settings: dict[str, Any], file: str, key: str
 ) -> None:
-    bucket = settings["sourceBucketArn"].rpartition(":")[2]
-    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
-    path = {"requirementsS3Path": "requirements.txt"}
-    with refuses("requirements.txt has no version"):
-        missing = "00000000-0000-0000-0000-000000000000"
-        account.make(ENVIRONMENT, **settings, **path, requirementsS3ObjectVersion=missing)
-    given = {**path, "requirementsS3ObjectVersion": version["VersionId"]}
+    name = file[:1].upper() + file[1:]
+    with refuses(f"{name}S3ObjectVersion must be given together with {name}S3Path"):
+        account.make(ENVIRONMENT, **settings, **{f"{file}S3Path": key})
+
+
+@PINNED
+def test_a_file_needs_a_version_that_exists(
+    account: Account, settings: dict[str, Any], file: str, key: str
+) -> None:
+    given = pinned(account, settings, file, key)
+    for wrong in (
+        {f"{file}S3ObjectVersion": "00000000-0000-0000-0000-000000000000"},
+        {f"{file}S3Path": f"other/{key}"},
+    ):
+        with refuses(f"{key} has no version"):
+            account.make(ENVIRONMENT, **settings, **given | wrong)
     environment = account.make(ENVIRONMENT, **settings, **given)
-    assert environment.state["requirementsS3ObjectVersion"] == version["VersionId"]
+    assert environment.state.items() >= given.items()
+    newer = pinned(account, settings, file, key)
+    environment.update({**settings, **newer})
+    assert environment.state.items() >= newer.items()
 
 
-def test_requirements_cannot_be_taken_away(account: Account, settings: dict[str, Any]) -> None:
-    bucket = settings["sourceBucketArn"].rpartition(":")[2]
-    version = account.api("s3").put_object(Bucket=bucket, Key="requirements.txt", Body=b"")
-    given = {
-        "requirementsS3Path": "requirements.txt",
-        "requirementsS3ObjectVersion": version["VersionId"],
-    }
+@PINNED
+def test_a_file_cannot_be_taken_away(
+    account: Account, settings: dict[str, Any], file: str, key: str
+) -> None:
+    given = pinned(account, settings, file, key)
     environment = account.make(ENVIRONMENT, **settings, **given)
     with refuses("cannot be taken away"):
         environment.update(settings)
+    path = f"{file[:1].upper()}{file[1:]}S3Path"
+    with refuses("cannot be taken away"):
+        account.api("mwaa").update_environment(Name=environment.id, **{path: ""})
 
 
 def test_an_environment_takes_no_alias_for_its_key(

@@ -444,6 +444,13 @@ CHANGES: Mapping[str, Change] = {
         {"policyArn": f"{POLICY}2"},
         "delete first",
     ),
+    "another description of a policy": Change(
+        "iam/policy:Policy",
+        {"policy": trust("ec2.amazonaws.com")},
+        {"description": "one"},
+        {"description": "two"},
+        "create first",
+    ),
     "another policy of an access entry": Change(
         "eks/accessPolicyAssociation:AccessPolicyAssociation",
         {**ENTRY, "accessScope": LET_ALL},

@@ -97,6 +97,7 @@ VALID: dict[str, Properties] = {
             "info": {"eksInfo": {"namespace": "default"}},
         },
     },
+    "iam/policy:Policy": {"policy": DOCUMENT, "path": "/one/"},
     "iam/role:Role": {"assumeRolePolicy": trust("ec2.amazonaws.com"), "path": "/one/"},
     "iam/rolePolicy:RolePolicy": {"role": "one", "policy": DOCUMENT},
     "iam/rolePolicyAttachment:RolePolicyAttachment": {"role": "one", "policyArn": POLICY},
@@ -284,6 +285,11 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("emrcontainers/virtualCluster:VirtualCluster", "name", LONG, "1 to 64 characters"),
     ("emrcontainers/virtualCluster:VirtualCluster", "tags", MANY, "0 to 50 items"),
     ("emrcontainers/virtualCluster:VirtualCluster", "tags.a", "  ", "match"),
+    ("iam/policy:Policy", "description", LONG, "at most 1000 characters"),
+    ("iam/policy:Policy", "name", "let in", "match"),
+    ("iam/policy:Policy", "name", LONG, "1 to 128 characters"),
+    ("iam/policy:Policy", "policy", json.dumps("…", ensure_ascii=False), "match"),
+    ("iam/policy:Policy", "tags.a", "R&D", "match"),
     ("iam/role:Role", "assumeRolePolicy", json.dumps({"one": "x" * 131072}), "1 to 131072"),
     ("iam/role:Role", "description", "role → nodes", "match"),
     ("iam/role:Role", "description", LONG, "at most 1000 characters"),
@@ -498,6 +504,43 @@ def test_what_is_not_known_yet_passes(account: Account) -> None:
     mapping = {"deviceName": UNKNOWN, "ebs": {"kmsKeyId": UNKNOWN, "volumeType": UNKNOWN}}
     assert account.check(template, blockDeviceMappings=[mapping, UNKNOWN]) == ()
     assert account.check(template, tags={"one": UNKNOWN}) == ()
+
+
+def _partly_unknown(value: Value, shape: Shape | None) -> Iterator[Value]:
+    """The value with each part of it unknown in turn, and what has not been given, too."""
+    yield UNKNOWN
+    items = value if isinstance(value, list) else [value]
+    for item in items if shape else ():
+        known = item if isinstance(item, dict) else {}
+        for name, below in (shape or {}).items():
+            for part in _partly_unknown(known.get(name), below.shape):
+                whole = {**known, name: part}
+                yield [whole, UNKNOWN] if isinstance(value, list) else whole
+    if isinstance(value, list):
+        yield [*value[1:], UNKNOWN]
+    elif isinstance(value, dict) and not shape:
+        yield from ({**value, key: UNKNOWN} for key in value)
+
+
+@pytest.mark.parametrize("pulumi_type", VALID)
+def test_a_preview_bears_what_is_not_known_yet_in_every_input(
+    account: Account, pulumi_type: str
+) -> None:
+    plugin, one = account.plugin, resource_types()[f"aws:{pulumi_type}"]
+    resource = Resource(f"urn:pulumi:test::test::{one.pulumi_type}::x", one.pulumi_type, "x")
+    old = plugin.check(resource, {}, VALID[pulumi_type], b"seed").inputs
+    state = {**dict.fromkeys(one.outputs, "output"), **old}
+    for key, declared in one.inputs.items():
+        for value in _partly_unknown(VALID[pulumi_type].get(key), declared.shape):
+            given = VALID[pulumi_type] | {key: value}
+            new = plugin.check(resource, old, given, b"seed").inputs
+            diff = plugin.diff(resource, old, state, new)
+            assert key in diff.changes, f"{key}: {value}"
+            assert (key in diff.replaces) >= declared.replaces, f"{key}: {value}"
+            plugin.create(resource, new, preview=True)
+            plugin.update(resource, "x", old, state, new, preview=True)
+            # What was not known when it was made, and is now.
+            plugin.diff(resource, new, state, old)
 
 
 # The declarations and the models.

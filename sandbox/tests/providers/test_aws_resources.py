@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import kubernetes.client
 import pytest
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
-from sandbox.cloud.kubernetes import nodes
 from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.injection import Injection
 from sandbox.providers.aws.provider import AwsPlugin, resource_types
@@ -26,7 +24,7 @@ from sandbox.providers.protocol import (
     Properties,
     Resource,
 )
-from sandbox.tests.aws_account import DEFAULT_TAGS, Account, Made
+from sandbox.tests.aws_account import DEFAULT_TAGS, Account, Made, given, push, sent
 
 VPC = "ec2/vpc:Vpc"
 LOG_GROUP = "cloudwatch/logGroup:LogGroup"
@@ -45,13 +43,6 @@ def account(plugin: AwsPlugin) -> Iterator[Account]:
     account = Account(plugin)
     yield account
     account.clean_up()
-
-
-def given(made: Made, **changes: Any) -> Properties:  # noqa: ANN401
-    """What the program said, changed."""
-    own = {key: value for key, value in made.inputs.items() if key not in {"tagsAll", "__defaults"}}
-    automatic = made.inputs.get("__defaults", [])
-    return {key: value for key, value in own.items() if key not in automatic} | changes
 
 
 # Provider configuration.
@@ -266,6 +257,13 @@ def _make_compute(account: Account) -> None:
     (vpc, *_) = (one for one in account.made if one.resource.type == f"aws:{VPC}")
     group = account.group(vpc, refers_to_itself=True)
     subnets = [account.subnet(vpc, 6, "us-west-2a"), account.subnet(vpc, 7, "us-west-2b")]
+    (nat,) = (one for one in account.made if one.resource.type.endswith(":NatGateway"))
+    make(
+        "ec2/route:Route",
+        routeTableId=vpc.state["mainRouteTableId"],
+        destinationCidrBlock="0.0.0.0/0",
+        natGatewayId=nat.id,
+    )
     cluster = account.cluster(
         subnets,
         upgradePolicy={"supportType": "STANDARD"},
@@ -582,6 +580,18 @@ def test_a_policy_in_another_spelling_is_the_same(account: Account) -> None:
     assert one.diff(given(one, policy=policy(other))).changes == {"policy": "update"}
 
 
+def test_a_policy_keeps_its_last_five_versions(account: Account) -> None:
+    iam, one = account.api("iam"), account.make("iam/policy:Policy", policy=policy(LET_LOGS))
+    for number in range(6):
+        one.update(given(one, policy=policy({**LET_LOGS, "Sid": f"Number{number}"})))
+    versions = iam.list_policy_versions(PolicyArn=one.id)["Versions"]
+    assert {version["VersionId"] for version in versions} == {"v3", "v4", "v5", "v6", "v7"}
+    one.refresh()
+    assert json.loads(one.inputs["policy"])["Statement"] == [{**LET_LOGS, "Sid": "Number5"}]
+    one.update(given(one, tags={"a": "b"}))
+    assert len(iam.list_policy_versions(PolicyArn=one.id)["Versions"]) == 5
+
+
 def test_another_range_makes_another_vpc(account: Account) -> None:
     vpc = account.vpc()
     diff = vpc.diff(given(vpc, cidrBlock="10.1.0.0/16"))
@@ -655,126 +665,7 @@ def test_a_new_disk_makes_a_new_version_of_the_template(account: Account) -> Non
     assert template.state["latestVersion"] == 2
 
 
-# EKS and its nodes.
-
-
-@pytest.fixture
-def platform(account: Account) -> tuple[Made, list[Made]]:
-    subnets = account.subnets(account.vpc())
-    return account.cluster(subnets), subnets
-
-
-def nodes_of(group: Made) -> list[Any]:
-    selector = f"eks.amazonaws.com/nodegroup={group.state['nodeGroupName']}"
-    found: list[Any] = nodes.core_api().list_node(label_selector=selector).items
-    return found
-
-
-def test_a_node_group_has_nodes_in_every_zone(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, subnets = platform
-    group = account.node_group(cluster, subnets, labels={"tier": "work"})
-    found = nodes_of(group)
-    labels = [node.metadata.labels for node in found]
-    zones = {one["topology.kubernetes.io/zone"] for one in labels}
-    assert zones == {"us-west-2a", "us-west-2b"}
-    assert {one["node.kubernetes.io/instance-type"] for one in labels} == {"m7i.xlarge"}
-    assert {one["kubernetes.io/arch"] for one in labels} == {"amd64"}
-    assert {one["tier"] for one in labels} == {"work"}
-    assert {node.metadata.annotations["kwok.x-k8s.io/node"] for node in found} == {"fake"}
-    assert found[0].status.allocatable["cpu"] == "3920m"
-
-
-def test_a_node_group_scales_its_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:
-    cluster, subnets = platform
-    group = account.node_group(cluster, subnets)
-    for size in (4, 1):
-        scaling = {"desiredSize": size, "maxSize": 5, "minSize": 1}
-        new = given(group, scalingConfig=scaling)
-        assert group.diff(new).replaces == frozenset()
-        group.update(new)
-        assert len(nodes_of(group)) == size
-        described = account.api("eks").describe_nodegroup(
-            clusterName=cluster.id, nodegroupName=group.state["nodeGroupName"]
-        )
-        assert described["nodegroup"]["scalingConfig"] == scaling
-    group.delete()
-    assert nodes_of(group) == []
-
-
-def test_a_node_goes_with_the_pods_on_it(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, subnets = platform
-    group = account.node_group(cluster, subnets)
-    (first, *_) = nodes_of(group)
-    api = nodes.core_api()
-    # The work of the controller manager, which these tests do without.
-    api.create_namespaced_service_account("default", {"metadata": {"name": "default"}})
-    pod = {
-        "metadata": {"name": f"pod-{account.suffix}"},
-        "spec": {
-            "nodeName": first.metadata.name,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "one", "image": "none"}],
-        },
-    }
-    api.create_namespaced_pod("default", pod)
-    group.delete()
-    pods = api.list_namespaced_pod("default").items
-    assert [one for one in pods if one.metadata.name == f"pod-{account.suffix}"] == []
-
-
-def test_the_security_group_of_a_cluster_is_real_and_goes_with_it(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, subnets = platform
-    network = cluster.state["vpcConfig"]
-    ec2 = account.api("ec2")
-    (group,) = ec2.describe_security_groups(GroupIds=[network["clusterSecurityGroupId"]])[
-        "SecurityGroups"
-    ]
-    assert group["VpcId"] == network["vpcId"] == subnets[0].state["vpcId"]
-    cluster.delete()
-    names = [one["GroupId"] for one in ec2.describe_security_groups()["SecurityGroups"]]
-    assert group["GroupId"] not in names
-
-
-def test_the_storage_driver_comes_and_goes_with_its_addon(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, _ = platform
-    storage: Any = kubernetes.client.StorageV1Api(nodes.core_api().api_client)
-    eks, addon = account.api("eks"), {"clusterName": cluster.id, "addonName": "aws-ebs-csi-driver"}
-
-    def drivers() -> list[str]:
-        return [one.metadata.name for one in storage.list_csi_driver().items]
-
-    eks.create_addon(**addon)
-    assert drivers() == ["ebs.csi.aws.com"]
-    eks.delete_addon(**addon)
-    assert drivers() == []
-
-
-def test_the_roles_of_an_addon_are_pod_identities(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, _ = platform
-    role = account.role("pods.eks.amazonaws.com").state["arn"]
-    addon = account.make(
-        "eks/addon:Addon",
-        clusterName=cluster.id,
-        addonName="vpc-cni",
-        podIdentityAssociations=[{"roleArn": role, "serviceAccount": "aws-node"}],
-    )
-    eks = account.api("eks")
-    (found,) = eks.list_pod_identity_associations(clusterName=cluster.id)["associations"]
-    assert (found["namespace"], found["serviceAccount"]) == ("kube-system", "aws-node")
-    described = eks.describe_addon(clusterName=cluster.id, addonName="vpc-cni")["addon"]
-    assert described["podIdentityAssociations"] == [found["associationArn"]]
-    addon.delete()
-    assert eks.list_pod_identity_associations(clusterName=cluster.id)["associations"] == []
+# MWAA.
 
 
 def test_a_larger_environment_is_the_same_one(account: Account) -> None:
@@ -792,15 +683,6 @@ def test_a_larger_environment_is_the_same_one(account: Account) -> None:
     assert environment.diff(newer).delete_before_replace
 
 
-def sent(client: Any, operation: str) -> list[Properties]:  # noqa: ANN401
-    """What is asked of an operation from now on."""
-    asked: list[Properties] = []
-    client.meta.events.register(
-        f"before-parameter-build.*.{operation}", lambda params, **_: asked.append(dict(params))
-    )
-    return asked
-
-
 def test_how_workers_are_replaced_is_told_when_it_changes_and_in_no_other_update(
     account: Account,
 ) -> None:
@@ -815,37 +697,6 @@ def test_how_workers_are_replaced_is_told_when_it_changes_and_in_no_other_update
     environment.update({**settings, "maxWorkers": 6, "workerReplacementStrategy": "FORCED"})
     key = "WorkerReplacementStrategy"
     assert [one.get(key) for one in (*created, *updated)] == [None, None, "FORCED"]
-
-
-def test_an_update_leaves_alone_what_is_no_longer_given_and_aws_had_chosen(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, _ = platform
-    network = cluster.inputs["vpcConfig"]
-    addresses = ["203.0.113.0/24"]
-    cluster.update(given(cluster, vpcConfig={**network, "publicAccessCidrs": addresses}))
-    updates = sent(account.api("eks"), "UpdateClusterConfig")
-    without = given(cluster, vpcConfig=network, deletionProtection=True)
-    del without["accessConfig"]
-    cluster.update(without)
-    assert [one.keys() - {"name"} for one in updates] == [{"deletionProtection"}]
-    assert cluster.state["vpcConfig"]["publicAccessCidrs"] == addresses
-    cluster.update({**without, "deletionProtection": False})
-
-
-def test_a_cluster_gets_a_key_and_keeps_it(
-    account: Account, platform: tuple[Made, list[Made]]
-) -> None:
-    cluster, _ = platform
-    one, other = (account.make("kms/key:Key").state["arn"] for _ in range(2))
-
-    def encrypted(key: str) -> Properties:
-        return {"provider": {"keyArn": key}, "resources": ["secrets"]}
-
-    cluster.update(given(cluster, encryptionConfig=encrypted(one)))
-    assert cluster.state["encryptionConfig"] == encrypted(one)
-    cluster.update(given(cluster, encryptionConfig=encrypted(other)))
-    assert cluster.state["encryptionConfig"] == encrypted(one)
 
 
 # Functions and latencies.
@@ -873,6 +724,24 @@ def test_the_zones_of_an_endpoint_service_are_told(plugin: AwsPlugin) -> None:
     assert ask("airflow.api")[:2] == ["us-west-2a", "us-west-2b"]
     with pytest.raises(ClientError, match="nothing"):
         ask("nothing")
+
+
+def test_an_image_is_looked_up_in_the_accounts_registry(
+    account: Account, plugin: AwsPlugin
+) -> None:
+    repository = f"copies-{account.suffix}/registry.k8s.io/pause"
+    push(account.api("ecr"), repository, "3.10")
+
+    def ask(name: str, tag: str) -> Any:  # noqa: ANN401
+        return plugin.invoke("aws:ecr/getImage:getImage", {"repositoryName": name, "imageTag": tag})
+
+    found = ask(repository, "3.10")
+    assert found["imageTags"] == ["3.10"]
+    assert found["id"] == found["imageDigest"]
+    with pytest.raises(ClientError, match="ImageNotFoundException"):
+        ask(repository, "3.11")
+    with pytest.raises(ClientError, match="RepositoryNotFoundException"):
+        ask(f"{repository}-er", "3.10")
 
 
 def test_the_version_of_an_addon_is_the_default_for_that_of_kubernetes(plugin: AwsPlugin) -> None:

@@ -128,6 +128,14 @@ def node_group(inputs: Mapping[str, Any] | None = None) -> ConstructResult:
     )
 
 
+def test_a_group_that_is_given_is_the_clusters_beside_that_of_eks(engine: Engine) -> None:
+    def made() -> ConstructResult:
+        return cluster({"clusterSecurityGroup": aws.ec2.SecurityGroup("own", vpc_id="vpc-1")})
+
+    engine.construct(made)
+    assert engine.inputs("c-eksCluster")["vpcConfig"]["securityGroupIds"] == ["own-id"]
+
+
 def test_a_cluster_is_made_of_what_pulumi_eks_was_seen_to_make(engine: Engine) -> None:
     engine.construct(cluster)
     assert engine.seen() == {

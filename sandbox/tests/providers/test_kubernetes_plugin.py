@@ -633,10 +633,18 @@ def test_a_cluster_that_does_not_answer_fails_deployments_but_no_preview(nowhere
     made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
     made.inputs = made.check({"metadata": {"name": "x"}})
     assert plugin.create(made.resource, made.inputs, preview=True) == ("", made.inputs)
-    with pytest.raises(UnreachableError, match="unreachable"):
+    why = r"^configured Kubernetes cluster is unreachable: unable to load schema .*\n?"
+    with pytest.raises(UnreachableError, match=why) as failed:
         plugin.create(made.resource, made.inputs, preview=False)
-    for action in (made.read, made.delete):
-        with pytest.raises(UnreachableError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
+    server = json.loads(nowhere)["clusters"][0]["cluster"]["server"]
+    assert f'from the API server: Get "{server}/version": ' in str(failed.value)
+    for action, told in (
+        (made.read, "failed to read resource state due to unreachable cluster"),
+        (made.delete, "configured Kubernetes cluster is unreachable"),
+    ):
+        with pytest.raises(
+            UnreachableError, match=rf"{why}{told}\. If .*PULUMI_K8S_DELETE_UNREACHABLE"
+        ):
             action()
 
 
@@ -676,7 +684,8 @@ def test_who_is_not_known_to_the_cluster_does_not_reach_it(
     made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
     made.inputs = made.check({"metadata": {"name": "x"}})
     assert plugin.create(made.resource, made.inputs, preview=True) == ("", made.inputs)
-    with pytest.raises(UnreachableError, match=r"unreachable: .* Unauthorized"):
+    asked = r"API server: the server has asked for the client to provide credentials"
+    with pytest.raises(UnreachableError, match=asked):
         plugin.create(made.resource, made.inputs, preview=False)
     for action in (made.read, made.delete):
         with pytest.raises(UnreachableError, match="PULUMI_K8S_DELETE_UNREACHABLE"):
@@ -689,8 +698,8 @@ def test_who_is_not_known_to_the_cluster_does_not_reach_it(
 class TokenServer(HTTPServer):
     """Knows nothing, and remembers who asked."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), TokenHandler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), TokenHandler)
         self.seen: list[str] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -698,6 +707,10 @@ class TokenServer(HTTPServer):
 class TokenHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         assert isinstance(self.server, TokenServer)
+        if self.path == "/version":
+            self.send_response(200)
+            self.end_headers()
+            return
         self.server.seen.append(self.headers["Authorization"])
         self.send_error(404)
 
@@ -708,7 +721,7 @@ class TokenHandler(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("expires", "tokens"),
     [
-        ("2000-01-01T00:00:00Z", ["Bearer 1", "Bearer 2"]),
+        ("2000-01-01T00:00:00Z", ["Bearer 2", "Bearer 3"]),
         ("2999-01-01T00:00:00Z", ["Bearer 1", "Bearer 1"]),
     ],
 )
@@ -718,12 +731,42 @@ def test_a_token_is_asked_for_again_when_it_has_expired(
     status = f'{{"token": "\'$(wc -l < runs)\'", "expirationTimestamp": "{expires}"}}'
     script = f"cd {tmp_path}; echo >> runs; echo '{{\"status\": {status}}}'"
     with TokenServer() as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         plugin = configured(kubeconfig(server.url, exec={"command": "sh", "args": ["-c", script]}))
         for _ in tokens:
             assert plugin.read(resource("core/v1:Namespace"), "x", {}, {}) is None
         server.shutdown()
     assert server.seen == tokens
+
+
+def test_whether_a_cluster_is_reached_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server that goes in the middle is no deleted cluster, and one that comes is too late."""
+    monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
+    with TokenServer() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        plugin = configured(kubeconfig(server.url))
+        made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
+        assert made.read() is None
+        server.shutdown()
+        thread.join()
+    for action in (made.read, made.delete):
+        with pytest.raises(PluginError, match=f'^Get "{server.url}') as failed:
+            action()
+        assert not isinstance(failed.value, UnreachableError)
+
+    late = Deployed(configured(kubeconfig(server.url)), resource("core/v1:Namespace"), {}, id="x")
+    assert late.read() is None
+    with TokenServer(server.server_port) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        monkeypatch.delenv("PULUMI_K8S_DELETE_UNREACHABLE")
+        with pytest.raises(UnreachableError):
+            late.read()
+        server.shutdown()
+        assert server.seen == []
 
 
 def test_a_credential_plugin_that_fails_is_named(nowhere: str) -> None:

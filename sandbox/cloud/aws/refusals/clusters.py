@@ -45,14 +45,34 @@ def has_access_entries(cluster: Answer) -> bool:
 
 @refuses("eks", "CreateCluster")
 def _cluster(aws: Aws, told: Told) -> None:
-    if find(aws.client("eks").describe_cluster, name=told["name"]):
+    others = aws.client("eks").list_clusters()["clusters"]
+    if told["name"] in others:
         message = f"Cluster already exists with name: {told['name']}"
         raise RefusedError("ResourceInUseException", message)
+    if others:
+        # EKS would make a second one; in this one's API server both would collide.
+        message = (
+            f"the sandbox has one control plane, which is that of the cluster {others[0]}: delete "
+            "that one first, or make this one from another clone, which has a sandbox of its own"
+        )
+        raise RefusedError("ResourceLimitExceededException", message)
     require_role(aws, told["roleArn"], "eks.amazonaws.com")
     subnet_ids = told["resourcesVpcConfig"].get("subnetIds", [])
     subnets = aws.client("ec2").describe_subnets(SubnetIds=subnet_ids)["Subnets"]
     if not subnet_ids or len({subnet["AvailabilityZone"] for subnet in subnets}) < 2:
         message = "Subnets specified must be in at least two different AZs"
+        raise RefusedError("InvalidParameterException", message)
+
+
+@refuses("eks", "CreateCluster", "UpdateClusterConfig")
+def _unreachable(aws: Aws, told: Told) -> None:
+    ways = {"endpointPrivateAccess": False, "endpointPublicAccess": True}
+    live = find(aws.client("eks").describe_cluster, name=told["name"])
+    if live is not None:
+        ways = {way: live["cluster"]["resourcesVpcConfig"][way] for way in ways}
+    wanted = ways | told.get("resourcesVpcConfig", {})
+    if not any(wanted[way] for way in ways):
+        message = "Both private and public endpoint access cannot be false"
         raise RefusedError("InvalidParameterException", message)
 
 
@@ -146,6 +166,15 @@ def _node_counts(_: Aws, told: Told) -> None:
     if counts["minSize"] > counts["desiredSize"]:
         raise RefusedError("InvalidParameterException", "minSize can't be greater than desiredSize")
     _require_room(counts)
+
+
+@refuses("eks", "UpdateNodegroupConfig", "UpdateNodegroupVersion")
+def _node_group_in_change(aws: Aws, told: Told) -> None:
+    which = {key: told[key] for key in ("clusterName", "nodegroupName")}
+    live = find(aws.client("eks").describe_nodegroup, **which)
+    if live is not None and live["nodegroup"]["status"] not in {"ACTIVE", "DEGRADED"}:
+        message = "Nodegroup cannot be updated as it is currently not in Active State"
+        raise RefusedError("ResourceInUseException", message)
 
 
 @refuses("eks", "UpdateNodegroupConfig")

@@ -30,6 +30,11 @@ def _changed_environment(aws: Aws, told: Told) -> None:
     if answer is None:
         return
     before = answer["Environment"]
+    for path, _ in _VERSIONED:
+        if before.get(path) and told.get(path) == "":
+            # "Deleting files on Amazon S3", Amazon MWAA user guide.
+            problem = f"{path} cannot be taken away: point to an empty file instead"
+            raise RefusedError("ValidationException", problem)
     _require_preconditions(aws, {**before, **told})
     if key := before.get("KmsKey"):  # which no update can change
         require_usable(aws, key)

@@ -58,6 +58,8 @@ for (_service, _operation), (_parameter, _kind) in _GIVEN.items():
 _INLINE: Final = {"Group": 5120, "Role": 10240, "User": 2048}
 _MANAGED: Final = 6144
 _TRUSTED: Final = 2048
+# "AWS Identity and Access Management endpoints and quotas", AWS General Reference.
+_ATTACHED: Final = {"Group": 10, "Role": 20, "User": 10}
 
 
 def _size(text: str) -> int:
@@ -94,6 +96,36 @@ def _inline_too_long(owner: str, aws: Aws, told: Told) -> None:
 
 for _owner in _INLINE:
     refuses("iam", f"Put{_owner}Policy")(partial(_inline_too_long, _owner))
+
+
+def _too_many(owner: str, aws: Aws, told: Told) -> None:
+    whose, limit = {f"{owner}Name": told[f"{owner}Name"]}, _ATTACHED[owner]
+    answer = find(getattr(aws.client("iam"), f"list_attached_{owner.lower()}_policies"), **whose)
+    attached = [one["PolicyArn"] for one in answer["AttachedPolicies"]] if answer else []
+    if told["PolicyArn"] not in attached and len(attached) >= limit:
+        message = f"Cannot exceed quota for PoliciesPer{owner}: {limit}"
+        raise RefusedError("LimitExceeded", message)
+
+
+for _owner in _ATTACHED:
+    refuses("iam", f"Attach{_owner}Policy")(partial(_too_many, _owner))
+
+
+@refuses("iam", "DeletePolicy")
+def _managed_in_use(aws: Aws, told: Told) -> None:
+    iam, which = aws.client("iam"), {"PolicyArn": told["PolicyArn"]}
+    policy = find(iam.get_policy, **which)
+    if policy is None:
+        return
+    if policy["Policy"]["AttachmentCount"]:
+        message = "Cannot delete a policy attached to entities."
+        raise RefusedError("DeleteConflict", message)
+    if len(iam.list_policy_versions(**which)["Versions"]) > 1:
+        message = (
+            "This policy has more than one version. Before you delete a policy, you must delete "
+            "the policy's versions. The default version is deleted with the policy."
+        )
+        raise RefusedError("DeleteConflict", message)
 
 
 def _problem(text: str, kind: _Kind) -> str | None:

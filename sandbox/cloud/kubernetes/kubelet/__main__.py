@@ -1,6 +1,7 @@
 """Runs the pods that are meant to end, as a kubelet does; kwok plays the nodes and the other pods.
 
-There are no images here: a container's command is run as a process on this machine.
+There are no images here: a container's command is run as a process on this machine. Whether a node
+could pull the image is asked of the emulated AWS all the same, for either kind of pod.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import ssl
 import sys
 import tempfile
 import threading
-import time
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +19,15 @@ from urllib.parse import urlsplit
 
 import kubernetes.client
 import kubernetes.config
-import kubernetes.watch
-from urllib3.exceptions import HTTPError
 
 from sandbox.cloud.kubernetes.kubelet.claims import Driver
 from sandbox.cloud.kubernetes.kubelet.containers import why_no_view
+from sandbox.cloud.kubernetes.kubelet.images import Images
+from sandbox.cloud.kubernetes.kubelet.played import Played
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
 from sandbox.cloud.kubernetes.kubelet.server import Server
+from sandbox.cloud.kubernetes.kubelet.watching import follow
+from sandbox.machine.aws_api import Aws
 from sandbox.machine.program import DIRECTORY
 
 # Kubernetes gives no other policy to pods that end: Jobs' pods and Airflow's. stages.yaml has the
@@ -42,26 +44,11 @@ class Pods:
 
     def follow(self) -> None:
         """Start and end pods as they come and go, for ever."""
-        api = self._machine.api
-        while True:
-            try:
-                listed = api.list_pod_for_all_namespaces(field_selector=ENDING)
-                for uid in self._pods.keys() - {pod.metadata.uid for pod in listed.items}:
-                    self._pods.pop(uid).vanish()
-                for pod in listed.items:
-                    self._see(pod)
-                for event in kubernetes.watch.Watch().stream(
-                    api.list_pod_for_all_namespaces,
-                    field_selector=ENDING,
-                    resource_version=listed.metadata.resource_version,
-                ):
-                    if event["type"] != "DELETED":
-                        self._see(event["object"])
-                    elif pod := self._pods.pop(event["object"].metadata.uid, None):
-                        pod.vanish()
-            except (kubernetes.client.ApiException, HTTPError) as error:
-                print(f"the API server does not tell of pods: {error}", flush=True)
-            time.sleep(1)
+        follow(self._machine.api, ENDING, self._see, self._forget)
+
+    def _forget(self, uid: str) -> None:
+        if pod := self._pods.pop(uid, None):
+            pod.vanish()
 
     def _see(self, found: Any) -> None:  # noqa: ANN401
         uid = found.metadata.uid
@@ -103,7 +90,9 @@ def main() -> None:
         no_view = why_no_view(Path(empty))
     if no_view:
         print(f"containers see this machine's files only: {no_view}", flush=True)
-    machine = Machine(kubernetes.client.CoreV1Api(client), DIRECTORY / "pods", services, no_view)
+    images = Images(Aws(os.environ["AWS_REGION"]))
+    api = kubernetes.client.CoreV1Api(client)
+    machine = Machine(api, DIRECTORY / "pods", services, no_view, images)
     Server.pods = pods = Pods(machine)
 
     def end(*_: object) -> None:
@@ -116,8 +105,8 @@ def main() -> None:
     context.load_cert_chain(keys / "kubelet.crt", keys / "kubelet.key")
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Server)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    for follow in (pods.follow, Driver(client).follow):
-        threading.Thread(target=follow, daemon=True).start()
+    for following in (pods.follow, Played(api, images).follow, Driver(client).follow):
+        threading.Thread(target=following, daemon=True).start()
     server.serve_forever()
 
 

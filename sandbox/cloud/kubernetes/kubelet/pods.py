@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import re
 import shutil
 import sys
 import threading
@@ -30,23 +29,15 @@ from sandbox.cloud.kubernetes.kubelet.environment import (
     expand,
     told,
 )
+from sandbox.cloud.kubernetes.kubelet.images import Images, Pulls, failure
 from sandbox.cloud.kubernetes.kubelet.volumes import Volumes
+from sandbox.cloud.kubernetes.kubelet.watching import RETRY, TIMEOUT, warn
 
-RETRY: Final = 1.0
-"""After how many seconds it is looked again whether what is missing is there."""
-TIMEOUT: Final = 10.0
 BACK_OFF, LONGEST_BACK_OFF, RECOVERED = 10.0, 300.0, 600.0
 """Seconds: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy"""
 UNSUPPORTED: Final = "NotInSandbox"
 
 Found = TypeVar("Found")
-
-# https://pkg.go.dev/github.com/distribution/reference#pkg-overview
-_PART = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
-_IMAGE = (
-    rf"(?:[\w.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*"
-    r"(?::\w[\w.-]{0,127})?(?:@[\w.+-]+:[0-9a-f]{32,})?"
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,7 @@ class Machine:
     """Where pods find the API server."""
     no_view: str
     """Why containers can have no view of their own of this machine's files."""
+    images: Images
 
 
 class Pod:
@@ -71,6 +63,7 @@ class Pod:
         self.found = found
         self._directory: Path = machine.directory / found.metadata.uid
         self._contents = Contents(machine.api, found.metadata.namespace)
+        self._pulls = Pulls(machine.images)
         self._volumes = Volumes(machine.api, self._directory / "volumes", self._contents)
         policy = found.spec.restart_policy
         self.containers = [
@@ -296,22 +289,16 @@ class Pod:
             if container.waits_for != (error.reason, str(error)):
                 container.waits_for = (error.reason, str(error))
                 container.waiting = True
-                self._warn("Failed", f"Error: {error}")
+                self._warn("Failed", failure(container.spec.image, error.reason, str(error)))
                 self.publish()
             return None
 
     def _command(self, container: Container) -> Command:
         spec = container.spec
+        node = self._node()
+        self._pulls.require(spec.image or "", spec.image_pull_policy, node)
         user, group = self._identity(container)
-        if not re.fullmatch(_IMAGE, spec.image or ""):
-            raise NotYetError(f"couldn't parse image name {spec.image}", "InvalidImageName")
-        if spec.image_pull_policy == "Never":
-            raise NotYetError(
-                f"image {spec.image} is not present with pull policy of Never", "ErrImageNeverPull"
-            )
-        variables = environment(
-            self.found, spec, self._node(), self._contents, self._machine.services
-        )
+        variables = environment(self.found, spec, node, self._contents, self._machine.services)
         directory = self._container_directory(container)
         shutil.rmtree(directory, ignore_errors=True)
         home = directory / "home"
@@ -474,30 +461,7 @@ class Pod:
         if message in self._told:
             return
         self._told.add(message)
-        now = datetime.now(UTC).isoformat()
-        event = {
-            "metadata": {"generateName": f"{self._name[:57]}."},
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "name": self._name,
-                "namespace": self.found.metadata.namespace,
-                "uid": self.found.metadata.uid,
-            },
-            "type": "Warning",
-            "reason": reason,
-            "message": message[:1024],
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-            "source": {"component": "kubelet", "host": self.found.spec.node_name},
-        }
-        try:
-            self._machine.api.create_namespaced_event(
-                self.found.metadata.namespace, event, _request_timeout=TIMEOUT
-            )
-        except (ApiException, HTTPError) as error:  # such as a namespace that goes
-            print(f"{self._name}: {error}", flush=True)
+        warn(self._machine.api, self.found, reason, message)
 
     def _phase(self) -> str:
         ended = [one for one in self.containers if one.terminated and not one.waiting]

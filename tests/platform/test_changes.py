@@ -1,0 +1,331 @@
+"""Every setting changed on a live stack, in the order of this file: what a preview shows is what
+`up` does, and what cannot change is refused before anything else happens."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+
+from sandbox.clone import Clone
+from settings.sections import MODELS, names_of
+from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
+
+Steps = set[tuple[str, str, str]]
+"""(operation, type, name) of all that does not stay as it is."""
+
+_PRE = "resourcePreEvent"
+_DYNAMIC = "pulumi:providers:pulumi-python"
+ZONES = ["us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d"]
+ACCOUNT = "123456789012"
+PRINCIPALS = {
+    name: f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("admin", "viewer", "analyst")
+}
+LOGS = "arn:aws:s3:::flow-logs-of-others"
+BEGINNING: dict[str, Any] = {
+    "network.zones": 2,
+    "airflow.version": "2.11.0",
+}
+
+
+@dataclass(frozen=True)
+class Round:
+    """Settings that change together, since each touches other resources."""
+
+    changes: dict[str, Any]
+    replaces: frozenset[str] = frozenset()
+    """The types of which something is made anew, or goes."""
+
+
+# With the group goes what holds its bounds.
+NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", "pulumi-python:dynamic:Resource"})
+
+ROUNDS = {
+    "a zone, a team, pods": Round(
+        {
+            "network.zones": 3,
+            "spark.teams[0].name": "mwaa",
+            "spark.teams[1].name": "risk",
+            "spark.teams[1].cpu": "8",
+            "spark.teams[1].memory": "32Gi",
+            "spark.teams[1].pods": "10",
+            "spark.teams[1].viewerPrincipalArns": [PRINCIPALS["analyst"]],
+            "airflow.podQuota.cpu": "8",
+            "airflow.podQuota.memory": "32Gi",
+            "airflow.podQuota.pods": "10",
+            "airflow.podServiceAccounts[0].name": "reader",
+            "airflow.podServiceAccounts[0].policyArns": [
+                "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
+            ],
+            "airflow.podEgress[0].cidr": "10.20.0.0/16",
+            "airflow.podEgress[0].port": 5432,
+            "airflow.options": {"core.default_task_retries": "2"},
+            "airflow.plugins": "plugins",
+            "airflow.startupScript": "startup.sh",
+            "account.forceDestroy": False,
+        },
+        NODES,
+    ),
+    "ways out, ways in, size": Round(
+        {
+            "network.nat": "perZone",
+            "network.interfaceEndpoints": ["sts", "ecr.api"],
+            "network.forbiddenCidrs": ["10.99.0.0/16"],
+            "cluster.publicAccessCidrs": ["192.0.2.0/25"],
+            "cluster.adminPrincipalArns": [PRINCIPALS["admin"]],
+            "cluster.viewerPrincipalArns": [PRINCIPALS["viewer"]],
+            "cluster.privateAccessCidrs": ["192.168.0.0/16"],
+            "cluster.imageRegistry": "registry.example.com/mirror",
+            "cluster.nodeMin": 5,
+            "cluster.nodeMax": 12,
+            "airflow.environmentClass": "mw1.large",
+            "airflow.minWorkers": 2,
+            "airflow.maxWorkers": 12,
+            "airflow.schedulers": 3,
+            "airflow.minWebservers": 3,
+            "airflow.maxWebservers": 4,
+            "airflow.webserverAccess": "PRIVATE_ONLY",
+            "airflow.weeklyMaintenanceWindow": "SUN:03:30",
+            "airflow.logLevel": "WARNING",
+            "airflow.podXcom": True,
+            "spark.releaseLabel": "emr-7.13.0-latest",
+        },
+        frozenset({"aws:secretsmanager/secretVersion:SecretVersion"}),  # what connections say
+    ),
+    "a zone by name, where flow logs go, versions": Round(
+        {
+            "network.availabilityZones": ZONES,
+            "network.flowLogs": LOGS,
+            "cluster.kubernetesVersion": "1.36",
+            "cluster.authenticationMode": "API",
+            "airflow.version": "2.11.2",
+        },
+        NODES
+        | {"aws:ec2/flowLog:FlowLog"}
+        | {"aws:cloudwatch/logGroup:LogGroup", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
+        | {"kubernetes:core/v1:ConfigMap"},
+    ),
+    "tags, care": Round(
+        {
+            "account.tags": {"owner": "data-platform"},
+            "account.logRetentionDays": 400,
+            "account.production": True,
+            "account.acceptedRisks": ["publicEndpoint", "forceDestroy"],
+            "cluster.deletionProtection": True,
+        },
+    ),
+    "nodes, who delivers": Round(
+        {
+            "cluster.instanceTypes": ["m7g.xlarge", "m6g.xlarge"],
+            "cluster.architecture": "arm64",
+            "cluster.nodeDiskGib": 120,
+            "airflow.dagDelivery": "pipeline",
+            "airflow.plugins": None,
+            "airflow.startupScript": None,
+            "account.unprotected": ["namespaces", "virtualClusters"],
+        },
+        NODES | {"aws:s3/bucketObjectv2:BucketObjectv2"},
+    ),
+}
+
+REFUSED = {
+    "account.id": "123456789013",
+    "account.region": "eu-west-1",
+    "airflow.podNamespace": "elsewhere",
+    "cluster.kubernetesVersion": "1.34",
+    "network.cidrBlock": "10.1.0.0/16",
+    "spark.teams[0].name": "renamed",
+}
+"""Changes that cannot be made, each with a finding of its own."""
+
+ELSEWHERE = {
+    "cluster.privateAccessSecurityGroupIds": "needs the id of a group that is there: tested below",
+}
+
+
+def _leaf(key: str) -> str:
+    return re.sub(r"\[\d+\]", "", key)
+
+
+def test_every_setting_is_changed_here() -> None:
+    leaves = {f"{path}.{name}" for path, model in MODELS.items() for name in names_of(model)}
+    changed = {_leaf(key) for each in ROUNDS.values() for key in each.changes}
+    assert changed | {_leaf(key) for key in REFUSED} | ELSEWHERE.keys() == leaves - MODELS.keys()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone of its own, whose sandbox holds nothing but what the settings below name."""
+    clone = Clone.make(tmp_path_factory.mktemp("changes"))
+    (clone.directory / "plugins").mkdir()
+    (clone.directory / "plugins/helper.py").write_text("ANSWER = 42\n")
+    (clone.directory / "startup.sh").write_text("export ANSWER=42\n")
+    clone.start()
+    clone.pulumi("stack", "init")
+    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for name in PRINCIPALS:
+        clone.aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    clone.aws("s3").create_bucket(
+        Bucket=LOGS.rpartition(":")[2],
+        CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
+    )
+    yield clone
+    clone.stop()
+
+
+def _file(clone: Clone, stack: str = "sandbox") -> Path:
+    return clone.directory / f"Pulumi.{stack}.yaml"
+
+
+def _change(clone: Clone, changes: dict[str, Any]) -> None:
+    """Write settings into the stack's file, named as in section.setting[0].field."""
+    document = yaml.safe_load(_file(clone).read_text())
+    for key, value in changes.items():
+        section, *parts = re.findall(r"[^.\[\]]+", key)
+        where: Any = document["config"].setdefault(f"mwaa-on-eks:{section}", {})
+        for part, following in zip(parts, [*parts[1:], None], strict=True):
+            if isinstance(where, list):
+                index = int(part)
+                where.extend([] if index < len(where) else [{}])
+                where = where[index]
+            elif following is None:
+                where[part] = value
+            else:
+                where = where.setdefault(part, [] if following.isdigit() else {})
+        if parts[0] == "version" and section == "airflow":
+            _require(clone, value)
+    _file(clone).write_text(yaml.safe_dump(document))
+
+
+def _require(clone: Clone, airflow: str) -> None:
+    """Write the requirements of an Airflow version."""
+    version = AIRFLOW[airflow]
+    (clone.directory / "dags/requirements.txt").write_text(
+        f"--constraint {version.constraints_url(airflow)}\n"
+        f"{KUBERNETES_PROVIDER}=={version.pins[KUBERNETES_PROVIDER]}\n"
+    )
+
+
+def _run(clone: Clone, *arguments: str, ok: bool = True) -> tuple[Steps, str]:
+    """Run the Pulumi CLI; return the steps that it tells of, and what it printed."""
+    log = clone.directory / ".sandbox/events.json"
+    log.unlink(missing_ok=True)
+    # Without the variable, the CLI does not know the flag.
+    with mock.patch.dict(clone.environment, {"PULUMI_DEBUG_COMMANDS": "true"}):
+        done = clone.pulumi(*arguments, "--event-log", str(log), check=ok)
+    assert (done.returncode == 0) is ok, done.stdout + done.stderr
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    told = (event[_PRE]["metadata"] for event in events if _PRE in event)
+    steps = {
+        (one["op"], one["urn"].split("::")[2].split("$")[-1], one["urn"].split("::")[3])
+        for one in told
+        # The provider of dynamic resources is given all settings, and changes with each.
+        if one["op"] not in {"same", "read", "refresh"} and one["type"] != _DYNAMIC
+    }
+    return steps, done.stdout + done.stderr
+
+
+def test_a_half_made_stack_is_refused_another_network_and_completed_by_going_back(
+    clone: Clone,
+) -> None:
+    _change(clone, BEGINNING)
+    beginning = _file(clone).read_text()
+    faults = clone.directory / ".sandbox/faults.json"
+    faults.write_text(json.dumps({"aws:ec2/natGateway:NatGateway": {"create": {"1": "fail"}}}))
+    with mock.patch.dict(clone.environment, {"SANDBOX_FAULTS": str(faults)}):
+        _run(clone, "up", "--yes", "--skip-preview", ok=False)
+    for changes, text in (
+        ({"network.cidrBlock": "10.1.0.0/16"}, "not the range of the live VPC, 10.0.0.0/16"),
+        ({"network.availabilityZones": ZONES[1::-1]}, "in their order (us-west-2a, us-west-2b)"),
+        ({"network.availabilityZones": ZONES[1:3]}, "in their order (us-west-2a, us-west-2b)"),
+    ):
+        _change(clone, changes)
+        steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+        assert steps == set()
+        assert text in told
+        _file(clone).write_text(beginning)
+    _run(clone, "up", "--yes", "--skip-preview")
+    clone.pulumi("preview", "--expect-no-changes")
+
+
+def test_a_renamed_stack_is_refused_until_it_has_its_name_back(clone: Clone) -> None:
+    clone.pulumi("stack", "rename", "renamed")
+    told = clone.pulumi("up", "--yes", "--skip-preview", stack="renamed", check=False)
+    assert told.returncode != 0
+    assert 'stack = "renamed": names everything mwaa-on-eks-renamed, and what' in told.stdout
+    clone.pulumi("stack", "rename", "sandbox", stack="renamed")
+    clone.pulumi("preview", "--expect-no-changes")
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_a_preview_shows_what_up_does(clone: Clone, name: str) -> None:
+    one = ROUNDS[name]
+    _change(clone, one.changes)
+    previewed, _ = _run(clone, "preview")
+    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    assert done
+    assert previewed == done
+    gone = {kind for operation, kind, _ in done if operation in {"delete", "replace"}}
+    assert gone == one.replaces
+
+
+def test_a_security_group_may_be_let_in(clone: Clone) -> None:
+    groups = clone.aws("ec2").describe_security_groups()["SecurityGroups"]
+    group = next(one["GroupId"] for one in groups if one["GroupName"] == "default")
+    _change(clone, {"cluster.privateAccessSecurityGroupIds": [group]})
+    previewed, _ = _run(clone, "preview")
+    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    assert previewed == done
+    assert {(operation, kind) for operation, kind, _ in done} == {
+        ("create", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    }
+
+
+def test_what_cannot_change_is_refused_before_anything_else(clone: Clone) -> None:
+    before = _file(clone).read_text()
+    _change(clone, {**REFUSED, "account.unprotected": []})
+    steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+    assert steps == set()
+    for key in REFUSED:
+        assert f"mwaa-on-eks:{_leaf(key).removesuffix('.name')} = " in told
+    _file(clone).write_text(before)
+
+
+def test_a_team_goes_where_the_stack_says_so(clone: Clone) -> None:
+    document = yaml.safe_load(_file(clone).read_text())
+    document["config"]["mwaa-on-eks:spark"]["teams"].pop()
+    document["config"]["mwaa-on-eks:airflow"]["podNamespace"] = "pods"
+    _file(clone).write_text(yaml.safe_dump(document))
+    previewed, _ = _run(clone, "preview")
+    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    assert previewed == done
+    gone = {name for operation, _, name in done if operation in {"delete", "replace"}}
+    assert {"risk-virtual-cluster", "spark-risk-namespace", "pods-namespace"} <= gone
+
+
+def test_airflow_3_is_found_where_aws_has_upgraded_in_place(clone: Clone) -> None:
+    _change(clone, {"airflow.version": "3.3.1"})
+    _, told = _run(clone, "preview", ok=False)
+    assert "unable to replace" in told
+    assert "is a major version above 2.11.2, as this stack knows it" in told
+    clone.aws("mwaa").update_environment(Name="mwaa-on-eks-sandbox", AirflowVersion="3.3.1")
+    done, _ = _run(clone, "up", "--yes", "--refresh")
+    assert not {operation for operation, _, _ in done} & {"replace", "delete", "create"}
+    clone.pulumi("preview", "--expect-no-changes")
+
+
+def test_what_has_changed_can_be_destroyed(clone: Clone) -> None:
+    _change(clone, {"account.production": False, "cluster.deletionProtection": False})
+    _change(clone, {"account.forceDestroy": True})
+    clone.pulumi("up", "--yes", "--skip-preview")
+    clone.unprotect()
+    clone.pulumi("destroy", "--yes", "--skip-preview")
+    assert clone.resources() == []

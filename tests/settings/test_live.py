@@ -1,0 +1,78 @@
+"""What a stack's state tells of what it has built."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Any
+
+from settings.live import LiveStack
+
+_KEY = "arn:aws:kms:us-west-2:111122223333:key/1"
+
+
+def _urn(kind: str, name: str) -> str:
+    return f"urn:pulumi:dev::mwaa-on-eks::mwaa-on-eks:index:Component${kind}::{name}"
+
+
+def _subnet(zone: str, cidr: str) -> tuple[str, dict[str, Any]]:
+    outputs = {"availabilityZone": zone, "cidrBlock": cidr}
+    return _urn("aws:ec2/subnet:Subnet", f"{zone}-{cidr}"), outputs
+
+
+def _namespace(logical: str, name: str) -> tuple[str, dict[str, Any]]:
+    return _urn("kubernetes:core/v1:Namespace", logical), {"metadata": {"name": name}}
+
+
+STATE: dict[str, dict[str, Any]] = {
+    "urn:pulumi:dev::mwaa-on-eks::pulumi:pulumi:Stack::mwaa-on-eks-dev": {},
+    _urn("aws:kms/key:Key", "key"): {"arn": _KEY},
+    _urn("aws:kms/alias:Alias", "alias"): {"name": "alias/mwaa-on-eks-dev"},
+    _urn("aws:ec2/vpc:Vpc", "vpc"): {"cidrBlock": "10.0.0.0/16"},
+    **dict(
+        [
+            _subnet("us-west-2c", "10.0.16.0/20"),
+            _subnet("us-west-2a", "10.0.0.0/20"),
+            _subnet("us-west-2a", "10.0.192.0/24"),  # a public one
+            _namespace("pods-namespace", "mwaa"),
+            _namespace("spark-risk-namespace", "emr-risk"),
+            _namespace("spark-b-namespace", "emr-b"),
+        ]
+    ),
+    _urn("aws:eks/cluster:Cluster", "cluster"): {
+        "name": "mwaa-on-eks-dev",
+        "version": "1.35",
+        "vpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]},
+        "accessConfig": {"authenticationMode": "API"},
+    },
+    _urn("aws:mwaa/environment:Environment", "environment"): {"airflowVersion": "2.11.2"},
+}
+
+
+def test_the_state_tells_what_no_change_takes_along() -> None:
+    assert LiveStack.of(STATE) == LiveStack(
+        name="mwaa-on-eks-dev",
+        account_id="111122223333",
+        region="us-west-2",
+        cidr_block=IPv4Network("10.0.0.0/16"),
+        zones={0: "us-west-2a", 1: "us-west-2c"},
+        control_plane_zones=2,
+        teams=("b", "risk"),
+        pod_namespace="mwaa",
+        airflow_version="2.11.2",
+        kubernetes_version="1.35",
+        authentication_mode="API",
+    )
+
+
+def test_a_new_stack_has_nothing() -> None:
+    assert LiveStack.of({}) == LiveStack()
+
+
+def test_each_resource_may_be_all_that_there_is() -> None:
+    for urn, outputs in STATE.items():
+        LiveStack.of({urn: outputs})
+
+
+def test_a_half_made_network_tells_the_places_of_its_zones() -> None:
+    half = {urn: outputs for urn, outputs in STATE.items() if "10.0.0.0/20" not in urn}
+    assert LiveStack.of(half).zones == {1: "us-west-2c"}
