@@ -16,7 +16,7 @@ help:
 	@echo "make down      destroy it and leave nothing"
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
-	@echo "make lint      check format, style and types"
+	@echo "make lint      check format, style, types and workflows"
 	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
 up preview airflow down: install
@@ -37,6 +37,7 @@ lint: install
 	@$(VENV)/ruff check .
 	@$(VENV)/mypy .
 	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
+	@$(VENV)/zizmor --offline --quiet .github >/dev/null || $(VENV)/zizmor --offline .github
 
 settings: install
 	@$(VENV)/python -m settings.reference

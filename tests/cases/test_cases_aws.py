@@ -148,7 +148,7 @@ def test_job_runs_are_ended_first(program: Program) -> None:
     before = program.before(drain)
     assert program.one("emrcontainers/virtualCluster:VirtualCluster") in before
     assert program.one("iam/rolePolicy:RolePolicy", "mwaa-job-policy") in before
-    starting = program.one("iam/rolePolicy:RolePolicy", "airflow-jobs")
+    starting = program.one("iam/rolePolicyAttachment:RolePolicyAttachment", "airflow-jobs-1")
     assert drain in program.before(starting), "nobody starts another one meanwhile"
 
 

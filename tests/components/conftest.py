@@ -33,7 +33,9 @@ class Engine(Mocks, MockMonitor):
         self.recorded: dict[str, Resource] = {}  # by URN
         self.outputs: dict[str, dict[str, Any]] = {}  # by type token
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # by token
-        set_mocks(self, monitor=self, project="mwaa-on-eks", stack="test")
+        set_mocks(
+            self, monitor=self, project="mwaa-on-eks", stack="test", organization="organization"
+        )
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         return self.answers[args.token](args.args), []  # one that nobody answers fails the test

@@ -1,0 +1,289 @@
+"""After an engine that was killed: the stack knows again what there is.
+
+    python -m operations.recover --stack dev
+
+A killed engine leaves its lock, and operations of which nobody knows how they ended; Pulumi alone
+makes a second one of what AWS has numbered already, or stops at what has a name. This unlocks the
+stack, lets it know what AWS has by now, and changes nothing in AWS. `pulumi up` then completes what
+is missing, or `pulumi destroy` takes it away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from operations.identities import Account, TwinsError, UnknownTypeError, find
+
+Json: TypeAlias = Any
+
+# Under these words a service works on something, and refuses most changes.
+_WORKING: Final = re.compile(r"(?i)creating|creating_snapshot|updating|pending|deleting|rolling.*")
+_FAILED: Final = re.compile(r"(?i)create_failed|failed")
+POLL_SECONDS: Final = 15
+LONGEST_SECONDS: Final = 3 * 3600
+"""MWAA takes longest: an upgrade in place up to two hours."""
+
+
+class RecoveryError(Exception):
+    """What somebody has to decide."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An operation of which the state does not say how it ended."""
+
+    operation: str
+    resource: Json
+
+    @property
+    def urn(self) -> str:
+        """The resource's name among all of Pulumi's."""
+        urn: str = self.resource["urn"]
+        return urn
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program, with its type."""
+        return f"{self.urn.rpartition('::')[2]} ({self.resource['type']})"
+
+
+class Stack:
+    """A stack, through the Pulumi CLI."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def run(self, *arguments: str) -> str:
+        """Run the CLI; what it prints is shown if it fails."""
+        command = ["pulumi", *arguments, "--stack", self._name, "--non-interactive"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+        if done.returncode != 0:
+            raise RecoveryError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def export(self) -> Json:
+        """Return the state, with its secrets encrypted."""
+        return json.loads(self.run("stack", "export"))
+
+    def take(self, state: Json) -> None:
+        """Make this the state."""
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+            json.dump(state, file)
+            file.flush()
+            self.run("stack", "import", "--file", file.name)
+
+    def lock(self) -> str | None:
+        """Return who holds the stack, as Pulumi tells whoever wants to write."""
+        try:
+            self.take(self.export())  # what is there already
+        except RecoveryError as error:
+            if found := re.search(r"created by .*", str(error)):
+                return found[0]
+            raise
+        return None
+
+
+def pending_of(state: Json) -> list[Pending]:
+    """Return the operations that were cut off."""
+    found = state["deployment"].get("pending_operations") or []
+    return [Pending(one["type"], one["resource"]) for one in found]
+
+
+def adopted(
+    state: Json, pending: list[Pending], find_id: Callable[[str, Json, list[str]], str | None]
+) -> Json:
+    """Return the state without pending operations, in which AWS's own is known.
+
+    find_id: from type, inputs and the ids that are known already to the id, or None.
+    """
+    resources = list(state["deployment"].get("resources") or [])
+    for one in pending:
+        kind = one.resource["type"]
+        if one.operation != "creating" or not _is_in_a_cloud(kind):
+            continue
+        known = [other["id"] for other in resources if other["type"] == kind and "id" in other]
+        identity = find_id(kind, one.resource["inputs"], known)
+        if identity is None or identity in known:
+            continue
+        for other in resources:  # the one that it was to replace
+            if other["urn"] == one.urn:
+                other["delete"] = True
+        # Whatever the provider needs in order to read it: some ids alone say too little.
+        outputs = {**one.resource["inputs"], "id": identity}
+        resources.append({**one.resource, "id": identity, "outputs": outputs})
+    deployment = {**state["deployment"], "resources": resources, "pending_operations": []}
+    return {**state, "deployment": deployment}
+
+
+def _is_in_a_cloud(kind: str) -> bool:
+    """Tell whether a resource is anywhere but in the state."""
+    return kind.startswith(("aws:", "kubernetes:"))
+
+
+def _region(state: Json) -> str:
+    for resource in state["deployment"].get("resources") or []:
+        if resource["type"] == "pulumi:providers:aws":
+            region: str = resource["inputs"]["region"]
+            return region
+    raise RecoveryError("the stack has no AWS provider yet: nothing was made in AWS")
+
+
+def _statuses(account: Account, pending: list[Pending]) -> Iterator[tuple[Pending, str]]:
+    """Tell what AWS says of what it may still work on."""
+    for one in pending:
+        told = one.resource["inputs"] or {}
+        match one.resource["type"]:
+            case "aws:eks/cluster:Cluster":
+                ask = ("eks", "describe_cluster", {"name": told["name"]}, "cluster.status")
+            case "aws:eks/nodeGroup:NodeGroup":
+                which = {
+                    k: told[n]
+                    for k, n in (("clusterName",) * 2, ("nodegroupName", "nodeGroupName"))
+                }
+                ask = ("eks", "describe_nodegroup", which, "nodegroup.status")
+            case "aws:eks/addon:Addon":
+                which = {key: told[key] for key in ("clusterName", "addonName")}
+                ask = ("eks", "describe_addon", which, "addon.status")
+            case "aws:mwaa/environment:Environment":
+                ask = ("mwaa", "get_environment", {"Name": told["name"]}, "Environment.Status")
+            case _:
+                continue
+        service, operation, which, path = ask
+        client = account.client(service)
+        try:
+            answer: Json = getattr(client, operation)(**which)
+        except client.exceptions.ResourceNotFoundException:
+            continue
+        for key in path.split("."):
+            answer = answer[key]
+        yield one, str(answer)
+
+
+def _wait(account: Account, pending: list[Pending], say: Callable[[str], None]) -> None:
+    """Return when AWS has ended what the killed engine had asked for."""
+    deadline = time.monotonic() + LONGEST_SECONDS
+    said: dict[str, str] = {}
+    while True:
+        working = {
+            one.name: status
+            for one, status in _statuses(account, pending)
+            if _WORKING.fullmatch(status)
+        }
+        if not working:
+            return
+        if working != said:
+            said = working
+            for name, status in working.items():
+                say(f"AWS still works on {name}: {status}")
+        if time.monotonic() > deadline:
+            raise RecoveryError(f"AWS has worked on {', '.join(working)} for three hours: look why")
+        time.sleep(POLL_SECONDS)
+
+
+def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str], None]) -> None:
+    """Unlock the stack and let it know what there is."""
+    if holder := stack.lock():
+        _release(stack, holder, agreed, say)
+    state = stack.export()
+    pending = pending_of(state)
+    if not pending:
+        say("the stack has no pending operations: nothing is to be recovered")
+        return
+    for one in pending:
+        say(f"cut off while {one.operation} {one.name}")
+    if not agreed("look in AWS for these, and write into the state what is there?"):
+        raise RecoveryError("nothing was changed")
+    in_aws = [one for one in pending if one.resource["type"].startswith("aws:")]
+    account = Account(_region(state)) if in_aws else None
+
+    def find_id(kind: str, inputs: Json, known: list[str]) -> str | None:
+        return find(account or Account("us-east-1"), kind, inputs, known)
+
+    if account:
+        _require_account(account, state)
+        _wait(account, in_aws, say)
+    state = adopted(state, pending, find_id)
+    stack.take(state)
+    recorded = {resource["urn"] for resource in state["deployment"]["resources"]}
+    targets = [
+        f"--target={one.urn}"
+        for one in pending
+        if one.urn in recorded and _is_in_a_cloud(one.resource["type"])
+    ]
+    if targets:
+        stack.run("refresh", "--yes", "--skip-preview", *targets)
+    there = {resource["urn"] for resource in stack.export()["deployment"].get("resources") or []}
+    for one in pending:
+        say(f"{one.name}: {'the stack knows it' if one.urn in there else 'is not there'}")
+    failed = (
+        [one for one, status in _statuses(account, in_aws) if _FAILED.fullmatch(status)]
+        if account
+        else []
+    )
+    for one in failed:
+        stack.run("state", "taint", one.urn, "--yes")
+        say(f"{one.name}: AWS failed to make it; the next `pulumi up` replaces it")
+    say("recovered: `pulumi up` completes the stack, `pulumi destroy` takes it away")
+
+
+def _require_account(account: Account, state: Json) -> None:
+    caller = account.client("sts").get_caller_identity()["Account"]
+    allowed = {
+        number
+        for resource in state["deployment"]["resources"]
+        if resource["type"] == "pulumi:providers:aws"
+        for number in json.loads(resource["inputs"].get("allowedAccountIds", "[]"))
+    }
+    if allowed and caller not in allowed:
+        raise RecoveryError(
+            f"the credentials are of account {caller}, and the stack is in "
+            f"{', '.join(sorted(allowed))}: take credentials of that"
+        )
+
+
+def _release(
+    stack: Stack, holder: str, agreed: Callable[[str], bool], say: Callable[[str], None]
+) -> None:
+    """Take a lock away whose holder has ended."""
+    found = re.search(r"created by .*@(\S+) \(pid (\d+)\)", holder)
+    if found and found[1] == socket.gethostname() and Path(f"/proc/{found[2]}").exists():
+        raise RecoveryError(f"the stack is locked, {holder}, and that process runs: let it end")
+    if not agreed(f"the stack is locked, {holder}; is that over?"):
+        raise RecoveryError("nothing was changed")
+    stack.run("cancel", "--yes")
+    say("unlocked the stack")
+
+
+def main() -> int:
+    """Recover a stack, asking before each change unless told not to."""
+    parser = argparse.ArgumentParser(prog="python -m operations.recover")
+    parser.add_argument("--stack", required=True)
+    parser.add_argument("--yes", action="store_true", help="agree to everything")
+    told = parser.parse_args()
+
+    def agreed(question: str) -> bool:
+        return told.yes or input(f"{question} (yes/no) ").strip().lower() == "yes"
+
+    try:
+        recover(Stack(told.stack), agreed=agreed, say=lambda text: print(text, flush=True))
+    except (BotoCoreError, ClientError, RecoveryError, TwinsError, UnknownTypeError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
