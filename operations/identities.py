@@ -180,6 +180,11 @@ def _has_tags(kms: Any, key_id: str, tags: Mapping[str, str]) -> bool:  # noqa: 
     return tags.items() <= {one["TagKey"]: one["TagValue"] for one in found}.items()
 
 
+def _policy(account: Account, inputs: Inputs) -> list[str]:
+    found = account.pages("iam", "list_policies", Scope="Local")
+    return [one["Arn"] for one in found if one["PolicyName"] == inputs["name"]]
+
+
 def _secret(account: Account, inputs: Inputs) -> list[str]:
     client = account.client("secretsmanager")
     try:
@@ -225,6 +230,7 @@ _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
     "aws:eks/nodeGroup:NodeGroup": _from("{clusterName}:{nodeGroupName}"),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _pod_identity,
     "aws:emrcontainers/virtualCluster:VirtualCluster": _virtual_cluster,
+    "aws:iam/policy:Policy": _policy,
     "aws:iam/role:Role": _from("{name}"),
     "aws:iam/rolePolicy:RolePolicy": _from("{role}:{name}"),
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment": _from("{role}/{policyArn}"),

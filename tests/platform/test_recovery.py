@@ -97,6 +97,7 @@ def test_every_type_that_aws_has_made_is_known_after_a_kill(stack: Clone) -> Non
     stack.pulumi("preview", "--expect-no-changes")
     twins = [urn for urn in _urns(stack) if _urns(stack).count(urn) > 1]
     assert not twins
+    stack.unprotect()
     stack.pulumi("destroy", "--yes", "--skip-preview")
     assert everything(stack) == empty
 

@@ -131,6 +131,7 @@ def test_a_security_group_opens_it(private: Clone) -> None:
 
 
 def test_destroy_needs_the_same_way_in(private: Clone, before: set[str]) -> None:
+    private.unprotect()
     private.start(INTERNET)
     done = private.pulumi("destroy", "--yes", "--skip-preview", check=False)
     assert done.returncode != 0

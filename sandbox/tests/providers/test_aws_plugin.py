@@ -56,7 +56,10 @@ def test_an_unknown_value_decides_nothing() -> None:
 def process() -> Iterator[subprocess.Popen[str]]:
     plugin = plugins.PROVIDERS / "pulumi-resource-aws"
     process = subprocess.Popen(
-        [sys.executable, str(plugin)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, str(plugin), "127.0.0.1:1"],  # where the engine would listen
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     yield process
     process.kill()
@@ -142,7 +145,7 @@ def test_the_plugin_ends_at_once_and_quietly(
 def test_a_plugin_does_not_outlive_its_engine() -> None:
     plugin = plugins.PROVIDERS / "pulumi-resource-aws"
     # A shell in the place of the engine, which is killed before it could tell anybody.
-    script = f"{sys.executable} {plugin} & echo $!; wait"
+    script = f"{sys.executable} {plugin} 127.0.0.1:1 & echo $!; wait"
     engine = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
     assert engine.stdout is not None
     child = int(engine.stdout.readline())

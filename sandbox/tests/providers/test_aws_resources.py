@@ -209,6 +209,7 @@ def _make_network(account: Account) -> None:
     )
     logs, role = make(LOG_GROUP, retentionInDays=30), account.role("vpc-flow-logs.amazonaws.com")
     make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(LET_LOGS))
+    make("iam/policy:Policy", policy=policy(LET_LOGS))
     make(
         "ec2/flowLog:FlowLog",
         vpcId=vpc.id,
