@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import socket
 import subprocess
@@ -20,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -259,12 +259,22 @@ def _release(
 ) -> None:
     """Take a lock away whose holder has ended."""
     found = re.search(r"created by .*@(\S+) \(pid (\d+)\)", holder)
-    if found and found[1] == socket.gethostname() and Path(f"/proc/{found[2]}").exists():
+    if found and found[1] == socket.gethostname() and _runs(int(found[2])):
         raise RecoveryError(f"the stack is locked, {holder}, and that process runs: let it end")
     if not agreed(f"the stack is locked, {holder}; is that over?"):
         raise RecoveryError("nothing was changed")
     stack.run("cancel", "--yes")
     say("unlocked the stack")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def main() -> int:
