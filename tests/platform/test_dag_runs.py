@@ -317,18 +317,33 @@ def _without(clone: Clone, action: str) -> Iterator[None]:
     iam = clone.aws("iam")
     environment = clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
     role = environment["ExecutionRoleArn"].rpartition("/")[2]
-    policies = {
+    inline = {
         name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
     }
-    (name,) = (name for name, document in policies.items() if action in json.dumps(document))
-    iam.delete_role_policy(RoleName=role, PolicyName=name)
+    managed = {
+        one["PolicyArn"]: iam.get_policy_version(
+            PolicyArn=one["PolicyArn"],
+            VersionId=iam.get_policy(PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"],
+        )["PolicyVersion"]["Document"]
+        for one in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    }
+    (found,) = (
+        name for name, document in (inline | managed).items() if action in json.dumps(document)
+    )
+    if found in managed:
+        iam.detach_role_policy(RoleName=role, PolicyArn=found)
+    else:
+        iam.delete_role_policy(RoleName=role, PolicyName=found)
     try:
         yield
     finally:
-        iam.put_role_policy(
-            RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policies[name])
-        )
+        if found in managed:
+            iam.attach_role_policy(RoleName=role, PolicyArn=found)
+        else:
+            iam.put_role_policy(
+                RoleName=role, PolicyName=found, PolicyDocument=json.dumps(inline[found])
+            )
 
 
 def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:

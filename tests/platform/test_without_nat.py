@@ -56,7 +56,21 @@ def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
     clone.pulumi("up", "--yes", "--skip-preview")
 
     assert clone.aws("ec2").describe_nat_gateways()["NatGateways"] == []
-    assert "was successful" in clone.sandbox("dags", "kubernetes_pod_example").stdout
+    core: Any = CoreV1Api(clone.kubernetes)
+    example = next(image for image in images if "busybox" in image)
+    container = {"name": "main", "image": f"{REGISTRY}/{example}", "command": ["true"]}
+    spec = {"containers": [container], "restartPolicy": "Never"}
+    core.create_namespaced_pod("default", {"metadata": {"name": "copied"}, "spec": spec})
+    wait_for(
+        lambda: core.read_namespaced_pod("copied", "default").status.phase == "Succeeded",
+        "a pod with a copied image to end",
+    )
+
+
+def test_airflow_gets_no_package_from_the_internet(clone: Clone) -> None:
+    done = clone.sandbox("dags", "kubernetes_pod_example", check=False)
+    assert done.returncode != 0
+    assert "No module named 'airflow.providers.cncf'" in done.stdout + done.stderr
 
 
 def test_a_public_image_stays_out_of_reach(clone: Clone) -> None:

@@ -847,6 +847,8 @@ class SecurityGroupRule(Ec2Type):
         }
         if any(old.get(key) != new.get(key) for key in names):
             rule = {name: new[key] for key, name in names.items() if key in new}
+            if new["ipProtocol"] == "-1":
+                rule |= {"FromPort": -1, "ToPort": -1}  # all, which moto wants to hear
             self.api.modify_security_group_rules(
                 GroupId=new["securityGroupId"],
                 SecurityGroupRules=[

@@ -873,3 +873,17 @@ def test_an_endpoint_follows_its_route_tables_and_subnets(account: Account) -> N
     interface.update({**interface.inputs, "subnetIds": [subnets[1].id]})
     assert [*map(leads_to_s3, tables)] == [*map(has_interface, subnets)] == [False, True]
     subnets[0].delete()
+
+
+def test_a_rule_for_every_protocol_can_be_described_anew(account: Account) -> None:
+    group = account.group(account.vpc())
+    rule = account.make(
+        "vpc/securityGroupEgressRule:SecurityGroupEgressRule",
+        securityGroupId=group.id,
+        ipProtocol="-1",
+        cidrIpv4="0.0.0.0/0",
+    )
+    rule.update(given(rule, description="all"))
+    found = rule.read()
+    assert found is not None
+    assert found.inputs == {**rule.inputs, "description": "all"}
