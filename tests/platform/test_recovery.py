@@ -60,7 +60,7 @@ def _run_until_it_hangs(
         now = json.dumps([_pending(clone), len(_state(clone).get("resources") or [])])
         if now != seen[0]:
             seen = (now, time.monotonic())
-        elif _pending(clone) and time.monotonic() > seen[1] + 4:
+        elif _pending(clone) and time.monotonic() > seen[1] + 8:
             engine.kill()
             engine.wait()
             return _pending(clone)
