@@ -4,8 +4,8 @@
 
 A killed engine leaves its lock, and operations of which nobody knows how they ended; Pulumi alone
 makes a second one of what AWS has numbered already, or stops at what has a name. This unlocks the
-stack, lets it know what AWS has by now, and changes nothing in AWS. `pulumi up` then completes what
-is missing, or `pulumi destroy` takes it away.
+stack and lets it know what AWS has by now; in AWS it changes nothing but the default rule of a new
+security group. `pulumi up` then completes what is missing, or `pulumi destroy` takes it away.
 """
 
 from __future__ import annotations
@@ -216,6 +216,8 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
         _require_account(account, state)
         _wait(account, in_aws, say)
     state = adopted(state, pending, find_id)
+    if account:
+        _finish_security_groups(account, state, in_aws, say)
     stack.take(state)
     recorded = {resource["urn"] for resource in state["deployment"]["resources"]}
     targets = [
@@ -237,6 +239,27 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
         stack.run("state", "taint", one.urn, "--yes")
         say(f"{one.name}: AWS failed to make it; the next `pulumi up` replaces it")
     say("recovered: `pulumi up` completes the stack, `pulumi destroy` takes it away")
+
+
+def _finish_security_groups(
+    account: Account, state: Json, pending: list[Pending], say: Callable[[str], None]
+) -> None:
+    """Take the rule for all egress away that AWS gives each new group.
+
+    Pulumi's provider does so in a second call; no property tells of it, so that no `up` would.
+    """
+    making = {one.urn for one in pending if one.operation == "creating"}
+    for resource in state["deployment"]["resources"]:
+        kind = "aws:ec2/securityGroup:SecurityGroup"
+        if resource["urn"] not in making or resource["type"] != kind:
+            continue
+        filters = [{"Name": "group-id", "Values": [resource["id"]]}]
+        for rule in account.pages("ec2", "describe_security_group_rules", Filters=filters):
+            if rule["IsEgress"] and rule["IpProtocol"] == "-1" and not rule.get("Tags"):
+                account.client("ec2").revoke_security_group_egress(
+                    GroupId=resource["id"], SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
+                )
+                say(f"took AWS's rule for all egress from {resource['id']}")
 
 
 def _require_account(account: Account, state: Json) -> None:
