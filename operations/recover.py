@@ -150,8 +150,8 @@ def _statuses(account: Account, pending: list[Pending]) -> Iterator[tuple[Pendin
                 ask = ("eks", "describe_cluster", {"name": told["name"]}, "cluster.status")
             case "aws:eks/nodeGroup:NodeGroup":
                 which = {
-                    k: told[n]
-                    for k, n in (("clusterName",) * 2, ("nodegroupName", "nodeGroupName"))
+                    "clusterName": told["clusterName"],
+                    "nodegroupName": told["nodeGroupName"],
                 }
                 ask = ("eks", "describe_nodegroup", which, "nodegroup.status")
             case "aws:eks/addon:Addon":

@@ -17,6 +17,8 @@ from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
+from sandbox.providers.aws.provider import AwsPlugin
+from sandbox.tests.aws_account import Account
 
 AS_AWS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
 
@@ -95,3 +97,13 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
             yield found
     finally:
         processes.end(started)
+
+
+@pytest.fixture
+def account(emulators: dict[str, str]) -> Iterator[Account]:
+    """The emulated account through the provider; what a test has made there goes with it."""
+    plugin = AwsPlugin()
+    plugin.configure({"region": "us-west-2"})
+    account = Account(plugin)
+    yield account
+    account.clean_up()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,16 @@ from typing import Any
 import pulumi
 import pytest
 import yaml
-from google.protobuf import struct_pb2
-from pulumi.runtime import rpc
-from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs
-from pulumi.runtime.proto import resource_pb2 as messages
+from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
 from components import protection
-from tests.components.conftest import Engine, Resource, addon_version
+from tests.components.conftest import (
+    Engine,
+    Resource,
+    addon_version,
+    leave_references_alone,
+    made,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 ZONES = ["us-west-2a", "us-west-2b", "us-west-2c"]
@@ -91,26 +93,9 @@ class Program:
 Run = Callable[..., Program]
 
 
-def _made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
-    """Let a remote component have made a resource; a reference to it."""
-    urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
-    engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
-    engine.recorded[urn] = Resource(typ, name, {}, messages.RegisterResourceRequest())
-    return {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": f"{name}-id"}
-
-
 @pytest.fixture(scope="session")
 def run() -> Iterator[Run]:
     """Run the program with some settings changed, named as in section.setting."""
-    look_up = rpc.deserialize_resource
-
-    def deserialize(
-        reference: struct_pb2.Struct, keep_unknowns: bool | None = None
-    ) -> pulumi.Resource | str:
-        # The mock monitor, in a thread of its own, would look it up and wait for ever.
-        if threading.current_thread() is threading.main_thread():
-            return look_up(reference, keep_unknowns)
-        return str(reference["urn"])
 
     def run_program(**changes: Any) -> Program:  # noqa: ANN401
         stack = yaml.safe_load((ROOT / "Pulumi.sandbox.yaml").read_text())["config"]
@@ -138,11 +123,11 @@ def run() -> Iterator[Run]:
             "aws:iam/role:Role": {"uniqueId": "AROAEXAMPLE"},
             "aws:mwaa/environment:Environment": {"webserverUrl": "example.airflow"},
             "eks:index:Cluster": {
-                "eksCluster": _made(engine, "aws:eks/cluster:Cluster", "control-plane", cluster),
+                "eksCluster": made(engine, "aws:eks/cluster:Cluster", "control-plane", cluster),
                 "kubeconfigJson": "{}",
             },
             "eks:index:ManagedNodeGroup": {
-                "nodeGroup": _made(
+                "nodeGroup": made(
                     engine, "aws:eks/nodeGroup:NodeGroup", "node-group", {"clusterName": NAME}
                 )
             },
@@ -158,7 +143,7 @@ def run() -> Iterator[Run]:
         return Program(engine)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rpc, "deserialize_resource", deserialize)
+        leave_references_alone(patch)
         patch.setattr(protection, "protect_all_but", lambda _: None)  # mocks know no transforms
         patch.chdir(ROOT)
         yield run_program

@@ -1,11 +1,13 @@
 """A recording engine: what a program asks for, and what every resource waits for."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pytest
+from google.protobuf import struct_pb2
 from pulumi.runtime import rpc
 from pulumi.runtime.mocks import MockCallArgs, MockMonitor, MockResourceArgs, Mocks, set_mocks
 from pulumi.runtime.proto import resource_pb2 as messages
@@ -109,3 +111,38 @@ def engine() -> Engine:
     engine = Engine()
     engine.answers["aws:eks/getAddonVersion:getAddonVersion"] = addon_version
     return engine
+
+
+def made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
+    """Let a remote component have made a resource; a reference to it."""
+    urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
+    engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
+    engine.recorded[urn] = Resource(typ, name, {}, messages.RegisterResourceRequest())
+    return {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": f"{name}-id"}
+
+
+def leave_references_alone(patch: pytest.MonkeyPatch) -> None:
+    """Keep the mock monitor, in a thread of its own, from looking references to resources up: it
+    would wait for ever."""
+    look_up = rpc.deserialize_resource
+
+    def deserialize(
+        reference: struct_pb2.Struct, keep_unknowns: bool | None = None
+    ) -> pulumi.Resource | str:
+        if threading.current_thread() is threading.main_thread():
+            return look_up(reference, keep_unknowns)
+        return str(reference["urn"])
+
+    patch.setattr(rpc, "deserialize_resource", deserialize)
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    """The address of an emulated AWS."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  (slow, and few tests need it)
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()

@@ -2,22 +2,16 @@
 components run elsewhere, so that a test has to give their outputs."""
 
 import json
-import threading
 from dataclasses import replace
-from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 import pytest
-from google.protobuf import struct_pb2
-from pulumi.runtime import rpc
-from pulumi.runtime.mocks import MockMonitor
-from pulumi.runtime.proto import resource_pb2 as messages
 
 from components import eks_cluster
 from components.capacity import NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
-from tests.components.conftest import ACCOUNT, Engine, Resource
+from tests.components.conftest import ACCOUNT, Engine, Resource, leave_references_alone, made
 
 NAME = "mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -59,26 +53,7 @@ ROLE = "aws:iam/role:Role"
 
 @pytest.fixture(autouse=True)
 def _references(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave references to resources in inputs alone: the mock monitor, in a thread of its own,
-    would look them up and wait for ever."""
-    look_up = rpc.deserialize_resource
-
-    def deserialize(
-        reference: struct_pb2.Struct, keep_unknowns: bool | None = None
-    ) -> pulumi.Resource | str:
-        if threading.current_thread() is threading.main_thread():
-            return look_up(reference, keep_unknowns)
-        return str(reference["urn"])
-
-    monkeypatch.setattr(rpc, "deserialize_resource", deserialize)
-
-
-def made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
-    """Let a remote component have made a resource; a reference to it."""
-    urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"
-    engine.resources[urn] = MockMonitor.ResourceRegistration(urn, f"{name}-id", state)
-    engine.recorded[urn] = Resource(typ, name, {}, messages.RegisterResourceRequest())
-    return {rpc._special_sig_key: rpc._special_resource_sig, "urn": urn, "id": f"{name}-id"}
+    leave_references_alone(monkeypatch)
 
 
 def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:

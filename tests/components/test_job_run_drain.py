@@ -2,12 +2,11 @@
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import boto3
 import pytest
 from moto.emrcontainers.models import JobRun, emrcontainers_backends
-from moto.server import ThreadedMotoServer
 from mypy_boto3_emr_containers import EMRContainersClient
 from pulumi.dynamic.dynamic import serialize_provider
 
@@ -16,15 +15,6 @@ from components.job_run_drain import JobRunDrainProvider, drain
 
 REGION = "us-west-2"
 ACCOUNT = "123456789012"
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

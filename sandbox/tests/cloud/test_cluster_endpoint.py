@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from functools import partial
 from ipaddress import AddressValueError, IPv4Network
 from pathlib import Path
@@ -16,7 +15,6 @@ from sandbox.cloud.aws import cluster_endpoint
 from sandbox.cloud.aws.cluster_endpoint import MACHINE, Door, Judge, Place, lets_in, places
 from sandbox.machine import ports
 from sandbox.machine.aws_api import Aws
-from sandbox.providers.aws.provider import AwsPlugin
 from sandbox.tests.aws_account import Account, Made
 
 
@@ -89,15 +87,6 @@ def test_a_machine_may_have_several_addresses() -> None:
 def test_a_place_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(AddressValueError):
         places(text)
-
-
-@pytest.fixture
-def account(emulators: dict[str, str]) -> Iterator[Account]:
-    plugin = AwsPlugin()
-    plugin.configure({"region": "us-west-2"})
-    account = Account(plugin)
-    yield account
-    account.clean_up()
 
 
 def ingress(account: Account, group_id: str, **peer: str) -> Made:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,18 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.cloud.kubernetes import nodes
-from sandbox.providers.aws.provider import AwsPlugin
 from sandbox.providers.protocol import InitializationError, Plugin, PluginError
 from sandbox.tests.aws_account import Account, Made, trust
-
-
-@pytest.fixture
-def account(emulators: dict[str, str]) -> Iterator[Account]:
-    plugin = AwsPlugin()
-    plugin.configure({"region": "us-west-2"})
-    account = Account(plugin)
-    yield account
-    account.clean_up()
 
 
 def refuses(match: str) -> Any:  # noqa: ANN401 (pytest's own type needs the exceptions' types)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import kubernetes.client
 import pytest
 
 from sandbox.cloud.kubernetes import nodes
-from sandbox.providers.aws.provider import AwsPlugin
 from sandbox.providers.protocol import Properties
 from sandbox.tests.aws_account import Account, Made, given, sent
-
-
-@pytest.fixture
-def account(emulators: dict[str, str]) -> Iterator[Account]:
-    plugin = AwsPlugin()
-    plugin.configure({"region": "us-west-2"})
-    account = Account(plugin)
-    yield account
-    account.clean_up()
 
 
 @pytest.fixture
