@@ -6,6 +6,10 @@ VENV := .venv/bin
 # Files side by side, each in the order in which it is written; a sandbox takes 1 to 2 GB.
 PYTEST := $(VENV)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
+# Where it is set, as in many images for containers, each engine, plugin and test compiles the AWS SDK
+# of Pulumi anew: a preview takes more than twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help up preview airflow dags down test test-dags lint settings install sync
 
 help:
