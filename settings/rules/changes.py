@@ -113,7 +113,11 @@ def _kubernetes_version(s: Settings) -> Findings:
         for version in (s.live.kubernetes_version, s.cluster.kubernetes_version)
     )
     if wanted < live:
-        text = f"is older than the live {major}.{live}, and EKS goes no version back: put it back"
+        text = (
+            f"is older than the live {major}.{live}, and EKS goes back one version only, within "
+            "seven days of the upgrade, nodes first, and not by Pulumi (docs/operations.md, "
+            '"Upgrade"): put it back, or roll back and `pulumi refresh`'
+        )
     elif wanted > live + 1:
         text = (
             f"is {wanted - live} versions above the live {major}.{live}, and EKS goes one at a "

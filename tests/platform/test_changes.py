@@ -22,6 +22,7 @@ Steps = set[tuple[str, str, str]]
 """(operation, type, name) of all that does not stay as it is."""
 
 _PRE = "resourcePreEvent"
+_AUTOSCALER = "kubernetes:apps/v1:Deployment"  # its image has the cluster's minor version
 _DYNAMIC = "pulumi:providers:pulumi-python"
 ZONES = ["us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d"]
 ACCOUNT = "123456789012"
@@ -275,6 +276,22 @@ def test_a_preview_shows_what_up_does(clone: Clone, name: str) -> None:
     assert previewed == done
     gone = {kind for operation, kind, _ in done if operation in {"delete", "replace"}}
     assert gone == one.replaces
+
+
+def test_kubernetes_goes_back_as_eks_documents_it(clone: Clone) -> None:
+    _change(clone, {"cluster.kubernetesVersion": "1.35"})
+    steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+    assert steps == set()
+    assert "is older than the live 1.36" in told
+    eks, name = clone.aws("eks"), "mwaa-on-eks-sandbox"
+    (group,) = eks.list_nodegroups(clusterName=name)["nodegroups"]
+    eks.update_nodegroup_version(clusterName=name, nodegroupName=group, version="1.35")
+    eks.update_cluster_version(name=name, version="1.35")
+    clone.pulumi("refresh", "--yes")
+    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    kinds = {(operation, kind) for operation, kind, _ in done}
+    assert kinds == {("update", "aws:eks/addon:Addon"), ("update", _AUTOSCALER)}
+    clone.pulumi("preview", "--expect-no-changes")
 
 
 def test_a_security_group_may_be_let_in(clone: Clone) -> None:

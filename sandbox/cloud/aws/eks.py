@@ -17,6 +17,7 @@ import boto3
 
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws.refusals import front
+from sandbox.cloud.aws.refusals.clusters import minor
 from sandbox.cloud.kubernetes import storage_driver, store
 from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
 from sandbox.machine.aws_api import Aws, error_code
@@ -65,6 +66,8 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
         if method == "GET" and (match := re.fullmatch(_UPDATE, path)):
             return _describe_update(eks, query, *match.groups())
+        if method == "GET" and (match := re.fullmatch(rf"/clusters/{_NAME}/updates", path)):
+            return _list_updates(eks, query, *match.groups())
         if path == "/addons/supported-versions":
             return eks._json_resp(200, {"addons": _addon_versions(query)})
         answer = serve(method, path, headers, body, query)
@@ -149,6 +152,8 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
         answer = delete(name)
         for key in [key for key in eks._addons if str(key).startswith(f"{name}/")]:
             del eks._addons[key]
+        for key in [key for key in _updates if cluster is not None and key[0] == name]:
+            del _updates[key]
         if cluster is not None:
             store.restore(etcd, cluster["_held_before"])
             _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
@@ -413,8 +418,16 @@ _updates: dict[tuple[str, str | None, str], Json] = {}
 """By cluster, node group if it is one of that, and id."""
 
 
-def _updated(eks: Module, kind: str, cluster_name: str, node_group: str | None = None) -> Json:
-    update = {"id": eks.new_uuid(), "status": "Successful", "type": kind, "createdAt": eks._now()}
+def _updated(
+    eks: Module, kind: str, cluster_name: str, node_group: str | None = None, **params: str
+) -> Json:
+    update = {
+        "id": eks.new_uuid(),
+        "status": "Successful",
+        "type": kind,
+        "createdAt": eks._now(),
+        "params": [{"type": name, "value": value} for name, value in params.items()],
+    }
     _updates[cluster_name, node_group, update["id"]] = update
     return eks._json_resp(200, {"update": update})
 
@@ -424,6 +437,12 @@ def _describe_update(eks: Module, query: Json, cluster_name: str, update_id: str
     if update is None:
         return eks._error(404, "ResourceNotFoundException", f"No update found for ID: {update_id}")
     return eks._json_resp(200, {"update": update})
+
+
+def _list_updates(eks: Module, query: Json, cluster_name: str) -> Json:
+    which = (cluster_name, _asked(query).get("nodegroupName"))
+    found = [update_id for *owner, update_id in _updates if tuple(owner) == which]
+    return eks._json_resp(200, {"updateIds": found})
 
 
 def _update_cluster_config(eks: Module, _: Aws, body: Json, name: str) -> Json:
@@ -442,8 +461,10 @@ def _update_cluster_version(eks: Module, _: Aws, body: Json, name: str) -> Json:
     cluster = eks._clusters.get(name)
     if cluster is None:
         return eks._describe_cluster(name)
+    back = minor(body["version"]) < minor(cluster["version"])
     cluster["version"] = body["version"]
-    return _updated(eks, "VersionUpdate", name)
+    kind = "VersionRollback" if back else "VersionUpdate"
+    return _updated(eks, kind, name, Version=body["version"])
 
 
 def _update_nodegroup_config(

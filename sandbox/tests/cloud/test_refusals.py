@@ -478,6 +478,31 @@ def test_a_cluster_goes_up_one_version_at_a_time(platform: tuple[Made, list[Made
     assert cluster.state["version"] == "1.35"
 
 
+def test_a_cluster_goes_back_one_version_nodes_first(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    group = account.node_group(cluster, subnets)
+    eks, which = account.api("eks"), {"clusterName": cluster.id}
+    which["nodegroupName"] = group.id.partition(":")[2]
+    with refuses("InvalidRequestException.*not upgraded in place"):
+        eks.update_cluster_version(name=cluster.id, version="1.33")
+    eks.update_cluster_version(name=cluster.id, version="1.35")
+    with refuses("InvalidRequestException.*must be updated to match cluster version 1.35"):
+        eks.update_cluster_version(name=cluster.id, version="1.36")
+    with refuses("InvalidParameterException.*cannot be newer"):
+        eks.update_nodegroup_version(**which, version="1.36")
+    eks.update_nodegroup_version(**which, version="1.35")
+    with refuses("InvalidRequestException.*newer kubelet than 1.34"):
+        eks.update_cluster_version(name=cluster.id, version="1.34")
+    eks.update_nodegroup_version(**which, version="1.34")
+    update = eks.update_cluster_version(name=cluster.id, version="1.34")["update"]
+    assert update["type"] == "VersionRollback"
+    assert eks.describe_cluster(name=cluster.id)["cluster"]["version"] == "1.34"
+    with refuses("InvalidRequestException.*not upgraded in place"):
+        eks.update_cluster_version(name=cluster.id, version="1.33")
+
+
 def test_a_cluster_stays_in_its_vpc_and_zones(account: Account) -> None:
     vpc = account.vpc()
     subnets, third = account.subnets(vpc), account.subnet(vpc, 7, "us-west-2c")

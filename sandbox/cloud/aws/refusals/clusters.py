@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
@@ -126,12 +127,54 @@ def _authentication_mode(aws: Aws, told: Told) -> None:
         raise RefusedError("InvalidParameterException", message)
 
 
+def minor(version: str) -> int:
+    """Return the minor version of a version of Kubernetes."""
+    return int(version.split(".")[1])
+
+
 @refuses("eks", "UpdateClusterVersion")
 def _skipped_version(aws: Aws, told: Told) -> None:
     before, after = active_cluster(aws, told["name"])["version"], told["version"]
-    if int(after.split(".")[1]) != int(before.split(".")[1]) + 1:
-        message = f"Unsupported Kubernetes minor version update from {before} to {after}"
-        raise RefusedError("InvalidParameterException", message)
+    nodes_of = {name: group["version"] for name, group in _node_groups(aws, told["name"])}
+    match minor(after) - minor(before):
+        case 1:
+            wrong = [name for name, version in nodes_of.items() if version != before]
+            message = f"Nodegroups {wrong} must be updated to match cluster version {before} first"
+        case -1:
+            _require_rollback(aws, told["name"], before, after)
+            wrong = [name for name, version in nodes_of.items() if minor(version) > minor(after)]
+            wrong = [] if told.get("force") else wrong
+            message = f"Rollback readiness: nodegroups {wrong} run a newer kubelet than {after}"
+        case _:
+            message = f"Unsupported Kubernetes minor version update from {before} to {after}"
+            raise RefusedError("InvalidParameterException", message)
+    if wrong:
+        raise RefusedError("InvalidRequestException", message)
+
+
+# "Rollback cluster to previous Kubernetes version", Amazon EKS user guide.
+ROLLBACK_WINDOW: Final = timedelta(days=7)
+
+
+def _require_rollback(aws: Aws, name: str, before: str, after: str) -> None:
+    client = aws.client("eks")
+    ids = client.list_updates(name=name)["updateIds"]
+    updates = [client.describe_update(name=name, updateId=one)["update"] for one in ids]
+    last = next((one for one in reversed(updates) if one["type"].startswith("Version")), None)
+    if last is None or last["type"] != "VersionUpdate":
+        message = f"Cannot roll back to {after}: the cluster was not upgraded in place to {before}"
+    elif datetime.now(UTC) - last["createdAt"] > ROLLBACK_WINDOW:
+        message = f"Cannot roll back to {after}: the upgrade to {before} ended over 7 days ago"
+    else:
+        return
+    raise RefusedError("InvalidRequestException", message)
+
+
+def _node_groups(aws: Aws, name: str) -> Iterator[tuple[str, Answer]]:
+    client = aws.client("eks")
+    for group in client.list_nodegroups(clusterName=name)["nodegroups"]:
+        found = client.describe_nodegroup(clusterName=name, nodegroupName=group)
+        yield group, found["nodegroup"]
 
 
 @refuses("eks", "CreateNodegroup")
@@ -198,6 +241,10 @@ def _require_room(counts: Told) -> None:
 
 @refuses("eks", "UpdateNodegroupVersion")
 def _node_group_version(aws: Aws, told: Told) -> None:
+    cluster = active_cluster(aws, told["clusterName"])
+    if minor(told.get("version", cluster["version"])) > minor(cluster["version"]):
+        message = f"Nodegroups cannot be newer than the cluster, which has {cluster['version']}"
+        raise RefusedError("InvalidParameterException", message)
     if "launchTemplate" in told:
         _require_version(aws, told["launchTemplate"])
 
