@@ -64,10 +64,8 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
             match = re.fullmatch(pattern, path)
             if match and method == "POST":
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
-        if method == "GET" and (match := re.fullmatch(_UPDATE, path)):
-            return _describe_update(eks, query, *match.groups())
-        if method == "GET" and (match := re.fullmatch(rf"/clusters/{_NAME}/updates", path)):
-            return _list_updates(eks, query, *match.groups())
+        if method == "GET" and (match := re.fullmatch(_UPDATES_OF, path)):
+            return _told_updates(eks, query, *match.groups())
         if path == "/addons/supported-versions":
             return eks._json_resp(200, {"addons": _addon_versions(query)})
         answer = serve(method, path, headers, body, query)
@@ -432,17 +430,15 @@ def _updated(
     return eks._json_resp(200, {"update": update})
 
 
-def _describe_update(eks: Module, query: Json, cluster_name: str, update_id: str) -> Json:
-    update = _updates.get((cluster_name, _asked(query).get("nodegroupName"), update_id))
-    if update is None:
+def _told_updates(eks: Module, query: Json, cluster_name: str, update_id: str | None) -> Json:
+    """Answer ListUpdates, or DescribeUpdate about one."""
+    owner = (cluster_name, _asked(query).get("nodegroupName"))
+    found = {one: update for (*others, one), update in _updates.items() if tuple(others) == owner}
+    if update_id is None:
+        return eks._json_resp(200, {"updateIds": [*found]})
+    if update_id not in found:
         return eks._error(404, "ResourceNotFoundException", f"No update found for ID: {update_id}")
-    return eks._json_resp(200, {"update": update})
-
-
-def _list_updates(eks: Module, query: Json, cluster_name: str) -> Json:
-    which = (cluster_name, _asked(query).get("nodegroupName"))
-    found = [update_id for *owner, update_id in _updates if tuple(owner) == which]
-    return eks._json_resp(200, {"updateIds": found})
+    return eks._json_resp(200, {"update": found[update_id]})
 
 
 def _update_cluster_config(eks: Module, _: Aws, body: Json, name: str) -> Json:
@@ -502,7 +498,7 @@ def _update_nodegroup_version(
 
 
 _NAME = r"([A-Za-z0-9_-]+)"
-_UPDATE = rf"/clusters/{_NAME}/updates/{_NAME}"
+_UPDATES_OF = rf"/clusters/{_NAME}/updates(?:/{_NAME})?"
 _UPDATES: dict[str, Callable[..., Json]] = {
     rf"/clusters/{_NAME}/update-config": _update_cluster_config,
     rf"/clusters/{_NAME}/updates": _update_cluster_version,
