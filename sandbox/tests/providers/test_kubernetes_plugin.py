@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
@@ -18,6 +18,7 @@ from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.cloud.lifecycle import LISTENING
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
+from sandbox.machine.injection import InjectedError, Injection
 from sandbox.machine.waiting import wait_for
 from sandbox.providers.kubernetes import ApiError, Kubernetes, UnreachableError
 from sandbox.providers.protocol import (
@@ -774,3 +775,56 @@ def test_a_credential_plugin_that_fails_is_named(nowhere: str) -> None:
     config["users"][0]["user"] = {"exec": {"command": "/nowhere/aws", "args": ["get-token"]}}
     with pytest.raises(UnreachableError, match="/nowhere/aws get-token"):
         configured(json.dumps(config)).read(resource("core/v1:Namespace"), "x", {}, {})
+
+
+NAMESPACE = "kubernetes:core/v1:Namespace"
+
+
+@pytest.mark.parametrize("operation", ["create", "read", "update", "delete"])
+def test_a_fault_meets_the_call_that_it_names(
+    plugin: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    file = tmp_path / "faults.json"
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    # What is another plugin's is left to it.
+    file.write_text(json.dumps({NAMESPACE: {operation: {"1": "throttle"}}, "aws:any": {}}))
+    made = deploy(plugin, "core/v1:Namespace", {"metadata": {"name": f"ns-{next(NUMBERS)}"}})
+    labelled = {"metadata": {"name": made.id, "labels": {"a": "b"}}}
+    another = {"metadata": {"name": f"ns-{next(NUMBERS)}"}}
+    calls: dict[str, Callable[[], object]] = {
+        "create": lambda: deploy(plugin, "core/v1:Namespace", another),
+        "read": made.read,
+        "update": lambda: made.update(labelled),
+        "delete": made.delete,
+    }
+    plugin.injection = Injection("kubernetes")
+    with pytest.raises(InjectedError, match="ThrottlingException"):
+        calls[operation]()
+    calls[operation]()
+
+
+def test_the_api_server_ends_a_request_that_hangs(
+    plugin: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, told in (
+        ("SANDBOX_FAULTS", {NAMESPACE: {"create": {"1": "drop", "2": "hang"}}}),
+        ("SANDBOX_TIMEOUTS", {NAMESPACE: {"create": 0.1}}),
+    ):
+        file = tmp_path / variable
+        file.write_text(json.dumps(told))
+        monkeypatch.setenv(variable, str(file))
+    plugin.injection = Injection("kubernetes")
+    namespace = {"metadata": {"name": f"ns-{next(NUMBERS)}"}}
+    for _ in range(2):
+        with pytest.raises(InjectedError, match="unable to return a response in the time"):
+            deploy(plugin, "core/v1:Namespace", namespace)
+    with pytest.raises(ApiError, match="already exists"):  # by the second
+        deploy(plugin, "core/v1:Namespace", namespace)
+
+
+def test_a_kind_that_is_none_has_no_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps({"kubernetes:v1/Namespace": {"create": {"1": "fail"}}}))
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    with pytest.raises(InjectedError, match="the sandbox lacks: kubernetes:v1/Namespace"):
+        Kubernetes()
