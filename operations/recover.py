@@ -19,22 +19,67 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.identities import Account, TwinsError, UnknownTypeError, find
+from operations.identities import Account, TwinsError, UnknownTypeError, find, object_id
 
 Json: TypeAlias = Any
 
 # Under these words a service works on something, and refuses most changes.
-_WORKING: Final = re.compile(r"(?i)creating|creating_snapshot|updating|pending|deleting|rolling.*")
+_WORKING: Final = re.compile(
+    r"(?i)creating|creating_snapshot|updating|pending|deleting|terminating|rolling.*"
+)
 _FAILED: Final = re.compile(r"(?i)create_failed|failed")
 POLL_SECONDS: Final = 15
 LONGEST_SECONDS: Final = 3 * 3600
 """MWAA takes longest: an upgrade in place up to two hours."""
+
+
+_QUESTIONS: Final[Mapping[str, tuple[str, str, Callable[[Json, str], Json], str]]] = {
+    "aws:ec2/natGateway:NatGateway": (
+        *("ec2", "describe_nat_gateways"),
+        lambda _, identity: {"NatGatewayIds": [identity]},
+        "NatGateways.State",
+    ),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": (
+        *("ec2", "describe_vpc_endpoints"),
+        lambda _, identity: {"VpcEndpointIds": [identity]},
+        "VpcEndpoints.State",
+    ),
+    "aws:eks/addon:Addon": (
+        *("eks", "describe_addon"),
+        lambda told, _: {key: told[key] for key in ("clusterName", "addonName")},
+        "addon.status",
+    ),
+    "aws:eks/cluster:Cluster": (
+        *("eks", "describe_cluster"),
+        lambda _, identity: {"name": identity},
+        "cluster.status",
+    ),
+    "aws:eks/nodeGroup:NodeGroup": (
+        *("eks", "describe_nodegroup"),
+        lambda told, _: {
+            "clusterName": told["clusterName"],
+            "nodegroupName": told["nodeGroupName"],
+        },
+        "nodegroup.status",
+    ),
+    "aws:emrcontainers/virtualCluster:VirtualCluster": (
+        *("emr-containers", "describe_virtual_cluster"),
+        lambda _, identity: {"id": identity},
+        "virtualCluster.state",
+    ),
+    "aws:mwaa/environment:Environment": (
+        *("mwaa", "get_environment"),
+        lambda _, identity: {"Name": identity},
+        "Environment.Status",
+    ),
+}
+"""What takes time: the service, the operation, its input, and where its output tells the status."""
 
 
 class RecoveryError(Exception):
@@ -141,45 +186,41 @@ def _region(state: Json) -> str:
     raise RecoveryError("the stack has no AWS provider yet: nothing was made in AWS")
 
 
-def _statuses(account: Account, pending: list[Pending]) -> Iterator[tuple[Pending, str]]:
+def _statuses(
+    account: Account, pending: list[Pending], known: Collection[str]
+) -> Iterator[tuple[Pending, str]]:
     """Tell what AWS says of what it may still work on."""
     for one in pending:
-        told = one.resource["inputs"] or {}
-        match one.resource["type"]:
-            case "aws:eks/cluster:Cluster":
-                ask = ("eks", "describe_cluster", {"name": told["name"]}, "cluster.status")
-            case "aws:eks/nodeGroup:NodeGroup":
-                which = {
-                    "clusterName": told["clusterName"],
-                    "nodegroupName": told["nodeGroupName"],
-                }
-                ask = ("eks", "describe_nodegroup", which, "nodegroup.status")
-            case "aws:eks/addon:Addon":
-                which = {key: told[key] for key in ("clusterName", "addonName")}
-                ask = ("eks", "describe_addon", which, "addon.status")
-            case "aws:mwaa/environment:Environment":
-                ask = ("mwaa", "get_environment", {"Name": told["name"]}, "Environment.Status")
-            case _:
-                continue
-        service, operation, which, path = ask
-        client = account.client(service)
-        try:
-            answer: Json = getattr(client, operation)(**which)
-        except client.exceptions.ResourceNotFoundException:
+        kind, told = one.resource["type"], one.resource["inputs"]
+        if kind not in _QUESTIONS:
             continue
+        service, operation, given, path = _QUESTIONS[kind]
+        identity = one.resource.get("id") or find(account, kind, told, known)
+        if identity is None:
+            continue
+        try:
+            answer: Json = getattr(account.client(service), operation)(**given(told, identity))
+        except ClientError as error:
+            if "NotFound" in error.response["Error"]["Code"]:
+                continue
+            raise
         for key in path.split("."):
             answer = answer[key]
+            if isinstance(answer, list):
+                (answer,) = answer
         yield one, str(answer)
 
 
-def _wait(account: Account, pending: list[Pending], say: Callable[[str], None]) -> None:
+def _wait(
+    account: Account, pending: list[Pending], known: Collection[str], say: Callable[[str], None]
+) -> None:
     """Return when AWS has ended what the killed engine had asked for."""
     deadline = time.monotonic() + LONGEST_SECONDS
     said: dict[str, str] = {}
     while True:
         working = {
             one.name: status
-            for one, status in _statuses(account, pending)
+            for one, status in _statuses(account, pending, known)
             if _WORKING.fullmatch(status)
         }
         if not working:
@@ -208,13 +249,16 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
         raise RecoveryError("nothing was changed")
     in_aws = [one for one in pending if one.resource["type"].startswith("aws:")]
     account = Account(_region(state)) if in_aws else None
+    known = {resource.get("id", "") for resource in state["deployment"].get("resources") or []}
 
-    def find_id(kind: str, inputs: Json, known: list[str]) -> str | None:
-        return find(account or Account("us-east-1"), kind, inputs, known)
+    def find_id(kind: str, inputs: Json, others: list[str]) -> str | None:
+        if account is None or kind.startswith("kubernetes:"):
+            return object_id(inputs)
+        return find(account, kind, inputs, others)
 
     if account:
         _require_account(account, state)
-        _wait(account, in_aws, say)
+        _wait(account, in_aws, known, say)
     state = adopted(state, pending, find_id)
     if account:
         _finish_security_groups(account, state, in_aws, say)
@@ -231,11 +275,16 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
     for one in pending:
         say(f"{one.name}: {'the stack knows it' if one.urn in there else 'is not there'}")
     failed = (
-        [one for one, status in _statuses(account, in_aws) if _FAILED.fullmatch(status)]
+        [
+            one
+            for one, status in _statuses(account, in_aws, known)
+            if one.operation == "creating" and _FAILED.fullmatch(status) and one.urn in there
+        ]
         if account
         else []
     )
     for one in failed:
+        stack.run("state", "unprotect", one.urn, "--yes")  # it never held anything
         stack.run("state", "taint", one.urn, "--yes")
         say(f"{one.name}: AWS failed to make it; the next `pulumi up` replaces it")
     say("recovered: `pulumi up` completes the stack, `pulumi destroy` takes it away")
