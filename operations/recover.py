@@ -143,7 +143,8 @@ class Stack:
 
 def pending_of(state: Json) -> list[Pending]:
     """Return the operations that were cut off."""
-    found = state["deployment"].get("pending_operations") or []
+    deployment = state["deployment"] or {}  # a stack on which nothing was ever done has none
+    found = deployment.get("pending_operations") or []
     return [Pending(one["type"], one["resource"]) for one in found]
 
 

@@ -1,8 +1,7 @@
 """Latencies and faults that are injected into what a stand-in for a provider plugin does.
 
-Three variables name JSON files, by resource type and operation (create, read, update or delete):
-SANDBOX_LATENCIES, how many seconds each takes; SANDBOX_FAULTS, what becomes of the nth of a run;
-SANDBOX_TIMEOUTS, after how many seconds the plugin gives up, where that is not to be its own time:
+Two variables name JSON files, by resource type and operation (create, read, update or delete):
+SANDBOX_LATENCIES, how many seconds each takes; SANDBOX_FAULTS, what becomes of the nth of a run:
 
     {"aws:ec2/subnet:Subnet": {"create": 0.1}}
     {"kubernetes:core/v1:Namespace": {"delete": {"3": "fail"}}}
@@ -35,15 +34,23 @@ class InjectedError(Exception):
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How long a plugin waits for something, and what it tells when it gives up."""
+
+    seconds: float
+    expired: str
+
+
+@dataclass(frozen=True)
 class Call:
     """One operation: `send`, the request itself, `answer`, and `work` until the cloud is done."""
 
     fault: Fault | None
     latency: float
-    seconds: float | None
-    """How long it may take; None: as long as it takes."""
-    expired: str
-    """What the plugin says when the time is up."""
+    answers: Limit | None
+    """When a request without an answer ends, if ever."""
+    works: Limit | None
+    """When waiting for what the cloud works on ends, if ever."""
 
     def send(self) -> None:
         """Go on to the request, unless a fault keeps it from leaving."""
@@ -59,15 +66,15 @@ class Call:
 
     def work(self) -> None:
         """Wait as long as the cloud works on it, or as long as the plugin waits for that."""
-        if self.seconds is not None and self.latency > self.seconds:
-            time.sleep(self.seconds)
-            raise InjectedError(self.expired.format(seconds=self.seconds))
+        if self.works and self.latency > self.works.seconds:
+            time.sleep(self.works.seconds)
+            raise InjectedError(self.works.expired)
         if self.latency:
             time.sleep(self.latency)
 
     def _wait_in_vain(self) -> None:
-        threading.Event().wait(self.seconds)
-        raise InjectedError(self.expired.format(seconds=self.seconds))
+        threading.Event().wait(self.answers.seconds if self.answers else None)
+        raise InjectedError(self.answers.expired if self.answers else "")
 
 
 class Injection:
@@ -78,23 +85,27 @@ class Injection:
             return _read(variable, operations, package, is_known)
 
         self._latencies = read("SANDBOX_LATENCIES", dict[Operation, float])
-        self._timeouts = read("SANDBOX_TIMEOUTS", dict[Operation, float])
         self._faults = read("SANDBOX_FAULTS", dict[Operation, dict[int, Fault]])
         self._asked: Counter[tuple[str, Operation]] = Counter()
         self._counting = threading.Lock()
 
     def call(
-        self, token: str, operation: Operation, seconds: float | None = None, expired: str = ""
+        self,
+        token: str,
+        operation: Operation,
+        *,
+        answers: Limit | None = None,
+        works: Limit | None = None,
     ) -> Call:
-        """Return the next call of an operation on a type, which is to end after so many seconds."""
+        """Return the next call of an operation on a type."""
         with self._counting:
             self._asked[token, operation] += 1
             number = self._asked[token, operation]
         return Call(
             self._faults.get(token, {}).get(operation, {}).get(number),
             self._latencies.get(token, {}).get(operation, 0),
-            self._timeouts.get(token, {}).get(operation, seconds),
-            expired or "no answer within {seconds:g} s",
+            answers,
+            works,
         )
 
 

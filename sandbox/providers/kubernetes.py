@@ -29,7 +29,7 @@ from typing import Final, cast
 import urllib3
 import yaml
 
-from sandbox.machine.injection import Call, Injection, Operation
+from sandbox.machine.injection import Call, Injection, Limit, Operation
 from sandbox.providers.protocol import (
     UNKNOWN,
     Checked,
@@ -157,10 +157,10 @@ _SERVER_METADATA = {
 
 _TOKEN: Final = re.compile(r"kubernetes:[a-z0-9.]+/[a-z0-9]+:[A-Z]\w*")
 # The API server ends what takes longer, by --request-timeout.
-_REQUEST_SECONDS: Final = 60
-_REQUEST_EXPIRED: Final = (
-    "the server was unable to return a response in the time allotted ({seconds:g} s), but may "
-    "still be processing the request"
+_REQUEST: Final = Limit(
+    60,
+    "the server was unable to return a response in the time allotted, but may still be processing "
+    "the request",
 )
 _AWAIT_SECONDS = 600
 _DELETE_SECONDS = 300
@@ -435,7 +435,7 @@ class Kubernetes(Plugin):
         self.injection = Injection("kubernetes", lambda token: bool(_TOKEN.fullmatch(token)))
 
     def _call(self, resource: Resource, operation: Operation) -> Call:
-        return self.injection.call(resource.type, operation, _REQUEST_SECONDS, _REQUEST_EXPIRED)
+        return self.injection.call(resource.type, operation, answers=_REQUEST)
 
     def check_config(self, new: Properties) -> Checked:
         unknown = sorted(new.keys() - _CONFIG_KEYS - _ENGINE_KEYS)

@@ -77,6 +77,10 @@ def test_what_is_in_no_cloud_is_not_looked_for() -> None:
     assert adopt(state(pending=[("creating", drain)]), "anything") == []
 
 
+def test_a_stack_on_which_nothing_was_done_has_nothing_pending() -> None:
+    assert pending_of({"version": 3, "deployment": None}) == []
+
+
 class Locked(Stack):
     """A stack that somebody holds, and that notes what is done to it."""
 

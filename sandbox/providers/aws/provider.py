@@ -207,14 +207,11 @@ class AwsPlugin(Plugin):
         call.answer()
 
     def _call(self, resource: Resource, operation: Operation) -> Call:
-        seconds = timeouts.of(resource.type, operation)
-        if resource.seconds:
-            if operation in timeouts.DECLARED.get(resource.type, {}):
-                seconds = resource.seconds
-            else:
-                told = f"{operation}={resource.seconds:g}s"
-                self.warn(resource, f"Resource does not support customTimeouts, ignoring: {told}")
-        return self.injection.call(resource.type, operation, seconds, timeouts.EXPIRED)
+        limit = timeouts.of(resource.type, operation, resource.seconds)
+        if resource.seconds and limit is None:
+            told = f"{operation}={resource.seconds:g}s"
+            self.warn(resource, f"Resource does not support customTimeouts, ignoring: {told}")
+        return self.injection.call(resource.type, operation, works=limit)
 
     def invoke(self, token: str, args: Properties) -> Properties:
         from sandbox.providers.aws.functions import FUNCTIONS  # noqa: PLC0415

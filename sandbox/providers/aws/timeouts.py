@@ -1,18 +1,13 @@
-"""When pulumi-aws gives up waiting, which it takes from terraform-provider-aws."""
+"""When pulumi-aws gives up waiting: the defaults of terraform-provider-aws."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from sandbox.machine.injection import Operation
+from sandbox.machine.injection import Limit, Operation
 
 _MINUTE: Final = 60.0
-DEFAULT: Final = 20 * _MINUTE
-"""The SDK's own, for what a type says nothing of; customTimeouts do not change it."""
-EXPIRED: Final = (
-    "context deadline exceeded: AWS did not answer, or did not finish, in {seconds:g} s"
-)
 
 
 def _minutes(**given: float) -> Mapping[Operation, float]:
@@ -41,20 +36,18 @@ DECLARED: Final[Mapping[str, Mapping[Operation, float]]] = {
     "aws:mwaa/environment:Environment": _minutes(create=120, update=90, delete=90),
     "aws:s3/bucket:Bucket": _minutes(create=20, read=20, update=20, delete=60),
 }
-ENDLESS: Final = frozenset(
-    {
-        "aws:eks/podIdentityAssociation:PodIdentityAssociation",
-        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration",
-        "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
-        "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
-    }
-)
-"""Types made with Terraform's newer framework, whose requests wait as long as the connection holds;
-Pulumi's bridge hands them no customTimeouts (pulumi/pulumi-terraform-bridge #827)."""
+"""By type, in seconds. Types that are not here have no time of their own, and operations neither.
+
+These end the waiting for what AWS works on. A request that is never answered ends with its
+connection alone: the provider makes all of its calls outside of the time that Terraform's SDK would
+limit them to (CreateWithoutTimeout and its like), or with a framework that knows none.
+"""
 
 
-def of(kind: str, operation: Operation) -> float | None:
-    """Return after how many seconds an operation on a type ends, if ever."""
-    if kind in ENDLESS:
+def of(kind: str, operation: Operation, custom: float | None) -> Limit | None:
+    """Return how long an operation on a type may take, with the customTimeouts of a resource."""
+    declared = DECLARED.get(kind, {}).get(operation)
+    if declared is None:
         return None
-    return DECLARED.get(kind, {}).get(operation, DEFAULT)
+    seconds = custom or declared
+    return Limit(seconds, f"timeout while waiting for AWS to finish (timeout: {seconds:g}s)")

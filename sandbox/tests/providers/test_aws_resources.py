@@ -828,38 +828,36 @@ def test_a_call_that_hangs_is_made_and_never_answered(
     assert deletion.is_alive()
 
 
-GAVE_UP = "context deadline exceeded: AWS did not answer, or did not finish, in "
-
-
-def test_what_never_comes_back_ends_in_the_time_that_the_resource_has(
+def test_a_call_that_is_dropped_is_not_made_and_never_answered(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = "ec2/subnet:Subnet"
-    subnet = account.make(kind, vpcId=account.vpc().id, cidrBlock="10.0.0.0/24")
-    faults = {f"aws:{kind}": {"create": {"1": "drop"}, "delete": {"1": "hang"}}}
+    faults = {f"aws:{LOG_GROUP}": {"create": {"1": "drop"}}}
     inject(account, "SANDBOX_FAULTS", faults, tmp_path, monkeypatch)
-    resource = replace(subnet.resource, seconds=0.2)
-    before = len(boto3.client("ec2").describe_subnets()["Subnets"])
-    with pytest.raises(InjectedError, match=GAVE_UP + "0.2 s"):
-        account.plugin.create(resource, subnet.inputs, preview=False)
-    with pytest.raises(InjectedError, match=GAVE_UP + "0.2 s"):
-        account.plugin.delete(resource, subnet.id, subnet.inputs, subnet.state)
-    # The request that was dropped has made nothing, the one that hung has deleted.
-    assert len(boto3.client("ec2").describe_subnets()["Subnets"]) == before - 1
+    logs = boto3.client("logs")
+    before = len(logs.describe_log_groups()["logGroups"])
+    creation = threading.Thread(target=account.make, args=[LOG_GROUP], daemon=True)
+    creation.start()
+    creation.join(0.5)
+    assert creation.is_alive()
+    assert len(logs.describe_log_groups()["logGroups"]) == before
 
 
 def test_what_aws_has_not_finished_in_time_is_known_to_exist(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = {f"aws:{LOG_GROUP}": {"create": 60}}
-    (tmp_path / "latencies.json").write_text(json.dumps(table))
-    monkeypatch.setenv("SANDBOX_LATENCIES", str(tmp_path / "latencies.json"))
-    timeouts = {f"aws:{LOG_GROUP}": {"create": 0.1}}
-    inject(account, "SANDBOX_TIMEOUTS", timeouts, tmp_path, monkeypatch)
-    with pytest.raises(InitializationError, match=GAVE_UP + "0.1 s") as told:
-        account.make(LOG_GROUP)
-    logs = boto3.client("logs")
-    assert logs.describe_log_groups(logGroupNamePrefix=told.value.resource_id)["logGroups"]
+    kind = "ec2/subnet:Subnet"
+    made = account.make(kind, vpcId=account.vpc().id, cidrBlock="10.0.0.0/24")
+    inputs = {**made.inputs, "cidrBlock": "10.0.1.0/24"}
+    inject(account, "SANDBOX_LATENCIES", {f"aws:{kind}": {"create": 700}}, tmp_path, monkeypatch)
+    slept: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", slept.append)
+        for seconds, waited in ((None, 600), (7, 7)):
+            resource = replace(made.resource, seconds=seconds)
+            with pytest.raises(InitializationError, match=rf"\(timeout: {waited}s\)") as told:
+                account.plugin.create(resource, inputs, preview=False)
+            account.plugin.delete(made.resource, told.value.resource_id, inputs, inputs)
+    assert slept == [600, 7]
 
 
 def test_a_time_that_terraform_does_not_know_is_ignored_and_told(account: Account) -> None:

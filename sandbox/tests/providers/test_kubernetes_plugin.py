@@ -6,7 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.injection import InjectedError, Injection
 from sandbox.machine.waiting import wait_for
+from sandbox.providers import kubernetes
 from sandbox.providers.kubernetes import ApiError, Kubernetes, UnreachableError
 from sandbox.providers.protocol import (
     UNKNOWN,
@@ -806,13 +807,10 @@ def test_a_fault_meets_the_call_that_it_names(
 def test_the_api_server_ends_a_request_that_hangs(
     plugin: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable, told in (
-        ("SANDBOX_FAULTS", {NAMESPACE: {"create": {"1": "drop", "2": "hang"}}}),
-        ("SANDBOX_TIMEOUTS", {NAMESPACE: {"create": 0.1}}),
-    ):
-        file = tmp_path / variable
-        file.write_text(json.dumps(told))
-        monkeypatch.setenv(variable, str(file))
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps({NAMESPACE: {"create": {"1": "drop", "2": "hang"}}}))
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    monkeypatch.setattr(kubernetes, "_REQUEST", replace(kubernetes._REQUEST, seconds=0.1))
     plugin.injection = Injection("kubernetes")
     namespace = {"metadata": {"name": f"ns-{next(NUMBERS)}"}}
     for _ in range(2):
@@ -828,3 +826,24 @@ def test_a_kind_that_is_none_has_no_faults(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("SANDBOX_FAULTS", str(file))
     with pytest.raises(InjectedError, match="the sandbox lacks: kubernetes:v1/Namespace"):
         Kubernetes()
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(None, "0 s"), (1.0, "1 s")])
+def test_customtimeouts_come_before_the_annotation(
+    plugin: Kubernetes, namespace: str, seconds: float | None, waited: str
+) -> None:
+    labels = {"app": "never-scheduled"}
+    annotations = {"pulumi.com/timeoutSeconds": "0.2"}
+    deployment = {
+        "metadata": {"name": "d", "namespace": namespace, "annotations": annotations},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": "c"}]},
+            },
+        },
+    }
+    made = Deployed(plugin, replace(resource("apps/v1:Deployment"), seconds=seconds), {})
+    with pytest.raises(InitializationError, match=f"is not ready after {waited}"):
+        plugin.create(made.resource, made.check(deployment), preview=False)
