@@ -70,7 +70,7 @@ class Series:
             way = next(self._ways)
             pending = self._run_and_kill(verb, way, reached(number))
             if pending is None:
-                print(f"{verb}: came to its end after {number} kills")
+                print(f"{verb}: came to its end after {number} kills", flush=True)
                 break
             self.kills += 1
             self._recover()
@@ -198,14 +198,16 @@ def _live(clone: Clone, up: int, change: int, destroy: int) -> None:
 
     series.run("up", has, up)
     clone.pulumi("preview", "--expect-no-changes")
+    clone.pulumi("config", "set", "--path", "account.unprotected[0]", "virtualClusters")
+    clone.pulumi("config", "set", "--path", "account.unprotected[1]", "namespaces")
+    clone.pulumi("up", "--yes", "--skip-preview")
     made = everything(clone)
     for key, values in _CHANGES.items():
         for value in values:
             clone.pulumi("config", "set", "--path", key, value)
-            clone.unprotect()
             series.run("up", _has_begun, change)
             clone.pulumi("preview", "--expect-no-changes")
-        print(f"{key}: changed and changed back")
+        print(f"{key}: changed", flush=True)
     _same(everything(clone), made, but_for_ids=True)
     clone.unprotect()
     series.run("destroy", has_left, destroy)
@@ -225,9 +227,9 @@ def _has_begun(number: int) -> Callable[[Any], bool]:
 
 
 _CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
-    # Everything that has tags is updated; a team's namespace and virtual cluster are replaced.
-    "mwaa-on-eks:account.tags.owner": ("one", "two"),
-    "mwaa-on-eks:spark.teams[0].name": ("risk", "mwaa"),
+    "account.tags.owner": ("one",),  # everything that has tags is updated
+    "airflow.podQuota.pods": ("21",),
+    "spark.teams[0].name": ("risk", "mwaa"),  # a namespace and a virtual cluster go, others come
 }
 
 

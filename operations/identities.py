@@ -58,12 +58,6 @@ def find(account: Account, kind: str, inputs: Inputs, known: Collection[str] = (
     return candidates[0] if candidates else None
 
 
-def object_id(inputs: Inputs) -> str:
-    """Return the id of a Kubernetes object."""
-    metadata = inputs["metadata"]
-    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
-
-
 def _from(form: str) -> Callable[[Account, Inputs], str]:
     return lambda _, inputs: form.format_map(inputs)
 

@@ -25,7 +25,8 @@ from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from operations.identities import Account, TwinsError, UnknownTypeError, find, object_id
+from operations.identities import Account, TwinsError, UnknownTypeError, find
+from operations.objects import field_manager, object_id
 
 Json: TypeAlias = Any
 
@@ -149,11 +150,12 @@ def pending_of(state: Json) -> list[Pending]:
 
 
 def adopted(
-    state: Json, pending: list[Pending], find_id: Callable[[str, Json, list[str]], str | None]
+    state: Json, pending: list[Pending], look: Callable[[Pending, list[str]], Json | None]
 ) -> Json:
-    """Return the state without pending operations, in which AWS's own is known.
+    """Return the state without pending operations, in which what is there is known.
 
-    find_id: from type, inputs and the ids that are known already to the id, or None.
+    look: from an operation and the ids that are known already to outputs enough to read what came
+    of it, its id among them, or None.
     """
     resources = list(state["deployment"].get("resources") or [])
     for one in pending:
@@ -161,15 +163,15 @@ def adopted(
         if one.operation != "creating" or not _is_in_a_cloud(kind):
             continue
         known = [other["id"] for other in resources if other["type"] == kind and "id" in other]
-        identity = find_id(kind, one.resource["inputs"], known)
-        if identity is None or identity in known:
+        found = look(one, known)
+        if found is None or found["id"] in known:
             continue
         for other in resources:  # the one that it was to replace
             if other["urn"] == one.urn:
                 other["delete"] = True
         # Whatever the provider needs in order to read it: some ids alone say too little.
-        outputs = {**one.resource["inputs"], "id": identity}
-        resources.append({**one.resource, "id": identity, "outputs": outputs})
+        outputs = {**one.resource["inputs"], **found}
+        resources.append({**one.resource, "id": found["id"], "outputs": outputs})
     deployment = {**state["deployment"], "resources": resources, "pending_operations": []}
     return {**state, "deployment": deployment}
 
@@ -185,6 +187,13 @@ def _region(state: Json) -> str:
             region: str = resource["inputs"]["region"]
             return region
     raise RecoveryError("the stack has no AWS provider yet: nothing was made in AWS")
+
+
+def _kubeconfig(state: Json, resource: Json) -> str:
+    urn = resource["provider"].rpartition("::")[0]
+    (provider,) = (one for one in state["deployment"]["resources"] if one["urn"] == urn)
+    kubeconfig: str = provider["inputs"]["kubeconfig"]
+    return kubeconfig
 
 
 def _statuses(
@@ -252,15 +261,18 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
     account = Account(_region(state)) if in_aws else None
     known = {resource.get("id", "") for resource in state["deployment"].get("resources") or []}
 
-    def find_id(kind: str, inputs: Json, others: list[str]) -> str | None:
+    def look(one: Pending, others: list[str]) -> Json | None:
+        kind, inputs = one.resource["type"], one.resource["inputs"]
         if account is None or kind.startswith("kubernetes:"):
-            return object_id(inputs)
-        return find(account, kind, inputs, others)
+            manager = field_manager(_kubeconfig(state, one.resource), inputs)
+            return manager and {"id": object_id(inputs), "__fieldManager": manager}
+        identity = find(account, kind, inputs, others)
+        return identity and {"id": identity}
 
     if account:
         _require_account(account, state)
         _wait(account, in_aws, known, say)
-    state = adopted(state, pending, find_id)
+    state = adopted(state, pending, look)
     if account:
         _finish_security_groups(account, state, in_aws, say)
     stack.take(state)

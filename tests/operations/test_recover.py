@@ -34,7 +34,7 @@ def state(*resources: Json, pending: list[tuple[str, Json]]) -> Json:
 
 
 def adopt(before: Json, found: str | None) -> list[Json]:
-    after = adopted(before, pending_of(before), lambda *_: found)
+    after = adopted(before, pending_of(before), lambda *_: found and {"id": found})
     assert after["deployment"]["pending_operations"] == []
     assert after["version"] == 3
     resources: list[Json] = after["deployment"]["resources"]
@@ -222,13 +222,23 @@ def test_what_aws_failed_to_make_is_replaced_although_it_is_protected(
     assert after == [("state", verb, made["urn"], "--yes") for verb in ("unprotect", "taint")]
 
 
-def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+CLUSTER = resource("pulumi:providers:kubernetes", "k8s") | {"inputs": {"kubeconfig": "{}"}}
+
+
+@pytest.mark.parametrize("manager", ["pulumi-kubernetes-1234", None])
+def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, manager: str | None
+) -> None:
     def refuse(_: str) -> None:
         raise AssertionError("asks AWS")
 
     monkeypatch.setattr(module, "Account", refuse)
+    monkeypatch.setattr(module, "field_manager", lambda *_: manager)
     metadata = {"metadata": {"namespace": "jobs", "name": "quota"}}
-    quota = resource("kubernetes:core/v1:ResourceQuota", "quota") | {"inputs": metadata}
-    stack = Cut(state(pending=[("creating", quota)]))
+    quota = resource("kubernetes:core/v1:ResourceQuota", "quota", provider=f"{CLUSTER['urn']}::1")
+    stack = Cut(state(CLUSTER, pending=[("creating", quota | {"inputs": metadata})]))
     recover(stack, agreed=lambda _: True, say=lambda _: None)
-    assert [one["id"] for one in stack.state["deployment"]["resources"]] == ["jobs/quota"]
+    made = stack.state["deployment"]["resources"][1:]
+    assert [(one["id"], one["outputs"]["__fieldManager"]) for one in made] == (
+        [("jobs/quota", manager)] if manager else []
+    )
