@@ -325,7 +325,14 @@ def _finish_security_groups(
 
 
 def _require_account(account: Account, state: Json) -> None:
-    caller = account.client("sts").get_caller_identity()["Account"]
+    try:
+        caller = account.client("sts").get_caller_identity()["Account"]
+    except ClientError as error:  # ExpiredToken, InvalidClientTokenId
+        told = error.response["Error"]
+        raise RecoveryError(
+            f"AWS does not take the credentials ({told['Code']}: {told['Message']}): take others, "
+            "and run this again"
+        ) from None
     allowed = {
         number
         for resource in state["deployment"]["resources"]

@@ -222,6 +222,19 @@ def test_what_aws_failed_to_make_is_replaced_although_it_is_protected(
     assert after == [("state", verb, made["urn"], "--yes") for verb in ("unprotect", "taint")]
 
 
+def test_expired_credentials_change_nothing_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = resource(NAT, "nat", id="nat-1")
+    stack = Cut(before := state(PROVIDER, gateway, pending=[("deleting", gateway)]))
+    expired = ClientError(
+        {"Error": {"Code": "ExpiredToken", "Message": "The security token is expired"}},
+        "GetCallerIdentity",
+    )
+    sts = Service(get_caller_identity=[expired])
+    with pytest.raises(RecoveryError, match=r"ExpiredToken: .* expired\): take others"):
+        recovered(monkeypatch, stack, {"sts": sts})
+    assert stack.state == before
+
+
 CLUSTER = resource("pulumi:providers:kubernetes", "k8s") | {"inputs": {"kubeconfig": "{}"}}
 
 

@@ -21,15 +21,7 @@ from tests.platform.listing import everything
 End: TypeAlias = Callable[[Clone, subprocess.Popen[bytes]], None]
 KUBERNETES: Final = frozenset(
     f"kubernetes:{kind}"
-    for kind in (
-        *("core/v1:Namespace", "core/v1:ResourceQuota", "core/v1:ServiceAccount"),
-        *("rbac.authorization.k8s.io/v1:Role", "rbac.authorization.k8s.io/v1:RoleBinding"),
-        *(
-            "apps/v1:Deployment",
-            "networking.k8s.io/v1:NetworkPolicy",
-            "storage.k8s.io/v1:StorageClass",
-        ),
-    )
+    for kind in ("core/v1:Namespace", "core/v1:ServiceAccountPatch", "apps/v1:Deployment")
 )
 DYNAMIC: Final = "pulumi-python:dynamic:Resource"
 
@@ -95,11 +87,12 @@ def _kill(_: Clone, engine: subprocess.Popen[bytes]) -> None:
     engine.wait()
 
 
-def _interrupt_twice(_: Clone, engine: subprocess.Popen[bytes]) -> None:
+def _interrupt_twice(clone: Clone, engine: subprocess.Popen[bytes]) -> None:
     for _ in range(2):
         engine.send_signal(signal.SIGINT)
         time.sleep(1)
     engine.wait(30)
+    assert _pending(clone)
 
 
 def _lose_the_api_server(clone: Clone, engine: subprocess.Popen[bytes]) -> None:
