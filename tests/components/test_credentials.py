@@ -11,7 +11,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ReadTimeoutError
 
-from components.credentials import BOUNDED
+from components import job_run_drain, node_bounds
+from components.credentials import BOUNDED, require_account
 from components.job_run_drain import JobRunDrainProvider
 from components.node_bounds import NodeBoundsProvider
 from components.removed_files import RemovedFilesProvider
@@ -44,14 +45,19 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(
     "ask",
     [
+        lambda: require_account("1", "us-west-2", "what is asked for"),
         lambda: JobRunDrainProvider().delete("v", PROPS),
         lambda: NodeBoundsProvider().create(PROPS),
         lambda: NodeBoundsProvider().read("c:n", PROPS),
         lambda: RemovedFilesProvider().update("b", {**PROPS, "keys": ["dags/gone.py"]}, PROPS),
     ],
-    ids=["drain", "bounds", "bounds-read", "removed-files"],
+    ids=["account", "drain", "bounds", "bounds-read", "removed-files"],
 )
 @pytest.mark.usefixtures("silent")
-def test_a_request_that_nobody_answers_ends(ask: Callable[[], object]) -> None:
+def test_a_request_that_nobody_answers_ends(
+    ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (job_run_drain, node_bounds):  # which ask for the account first
+        monkeypatch.setattr(module, "require_account", lambda *_: None)
     with pytest.raises(ReadTimeoutError, match="Read timeout on endpoint URL"):
         ask()
