@@ -144,8 +144,7 @@ class Stack:
 
 def pending_of(state: Json) -> list[Pending]:
     """Return the operations that were cut off."""
-    deployment = state["deployment"] or {}  # a stack on which nothing was ever done has none
-    found = deployment.get("pending_operations") or []
+    found = state["deployment"].get("pending_operations") or []
     return [Pending(one["type"], one["resource"]) for one in found]
 
 
@@ -244,12 +243,37 @@ def _wait(
         time.sleep(POLL_SECONDS)
 
 
-def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str], None]) -> None:
-    """Unlock the stack and let it know what there is."""
+def lost(stack: Stack, names: Collection[str]) -> list[Pending]:
+    """Return the creations of these resources, which failed and yet may have been done."""
+    if not names:
+        return []
+    steps = json.loads(stack.run("preview", "--json"))["steps"]
+    planned = [
+        Pending("creating", step["newState"])
+        for step in steps
+        if step["op"] == "create" and step["urn"].rpartition("::")[2] in names
+    ]
+    if missing := {*names} - {one.urn.rpartition("::")[2] for one in planned}:
+        raise RecoveryError(f"{', '.join(sorted(missing))}: `pulumi up` would not create it")
+    return planned
+
+
+def recover(
+    stack: Stack,
+    *,
+    agreed: Callable[[str], bool],
+    say: Callable[[str], None],
+    names: Collection[str] = (),
+) -> None:
+    """Unlock the stack and let it know what there is.
+
+    names: resources whose creation failed, and of which the provider says now that they exist.
+    """
     if holder := stack.lock():
         _release(stack, holder, agreed, say)
     state = stack.export()
-    pending = pending_of(state)
+    state["deployment"] = state["deployment"] or {}  # a stack on which nothing was done has none
+    pending = pending_of(state) or lost(stack, names)
     if not pending:
         say("the stack has no pending operations: nothing is to be recovered")
         return
@@ -374,13 +398,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m operations.recover")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--yes", action="store_true", help="agree to everything")
+    parser.add_argument(
+        "--lost",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a resource whose creation failed, and of which the next `up` says that it exists",
+    )
     told = parser.parse_args()
 
     def agreed(question: str) -> bool:
         return told.yes or input(f"{question} (yes/no) ").strip().lower() == "yes"
 
     try:
-        recover(Stack(told.stack), agreed=agreed, say=lambda text: print(text, flush=True))
+        recover(
+            Stack(told.stack),
+            agreed=agreed,
+            say=lambda text: print(text, flush=True),
+            names=told.lost,
+        )
     except (BotoCoreError, ClientError, RecoveryError, TwinsError, UnknownTypeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
@@ -75,10 +75,6 @@ def test_what_the_state_knows_stays_for_the_refresh(operation: str) -> None:
 def test_what_is_in_no_cloud_is_not_looked_for() -> None:
     drain = resource("pulumi-python:dynamic:Resource", "drain")
     assert adopt(state(pending=[("creating", drain)]), "anything") == []
-
-
-def test_a_stack_on_which_nothing_was_done_has_nothing_pending() -> None:
-    assert pending_of({"version": 3, "deployment": None}) == []
 
 
 class Locked(Stack):
@@ -170,7 +166,10 @@ class Service:
 
 
 def recovered(
-    monkeypatch: pytest.MonkeyPatch, stack: Cut, services: Mapping[str, Service]
+    monkeypatch: pytest.MonkeyPatch,
+    stack: Cut,
+    services: Mapping[str, Service],
+    names: Collection[str] = (),
 ) -> list[str]:
     """What is said where AWS answers so."""
     sts = Service(get_caller_identity=[{"Account": "1"}])
@@ -183,7 +182,7 @@ def recovered(
     monkeypatch.setattr(module, "Account", Fake)
     monkeypatch.setattr(module, "POLL_SECONDS", 0)
     said: list[str] = []
-    recover(stack, agreed=lambda _: True, say=said.append)
+    recover(stack, agreed=lambda _: True, say=said.append, names=names)
     return said
 
 
@@ -235,6 +234,13 @@ def test_expired_credentials_change_nothing_and_are_named(monkeypatch: pytest.Mo
     assert stack.state == before
 
 
+def test_a_stack_on_which_nothing_was_done_has_nothing_to_recover() -> None:
+    said: list[str] = []
+    stack = Cut({"version": 3, "deployment": None})
+    recover(stack, agreed=lambda _: True, say=said.append)
+    assert said == ["the stack has no pending operations: nothing is to be recovered"]
+
+
 CLUSTER = resource("pulumi:providers:kubernetes", "k8s") | {"inputs": {"kubeconfig": "{}"}}
 
 
@@ -255,3 +261,29 @@ def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(
     assert [(one["id"], one["outputs"]["__fieldManager"]) for one in made] == (
         [("jobs/quota", manager)] if manager else []
     )
+
+
+class Planning(Cut):
+    """A stack of which a preview shows this creation."""
+
+    def __init__(self, state: Json, planned: Json) -> None:
+        super().__init__(state)
+        self.planned = planned
+
+    def run(self, *arguments: str) -> str:
+        if arguments[0] != "preview":
+            return super().run(*arguments)
+        step = {"op": "create", "urn": self.planned["urn"], "newState": self.planned}
+        return json.dumps({"steps": [step, step | {"op": "same", "urn": "urn::other"}]})
+
+
+def test_what_was_made_although_its_creation_failed_is_known_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = resource("aws:s3/bucket:Bucket", "logs") | {"inputs": {"bucket": "dev-logs"}}
+    stack = Planning(state(PROVIDER, pending=[]), bucket)
+    sts = Service(get_caller_identity=[{"Account": "1"}])
+    recovered(monkeypatch, stack, {"sts": sts}, names=["logs"])
+    assert [one.get("id") for one in stack.state["deployment"]["resources"]] == [None, "dev-logs"]
+    with pytest.raises(RecoveryError, match="other: `pulumi up` would not create it"):
+        recovered(monkeypatch, stack, {"sts": sts}, names=["other"])
