@@ -6,7 +6,7 @@ from typing import Any
 import boto3
 from pulumi import Input, ResourceOptions, dynamic
 
-from components.credentials import require_account
+from components.credentials import BOUNDED, require_account
 
 TIMEOUT_SECONDS = 600
 POLL_SECONDS = 5
@@ -68,7 +68,7 @@ class JobRunDrain(dynamic.Resource):
 def drain(virtual_cluster_id: str, region: str, account_id: str) -> None:
     """Cancel every job run of a virtual cluster and wait until none is left, or the time is up."""
     require_account(account_id, region, f"virtual cluster {virtual_cluster_id}")
-    client = boto3.client("emr-containers", region_name=region)
+    client = boto3.client("emr-containers", region_name=region, config=BOUNDED)
     missing = (client.exceptions.ResourceNotFoundException, client.exceptions.ValidationException)
     try:
         client.describe_virtual_cluster(id=virtual_cluster_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from pulumi import Input, ResourceOptions, dynamic
 
-from components.credentials import require_account
+from components.credentials import BOUNDED, require_account
 
 if TYPE_CHECKING:
     from mypy_boto3_eks import EKSClient
@@ -53,7 +53,7 @@ class NodeBoundsProvider(dynamic.ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Tell the bounds that the group has."""
         require_account(props["account_id"], props["region"], _title(props))
-        client = boto3.client("eks", region_name=props["region"])
+        client = boto3.client("eks", region_name=props["region"], config=BOUNDED)
         try:
             live = _scaling(client, props)
         except client.exceptions.ResourceNotFoundException:
@@ -96,7 +96,7 @@ class NodeBounds(dynamic.Resource):
 def set_bounds(props: dict[str, Any]) -> None:
     """Give the group its bounds, and change its size only as far as it lies outside of them."""
     require_account(props["account_id"], props["region"], _title(props))
-    client = boto3.client("eks", region_name=props["region"])
+    client = boto3.client("eks", region_name=props["region"], config=BOUNDED)
     deadline = time.monotonic() + TIMEOUT_SECONDS
     waiting = False
     while True:

@@ -5,6 +5,8 @@ from typing import Any
 import boto3
 from pulumi import Input, ResourceOptions, dynamic
 
+from components.credentials import BOUNDED
+
 
 class RemovedFilesProvider(dynamic.ResourceProvider):
     """Hides what an update no longer lists, and does nothing else.
@@ -29,7 +31,7 @@ class RemovedFilesProvider(dynamic.ResourceProvider):
         self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]
     ) -> dynamic.UpdateResult:
         """Hide what there is no longer."""
-        client = boto3.client("s3", region_name=_news["region"])
+        client = boto3.client("s3", region_name=_news["region"], config=BOUNDED)
         for key in sorted({*_olds["keys"]} - {*_news["keys"]}):
             # Without a version, S3 lays a delete marker over the object's versions.
             client.delete_object(Bucket=_news["bucket"], Key=key)

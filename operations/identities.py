@@ -7,7 +7,7 @@ looked for: by the tags of the stack, by a name, or by what it belongs to.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, Final, TypeAlias
 
@@ -39,15 +39,11 @@ class TwinsError(Exception):
     """Several things of which each could be the one."""
 
 
-def find(account: Account, kind: str, inputs: Inputs, known: Sequence[str] = ()) -> str | None:
+def find(account: Account, kind: str, inputs: Inputs, known: Collection[str] = ()) -> str | None:
     """Return the id; None if AWS, asked for one that it has numbered, does not have it.
 
     known: ids that other resources have, which are not looked at.
     """
-    package, _, _ = kind.partition(":")
-    if package == "kubernetes":
-        metadata = inputs["metadata"]
-        return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
     if kind not in _FINDERS:
         raise UnknownTypeError(
             f"{kind}: nobody has written down by which id Pulumi knows it; look whether it exists, "

@@ -19,22 +19,68 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.identities import Account, TwinsError, UnknownTypeError, find
+from operations.objects import field_manager, object_id
 
 Json: TypeAlias = Any
 
 # Under these words a service works on something, and refuses most changes.
-_WORKING: Final = re.compile(r"(?i)creating|creating_snapshot|updating|pending|deleting|rolling.*")
+_WORKING: Final = re.compile(
+    r"(?i)creating|creating_snapshot|updating|pending|deleting|terminating|rolling.*"
+)
 _FAILED: Final = re.compile(r"(?i)create_failed|failed")
 POLL_SECONDS: Final = 15
 LONGEST_SECONDS: Final = 3 * 3600
 """MWAA takes longest: an upgrade in place up to two hours."""
+
+
+_QUESTIONS: Final[Mapping[str, tuple[str, str, Callable[[Json, str], Json], str]]] = {
+    "aws:ec2/natGateway:NatGateway": (
+        *("ec2", "describe_nat_gateways"),
+        lambda _, identity: {"NatGatewayIds": [identity]},
+        "NatGateways.State",
+    ),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": (
+        *("ec2", "describe_vpc_endpoints"),
+        lambda _, identity: {"VpcEndpointIds": [identity]},
+        "VpcEndpoints.State",
+    ),
+    "aws:eks/addon:Addon": (
+        *("eks", "describe_addon"),
+        lambda told, _: {key: told[key] for key in ("clusterName", "addonName")},
+        "addon.status",
+    ),
+    "aws:eks/cluster:Cluster": (
+        *("eks", "describe_cluster"),
+        lambda _, identity: {"name": identity},
+        "cluster.status",
+    ),
+    "aws:eks/nodeGroup:NodeGroup": (
+        *("eks", "describe_nodegroup"),
+        lambda told, _: {
+            "clusterName": told["clusterName"],
+            "nodegroupName": told["nodeGroupName"],
+        },
+        "nodegroup.status",
+    ),
+    "aws:emrcontainers/virtualCluster:VirtualCluster": (
+        *("emr-containers", "describe_virtual_cluster"),
+        lambda _, identity: {"id": identity},
+        "virtualCluster.state",
+    ),
+    "aws:mwaa/environment:Environment": (
+        *("mwaa", "get_environment"),
+        lambda _, identity: {"Name": identity},
+        "Environment.Status",
+    ),
+}
+"""What takes time: the service, the operation, its input, and where its output tells the status."""
 
 
 class RecoveryError(Exception):
@@ -103,11 +149,12 @@ def pending_of(state: Json) -> list[Pending]:
 
 
 def adopted(
-    state: Json, pending: list[Pending], find_id: Callable[[str, Json, list[str]], str | None]
+    state: Json, pending: list[Pending], look: Callable[[Pending, list[str]], Json | None]
 ) -> Json:
-    """Return the state without pending operations, in which AWS's own is known.
+    """Return the state without pending operations, in which what is there is known.
 
-    find_id: from type, inputs and the ids that are known already to the id, or None.
+    look: from an operation and the ids that are known already to outputs enough to read what came
+    of it, its id among them, or None.
     """
     resources = list(state["deployment"].get("resources") or [])
     for one in pending:
@@ -115,15 +162,15 @@ def adopted(
         if one.operation != "creating" or not _is_in_a_cloud(kind):
             continue
         known = [other["id"] for other in resources if other["type"] == kind and "id" in other]
-        identity = find_id(kind, one.resource["inputs"], known)
-        if identity is None or identity in known:
+        found = look(one, known)
+        if found is None or found["id"] in known:
             continue
         for other in resources:  # the one that it was to replace
             if other["urn"] == one.urn:
                 other["delete"] = True
         # Whatever the provider needs in order to read it: some ids alone say too little.
-        outputs = {**one.resource["inputs"], "id": identity}
-        resources.append({**one.resource, "id": identity, "outputs": outputs})
+        outputs = {**one.resource["inputs"], **found}
+        resources.append({**one.resource, "id": found["id"], "outputs": outputs})
     deployment = {**state["deployment"], "resources": resources, "pending_operations": []}
     return {**state, "deployment": deployment}
 
@@ -141,45 +188,48 @@ def _region(state: Json) -> str:
     raise RecoveryError("the stack has no AWS provider yet: nothing was made in AWS")
 
 
-def _statuses(account: Account, pending: list[Pending]) -> Iterator[tuple[Pending, str]]:
+def _kubeconfig(state: Json, resource: Json) -> str:
+    urn = resource["provider"].rpartition("::")[0]
+    (provider,) = (one for one in state["deployment"]["resources"] if one["urn"] == urn)
+    kubeconfig: str = provider["inputs"]["kubeconfig"]
+    return kubeconfig
+
+
+def _statuses(
+    account: Account, pending: list[Pending], known: Collection[str]
+) -> Iterator[tuple[Pending, str]]:
     """Tell what AWS says of what it may still work on."""
     for one in pending:
-        told = one.resource["inputs"] or {}
-        match one.resource["type"]:
-            case "aws:eks/cluster:Cluster":
-                ask = ("eks", "describe_cluster", {"name": told["name"]}, "cluster.status")
-            case "aws:eks/nodeGroup:NodeGroup":
-                which = {
-                    "clusterName": told["clusterName"],
-                    "nodegroupName": told["nodeGroupName"],
-                }
-                ask = ("eks", "describe_nodegroup", which, "nodegroup.status")
-            case "aws:eks/addon:Addon":
-                which = {key: told[key] for key in ("clusterName", "addonName")}
-                ask = ("eks", "describe_addon", which, "addon.status")
-            case "aws:mwaa/environment:Environment":
-                ask = ("mwaa", "get_environment", {"Name": told["name"]}, "Environment.Status")
-            case _:
-                continue
-        service, operation, which, path = ask
-        client = account.client(service)
-        try:
-            answer: Json = getattr(client, operation)(**which)
-        except client.exceptions.ResourceNotFoundException:
+        kind, told = one.resource["type"], one.resource["inputs"]
+        if kind not in _QUESTIONS:
             continue
+        service, operation, given, path = _QUESTIONS[kind]
+        identity = one.resource.get("id") or find(account, kind, told, known)
+        if identity is None:
+            continue
+        try:
+            answer: Json = getattr(account.client(service), operation)(**given(told, identity))
+        except ClientError as error:
+            if "NotFound" in error.response["Error"]["Code"]:
+                continue
+            raise
         for key in path.split("."):
             answer = answer[key]
+            if isinstance(answer, list):
+                (answer,) = answer
         yield one, str(answer)
 
 
-def _wait(account: Account, pending: list[Pending], say: Callable[[str], None]) -> None:
+def _wait(
+    account: Account, pending: list[Pending], known: Collection[str], say: Callable[[str], None]
+) -> None:
     """Return when AWS has ended what the killed engine had asked for."""
     deadline = time.monotonic() + LONGEST_SECONDS
     said: dict[str, str] = {}
     while True:
         working = {
             one.name: status
-            for one, status in _statuses(account, pending)
+            for one, status in _statuses(account, pending, known)
             if _WORKING.fullmatch(status)
         }
         if not working:
@@ -193,12 +243,37 @@ def _wait(account: Account, pending: list[Pending], say: Callable[[str], None]) 
         time.sleep(POLL_SECONDS)
 
 
-def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str], None]) -> None:
-    """Unlock the stack and let it know what there is."""
+def lost(stack: Stack, names: Collection[str]) -> list[Pending]:
+    """Return the creations of these resources, which failed and yet may have been done."""
+    if not names:
+        return []
+    steps = json.loads(stack.run("preview", "--json"))["steps"]
+    planned = [
+        Pending("creating", step["newState"])
+        for step in steps
+        if step["op"] == "create" and step["urn"].rpartition("::")[2] in names
+    ]
+    if missing := {*names} - {one.urn.rpartition("::")[2] for one in planned}:
+        raise RecoveryError(f"{', '.join(sorted(missing))}: `pulumi up` would not create it")
+    return planned
+
+
+def recover(
+    stack: Stack,
+    *,
+    agreed: Callable[[str], bool],
+    say: Callable[[str], None],
+    names: Collection[str] = (),
+) -> None:
+    """Unlock the stack and let it know what there is.
+
+    names: resources whose creation failed, and of which the provider says now that they exist.
+    """
     if holder := stack.lock():
         _release(stack, holder, agreed, say)
     state = stack.export()
-    pending = pending_of(state)
+    state["deployment"] = state["deployment"] or {}  # a stack on which nothing was done has none
+    pending = pending_of(state) or lost(stack, names)
     if not pending:
         say("the stack has no pending operations: nothing is to be recovered")
         return
@@ -208,14 +283,20 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
         raise RecoveryError("nothing was changed")
     in_aws = [one for one in pending if one.resource["type"].startswith("aws:")]
     account = Account(_region(state)) if in_aws else None
+    known = {resource.get("id", "") for resource in state["deployment"].get("resources") or []}
 
-    def find_id(kind: str, inputs: Json, known: list[str]) -> str | None:
-        return find(account or Account("us-east-1"), kind, inputs, known)
+    def look(one: Pending, others: list[str]) -> Json | None:
+        kind, inputs = one.resource["type"], one.resource["inputs"]
+        if account is None or kind.startswith("kubernetes:"):
+            manager = field_manager(_kubeconfig(state, one.resource), inputs)
+            return manager and {"id": object_id(inputs), "__fieldManager": manager}
+        identity = find(account, kind, inputs, others)
+        return identity and {"id": identity}
 
     if account:
         _require_account(account, state)
-        _wait(account, in_aws, say)
-    state = adopted(state, pending, find_id)
+        _wait(account, in_aws, known, say)
+    state = adopted(state, pending, look)
     if account:
         _finish_security_groups(account, state, in_aws, say)
     stack.take(state)
@@ -231,11 +312,16 @@ def recover(stack: Stack, *, agreed: Callable[[str], bool], say: Callable[[str],
     for one in pending:
         say(f"{one.name}: {'the stack knows it' if one.urn in there else 'is not there'}")
     failed = (
-        [one for one, status in _statuses(account, in_aws) if _FAILED.fullmatch(status)]
+        [
+            one
+            for one, status in _statuses(account, in_aws, known)
+            if one.operation == "creating" and _FAILED.fullmatch(status) and one.urn in there
+        ]
         if account
         else []
     )
     for one in failed:
+        stack.run("state", "unprotect", one.urn, "--yes")  # it never held anything
         stack.run("state", "taint", one.urn, "--yes")
         say(f"{one.name}: AWS failed to make it; the next `pulumi up` replaces it")
     say("recovered: `pulumi up` completes the stack, `pulumi destroy` takes it away")
@@ -263,7 +349,14 @@ def _finish_security_groups(
 
 
 def _require_account(account: Account, state: Json) -> None:
-    caller = account.client("sts").get_caller_identity()["Account"]
+    try:
+        caller = account.client("sts").get_caller_identity()["Account"]
+    except ClientError as error:  # ExpiredToken, InvalidClientTokenId
+        told = error.response["Error"]
+        raise RecoveryError(
+            f"AWS does not take the credentials ({told['Code']}: {told['Message']}): take others, "
+            "and run this again"
+        ) from None
     allowed = {
         number
         for resource in state["deployment"]["resources"]
@@ -305,13 +398,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m operations.recover")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--yes", action="store_true", help="agree to everything")
+    parser.add_argument(
+        "--lost",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a resource whose creation failed, and of which the next `up` says that it exists",
+    )
     told = parser.parse_args()
 
     def agreed(question: str) -> bool:
         return told.yes or input(f"{question} (yes/no) ").strip().lower() == "yes"
 
     try:
-        recover(Stack(told.stack), agreed=agreed, say=lambda text: print(text, flush=True))
+        recover(
+            Stack(told.stack),
+            agreed=agreed,
+            say=lambda text: print(text, flush=True),
+            names=told.lost,
+        )
     except (BotoCoreError, ClientError, RecoveryError, TwinsError, UnknownTypeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -26,6 +26,10 @@ _STATE: Final = _BACKEND / "stacks" / PROJECT / f"{STACK}.json"
 _LOCKS: Final = _BACKEND / "locks" / "organization" / PROJECT / STACK
 
 
+class DamagedStateError(SandboxError):
+    """A state of which nobody can tell what it says."""
+
+
 def build_tools() -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
@@ -60,14 +64,23 @@ def down(report: Callable[[str], None]) -> int:
     if recorded is not None and _STATE.exists():
         _refuse_while_locked()
         build_tools()
-        if lost := recorded.lost():
-            report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost")
-        elif pending := _pending():
-            report(f"the last run was cut off while it worked on {', '.join(pending)}")
+        if obstacle := _obstacle(recorded):
+            report(obstacle)
         elif status := _destroy(start(report), report):
             return status
     report("the sandbox is gone" if lifecycle.stop() else "there is no sandbox")
     return 0
+
+
+def _obstacle(recorded: Cloud) -> str | None:
+    """Tell why there is nothing for `pulumi destroy` to go by."""
+    if lost := recorded.lost():
+        return f"{', '.join(lost)}: ended since, and the emulated AWS is lost"
+    try:
+        pending = _pending()
+    except DamagedStateError as error:
+        return str(error)
+    return f"the last run was cut off while it worked on {', '.join(pending)}" if pending else None
 
 
 def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
@@ -85,9 +98,17 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
 def _with_stack(report: Callable[[str], None]) -> Cloud:
     """Return a sandbox that serves, with a stack that Pulumi can work on."""
     _refuse_while_locked()
+    try:
+        pending = _pending()
+    except DamagedStateError as error:
+        raise SandboxError(
+            f"{error}; put {_STATE.name}.bak in its place, which is of the step before, or let "
+            "`make down` take everything away"
+        ) from None
     build_tools()
     running = start(report)
-    if pending := _pending():
+    # Where the sandbox had to be started afresh, its state went with it.
+    if pending and _STATE.exists():
         report(f"the last run was cut off while it worked on {', '.join(pending)}: starting afresh")
         lifecycle.stop()
         running = start(report)
@@ -99,20 +120,23 @@ def _with_stack(report: Callable[[str], None]) -> Cloud:
 def _pending() -> list[str]:
     """Return the names of resources of which nobody knows whether they exist."""
     try:
-        checkpoint = json.loads(_STATE.read_text())["checkpoint"]
+        content = _STATE.read_text()
     except FileNotFoundError:
         return []
-    operations = (checkpoint["latest"] or {}).get("pending_operations") or []
-    return [operation["resource"]["urn"].rpartition("::")[2] for operation in operations]
+    try:
+        operations = (json.loads(content)["checkpoint"]["latest"] or {}).get("pending_operations")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedStateError(f"the stack's state is damaged: {_STATE}: {error}") from None
+    return [operation["resource"]["urn"].rpartition("::")[2] for operation in operations or []]
 
 
 def _refuse_while_locked() -> None:
     for lock in _LOCKS.glob("*.json"):
-        pid = json.loads(lock.read_text())["pid"]
         try:
+            pid = json.loads(lock.read_text())["pid"]
             holds = psutil.Process(pid).create_time() <= lock.stat().st_mtime
-        except psutil.NoSuchProcess:
-            holds = False
+        except (ValueError, psutil.NoSuchProcess):  # cut off as it was written; or has ended
+            continue
         if holds:
             raise SandboxError(f"process {pid} works on the stack: wait until it ends, or end it")
 

@@ -29,6 +29,7 @@ from typing import Final, cast
 import urllib3
 import yaml
 
+from sandbox.machine.injection import Call, Injection, Limit, Operation
 from sandbox.providers.protocol import (
     UNKNOWN,
     Checked,
@@ -154,6 +155,13 @@ _SERVER_METADATA = {
     "uid",
 }
 
+_TOKEN: Final = re.compile(r"kubernetes:[a-z0-9.]+/[a-z0-9]+:[A-Z]\w*")
+# The API server ends what takes longer, by --request-timeout.
+_REQUEST: Final = Limit(
+    60,
+    "the server was unable to return a response in the time allotted, but may still be processing "
+    "the request",
+)
 _AWAIT_SECONDS = 600
 _DELETE_SECONDS = 300
 _POLL_SECONDS = (0.1, 0.2, 0.4, 0.8)
@@ -375,6 +383,7 @@ class _Object:
     namespace: str | None
     annotations: Mapping[str, str]
     is_patch: bool
+    custom_seconds: float | None
 
     @classmethod
     def of(cls, resource: Resource, properties: Properties) -> _Object:
@@ -386,6 +395,7 @@ class _Object:
             namespace=metadata.get("namespace"),
             annotations=metadata.get("annotations") or {},
             is_patch=_is_patch(resource),
+            custom_seconds=resource.seconds,
         )
 
     @property
@@ -405,7 +415,7 @@ class _Object:
         return f"{self.kind} {self.id}"
 
     def seconds(self, default: int) -> float:
-        return float(self.annotations.get(_TIMEOUT, default))
+        return self.custom_seconds or float(self.annotations.get(_TIMEOUT, default))
 
 
 def _is_patch(resource: Resource) -> bool:
@@ -422,6 +432,10 @@ class Kubernetes(Plugin):
 
     def __init__(self) -> None:
         self._config: Properties = {}
+        self.injection = Injection("kubernetes", lambda token: bool(_TOKEN.fullmatch(token)))
+
+    def _call(self, resource: Resource, operation: Operation) -> Call:
+        return self.injection.call(resource.type, operation, answers=_REQUEST)
 
     def check_config(self, new: Properties) -> Checked:
         unknown = sorted(new.keys() - _CONFIG_KEYS - _ENGINE_KEYS)
@@ -516,10 +530,14 @@ class Kubernetes(Plugin):
             return "", self._preview(resource, inputs, self._dry_create, {403, 404, 409})
         target = _Object.of(resource, inputs)
         manager = "pulumi-kubernetes-" + os.urandom(4).hex()
+        call = self._call(resource, "create")
+        call.send()
         if target.is_patch:
             self._apply(target, inputs, manager)
         else:
             self._post(target, inputs, {"fieldManager": manager})
+        call.answer()
+        call.work()
         return target.id, _state(self._await_ready(target, inputs, manager), inputs, manager)
 
     def _preview(
@@ -578,6 +596,8 @@ class Kubernetes(Plugin):
         self, resource: Resource, resource_id: str, inputs: Properties, state: Properties
     ) -> Found | None:
         target = _located(resource, resource_id, inputs or state)
+        call = self._call(resource, "read")
+        call.send()
         try:
             live = self._get(target)
         except UnreachableError as error:
@@ -586,6 +606,8 @@ class Kubernetes(Plugin):
                 return None
             told = "failed to read resource state due to unreachable cluster"
             raise UnreachableError(_forgettable(error, told)) from None
+        call.answer()
+        call.work()
         if live is None:
             return None
         found = _inputs_now(inputs, state, live) if inputs else _inputs_of(live)
@@ -622,9 +644,13 @@ class Kubernetes(Plugin):
                 {403, 404},
             )
         target = _Object.of(resource, new)
+        call = self._call(resource, "update")
+        call.send()
         if not target.is_patch:
             self._own_as_applier(target, manager)
         self._apply(target, new, manager)
+        call.answer()
+        call.work()
         return _state(self._await_ready(target, new, manager), new, manager)
 
     def _dry_update(self, target: _Object, inputs: Properties, manager: str) -> Properties:
@@ -672,10 +698,14 @@ class Kubernetes(Plugin):
             live = self._get(target)
             if live is None:
                 return
+            call = self._call(resource, "delete")
+            call.send()
+            call.work()
             if target.is_patch:
                 self._relinquish(target, live, state[_FIELD_MANAGER])
             else:
                 self._delete(target, live)
+            call.answer()
         except UnreachableError as error:
             if not self._forgets_unreachable():
                 told = "configured Kubernetes cluster is unreachable"

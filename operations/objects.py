@@ -1,0 +1,37 @@
+"""What is in a cluster, asked as the stack's own provider would ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import yaml
+from kubernetes import config
+from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import NotFoundError
+
+MANAGER: Final = "pulumi-kubernetes-"
+"""How the name begins under which Pulumi's provider applies a resource; the rest is random."""
+
+
+def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
+    """Return under which name Pulumi last applied an object; None if it has not.
+
+    The provider gives up fields under the name that it has set them with, and no other.
+    """
+    client = DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
+    kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
+    metadata = inputs["metadata"]
+    try:
+        found = client.get(kind, name=metadata["name"], namespace=metadata.get("namespace"))
+    except NotFoundError:
+        return None
+    entries = found.to_dict()["metadata"].get("managedFields") or []
+    ours = [one for one in entries if one["manager"].startswith(MANAGER)]
+    return max(ours, key=lambda one: str(one["time"]))["manager"] if ours else None
+
+
+def object_id(inputs: Mapping[str, Any]) -> str:
+    """Return the id by which Pulumi knows an object."""
+    metadata = inputs["metadata"]
+    return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))

@@ -1,0 +1,63 @@
+"""How long a dynamic provider waits for AWS."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ReadTimeoutError
+
+from components import job_run_drain, node_bounds
+from components.credentials import BOUNDED, require_account
+from components.job_run_drain import JobRunDrainProvider
+from components.node_bounds import NodeBoundsProvider
+from components.removed_files import RemovedFilesProvider
+
+PROPS: Final[dict[str, Any]] = {
+    **{"region": "us-west-2", "account_id": "1", "virtual_cluster_id": "v"},
+    **{"cluster_name": "c", "node_group_name": "n", "min_size": 1, "max_size": 2},
+    **{"bucket": "b", "keys": []},
+}
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An AWS that takes every connection and says nothing, for a client of a short patience."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        make = boto3.client
+        quick = Config(read_timeout=0.05, retries={"total_max_attempts": 1})
+
+        def client(service: Any, *, region_name: str, config: Config) -> Any:  # noqa: ANN401
+            assert config is BOUNDED
+            return make(service, region_name=region_name, config=quick)
+
+        monkeypatch.setattr(boto3, "client", client)
+        yield
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: require_account("1", "us-west-2", "what is asked for"),
+        lambda: JobRunDrainProvider().delete("v", PROPS),
+        lambda: NodeBoundsProvider().create(PROPS),
+        lambda: NodeBoundsProvider().read("c:n", PROPS),
+        lambda: RemovedFilesProvider().update("b", {**PROPS, "keys": ["dags/gone.py"]}, PROPS),
+    ],
+    ids=["account", "drain", "bounds", "bounds-read", "removed-files"],
+)
+@pytest.mark.usefixtures("silent")
+def test_a_request_that_nobody_answers_ends(
+    ask: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (job_run_drain, node_bounds):  # which ask for the account first
+        monkeypatch.setattr(module, "require_account", lambda *_: None)
+    with pytest.raises(ReadTimeoutError, match="Read timeout on endpoint URL"):
+        ask()
