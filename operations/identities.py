@@ -9,19 +9,29 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Collection, Mapping
 from functools import cache
+from threading import Lock
 from typing import Any, Final, TypeAlias
 
 import boto3
+from botocore.config import Config
 
 Inputs: TypeAlias = Mapping[str, Any]
+Client: TypeAlias = Any
 
 
 class Account:
     """The services of one region, with the credentials of the environment."""
 
-    def __init__(self, region: str) -> None:
-        session = boto3.Session(region_name=region)
-        self.client: Callable[[str], Any] = cache(session.client)
+    def __init__(self, region: str, config: Config | None = None) -> None:
+        session: Any = boto3.Session(region_name=region)
+        making = Lock()
+
+        @cache
+        def client(service: str) -> Client:
+            with making:  # clients work in any thread, and are made in one at a time
+                return session.client(service, config=config)
+
+        self.client = client
 
     def pages(self, service: str, operation: str, **told: object) -> list[Any]:
         """Return what an operation lists, of all pages."""

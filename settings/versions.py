@@ -1,7 +1,8 @@
 """The versions of Kubernetes, Airflow and EMR that this program supports, and until when AWS does.
 
-Last compared with AWS's documentation in November 2026. A version that is not listed is refused;
-one whose support has ended is refused as well, and one that is about to end is warned about.
+A version that is not listed is refused; one whose support has ended is refused as well, and one
+that is about to end is warned about. Add-ons have the versions that are EKS's default, and none
+here.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+
+COMPARED = date(2026, 11, 23)
+"""When these tables were last compared with their sources."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,12 @@ KUBERNETES = {
     "1.36": KubernetesVersion(date(2027, 8, 2)),
     "1.35": KubernetesVersion(date(2027, 3, 27)),
     "1.34": KubernetesVersion(date(2026, 12, 2)),
+}
+
+# "Status of Python versions", Python Developer's Guide, which names months.
+PYTHON = {
+    "3.12": date(2028, 10, 31),
+    "3.11": date(2027, 10, 31),
 }
 
 KUBERNETES_PROVIDER = "apache-airflow-providers-cncf-kubernetes"

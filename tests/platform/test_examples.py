@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
+from operations.preflight.plan import Plan
+from operations.preflight.rights import requests
 from sandbox.clone import Clone
 
 
@@ -25,6 +29,43 @@ def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     created = {step["urn"].split("::")[2].split("$")[-1] for step in preview["steps"]}
     assert {"aws:mwaa/environment:Environment", "aws:eks/nodeGroup:NodeGroup"} <= created
     assert set(preview["changeSummary"]) == {"create"}
+    asked, unknown = requests(Plan(preview), "aws", account)
+    assert len(asked) > 70
+    assert unknown == set()
+    assert [one for one in asked if "?" in one.arn] == []
+    _preflight(clone, stack, preview)
+
+
+def _preflight(clone: Clone, stack: str, preview: dict[str, Any]) -> None:
+    """Find nothing that would stop an `up` in an account that is empty."""
+    file = clone.directory / f"{stack}.json"
+    file.write_text(json.dumps(preview))
+    command = [
+        sys.executable,
+        "-m",
+        "operations.preflight",
+        "--stack",
+        stack,
+        "--preview",
+        str(file),
+    ]
+    done = subprocess.run(
+        command,
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for told in (
+        r"names +\d+ are free +ok",
+        r"zones: instance types +m.* ok",
+        r"quota: VPCs +1 of 5 in use, 1 wanted +ok",
+        r"quota: EKS clusters .* +unknown ",  # moto knows few quotas
+        r"version: Kubernetes .* +unknown ",
+    ):
+        assert re.search(told, done.stdout), done.stdout
 
 
 def _fixed_names(steps: list[dict[str, Any]]) -> set[tuple[str, str]]:

@@ -1,0 +1,136 @@
+"""Before an `up` of forty minutes: what would stop it, found in seconds.
+
+    python -m operations.preflight --stack dev
+
+Reads what `pulumi preview` is going to make, asks AWS whether it could, and changes nothing. Exits
+with 1 if something would fail. What it could not find out it calls unknown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+from rich.console import Console
+from rich.table import Table
+
+from operations.identities import Account
+from operations.preflight import checks
+from operations.preflight.plan import Json, Plan
+from operations.preflight.quotas import check_quotas
+from operations.preflight.result import Result, Verdict
+from operations.preflight.rights import check_rights
+from operations.recover import RecoveryError, Stack
+
+Check = tuple[str, Callable[[], list[Result]]]
+
+# The last one where something between here and AWS answers, such as a proxy.
+_NO_ANSWER = (BotoCoreError, ClientError, ResponseParserError)
+_WIDTH = 140  # where there is no terminal that has one
+# Long enough for a slow answer, and no wait for a service that this network does not reach.
+_HASTE = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+
+
+def preflight(stack: Stack, preview: Path | None) -> list[Result]:
+    """Return what each check found; the first ones decide whether there are others."""
+    results = checks.tools()
+    caller, found = checks.credentials()
+    results += found
+    if caller is None or any(one.verdict is Verdict.FAIL for one in results):
+        return results
+    try:
+        told = preview.read_text() if preview else stack.run("preview", "--json")
+        state = stack.export()
+    except RecoveryError as error:
+        to_do = "mend this first: the checks look at what it plans"
+        return [*results, Result("preview", _told(str(error)), Verdict.FAIL, to_do)]
+    plan = Plan(json.loads(told))
+    account = checks.account_of(plan, caller)
+    results.append(account)
+    if account.verdict is Verdict.FAIL:
+        return results
+    if plan.region is None or not plan.counts():
+        return [*results, Result("preview", "nothing is to be made in AWS")]
+    results.append(Result("preview", f"{plan.counts().total()} resources are to be made in AWS"))
+    return results + look(Account(plan.region, _HASTE), plan, caller, state)
+
+
+def look(account: Account, plan: Plan, caller: str, state: Json) -> list[Result]:
+    """Run the checks of a plan side by side."""
+    found: list[Check] = [("rights", lambda: check_rights(account, plan, caller))]
+    found += checks.checks(account, plan, state)
+    found += [("quota", one) for one in _quotas(account, plan)]
+    with ThreadPoolExecutor(8) as pool:
+        return [one for results in pool.map(_settled, found) for one in results]
+
+
+def _quotas(account: Account, plan: Plan) -> Iterable[Callable[[], list[Result]]]:
+    try:
+        return list(check_quotas(account, plan))
+    except _NO_ANSWER as error:
+        result = Result("quota", str(error), Verdict.UNKNOWN)
+        return [lambda: [result]]
+
+
+def _settled(check: Check) -> list[Result]:
+    """Run a check; what AWS does not tell is unknown."""
+    name, run = check
+    try:
+        return run()
+    except _NO_ANSWER as error:
+        return [Result(name, _told(str(error)), Verdict.UNKNOWN, "look yourself")]
+
+
+def _told(text: str) -> str:
+    """The errors of a preview without the rest of it, or a message in one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    return " ".join(errors or lines)[:300]
+
+
+def table(results: list[Result]) -> Table:
+    """Return the results as a table, without colours and lines."""
+    shown = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for column in ("check", "found", "verdict", "what to do"):
+        shown.add_column(column, overflow="fold", no_wrap=column == "verdict")
+    for one in results:
+        shown.add_row(one.check, one.found, one.verdict.value, one.to_do)
+    return shown
+
+
+def verdict(results: list[Result]) -> str:
+    """Return the whole in one line."""
+    counts = Counter(one.verdict for one in results)
+    if failed := counts[Verdict.FAIL]:
+        return f"do not begin: {failed} of {len(results)} checks failed"
+    open_ = [f"{counts[kind]} {kind}" for kind in (Verdict.WARN, Verdict.UNKNOWN) if counts[kind]]
+    return "nothing found that would stop an `up`" + (f" ({', '.join(open_)})" if open_ else "")
+
+
+def main() -> int:
+    """Print the table and the verdict; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m operations.preflight")
+    parser.add_argument("--stack", required=True)
+    parser.add_argument(
+        "--preview", type=Path, help="the output of `pulumi preview --json`, instead of a new one"
+    )
+    told = parser.parse_args()
+    results = preflight(Stack(told.stack), told.preview)
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    console.print(table(results))
+    console.print(verdict(results))
+    return int(any(one.verdict is Verdict.FAIL for one in results))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
