@@ -52,14 +52,14 @@ def preflight(stack: Stack, preview: Path | None) -> list[Result]:
     except RecoveryError as error:
         to_do = "mend this first: the checks look at what it plans"
         return [*results, Result("preview", _told(str(error)), Verdict.FAIL, to_do)]
-    plan = Plan(json.loads(told))
+    plan = Plan(json.loads(told), state)
     account = checks.account_of(plan, caller)
     results.append(account)
     if account.verdict is Verdict.FAIL:
         return results
-    if plan.region is None or not plan.counts():
-        return [*results, Result("preview", "nothing is to be made in AWS")]
     results.append(Result("preview", f"{plan.counts().total()} resources are to be made in AWS"))
+    if plan.region is None:
+        return results
     return results + look(Account(plan.region, _HASTE), plan, caller, state)
 
 
@@ -85,6 +85,8 @@ def _settled(check: Check) -> list[Result]:
     name, run = check
     try:
         return run()
+    except ResponseParserError:
+        return [Result(name, "an answer that is not AWS's", Verdict.UNKNOWN, "look yourself")]
     except _NO_ANSWER as error:
         return [Result(name, _told(str(error)), Verdict.UNKNOWN, "look yourself")]
 

@@ -201,7 +201,7 @@ def check_quotas(account: Account, plan: Plan) -> Iterator[Callable[[], list[Res
             yield _constant(need)
         else:
             yield _comparison(account, need)
-    if plan.of("aws:iam/role:Role"):
+    if any(plan.of(f"aws:iam/{kind}") for kind in ("role:Role", "policy:Policy")):
         yield lambda: _iam(account, plan)
 
 
@@ -254,8 +254,11 @@ def _iam(account: Account, plan: Plan) -> list[Result]:
     """Compare with what IAM tells itself of its quotas, which are the whole account's."""
     summary = account.client("iam").get_account_summary()["SummaryMap"]
     results = []
-    for name, kind in (("Roles", "role:Role"), ("Policies", "policy:Policy")):
-        more = plan.counts()[f"aws:iam/{kind}"]
+    counts = plan.counts()
+    kinds = {"Roles": counts["aws:iam/role:Role"], "Policies": counts["aws:iam/policy:Policy"]}
+    for name, more in kinds.items():
+        if not more:
+            continue
         if name not in summary or f"{name}Quota" not in summary:
             results.append(Result(f"quota: IAM {name.lower()}", f"{more} wanted", Verdict.UNKNOWN))
             continue
