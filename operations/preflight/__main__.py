@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -67,17 +67,9 @@ def look(account: Account, plan: Plan, caller: str, state: Json) -> list[Result]
     """Run the checks of a plan side by side."""
     found: list[Check] = [("rights", lambda: check_rights(account, plan, caller))]
     found += checks.checks(account, plan, state)
-    found += [("quota", one) for one in _quotas(account, plan)]
+    found += [("quota", one) for one in check_quotas(account, plan)]
     with ThreadPoolExecutor(8) as pool:
         return [one for results in pool.map(_settled, found) for one in results]
-
-
-def _quotas(account: Account, plan: Plan) -> Iterable[Callable[[], list[Result]]]:
-    try:
-        return list(check_quotas(account, plan))
-    except _NO_ANSWER as error:
-        result = Result("quota", str(error), Verdict.UNKNOWN)
-        return [lambda: [result]]
 
 
 def _settled(check: Check) -> list[Result]:

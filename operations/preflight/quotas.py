@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.identities import Account
 from operations.preflight.plan import Plan
@@ -137,7 +137,11 @@ def _processors(account: Account, plan: Plan) -> Iterator[Need | Result]:
                 "look at EC2 in the Service Quotas console",
             )
             continue
-        cpus = max(_processors_of(account, kinds).values())
+        try:
+            cpus = max(_processors_of(account, kinds).values())
+        except (BotoCoreError, ClientError) as error:
+            yield Result("quota: vCPUs", f"EC2 does not describe {kinds}: {error}", Verdict.UNKNOWN)
+            continue
         least, most = (scaling[key] * cpus for key in ("minSize", "maxSize"))
         yield Need(
             f"vCPUs on demand ({scaling['minSize']} to {scaling['maxSize']} nodes)",
