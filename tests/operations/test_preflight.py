@@ -535,7 +535,7 @@ class Previewed(Stack):
 
     def run(self, *arguments: str) -> str:
         self.ran.append(" ".join(arguments))
-        if self.error:
+        if self.error and arguments[0] == "preview":
             raise RecoveryError(self.error)
         return json.dumps(self.told if arguments[0] == "preview" else NO_STATE)
 
@@ -555,9 +555,29 @@ def test_credentials_of_another_account_end_it_before_anything_is_asked() -> Non
 
 @pytest.mark.usefixtures("account", "tools")
 def test_a_preview_that_fails_is_told_by_its_errors() -> None:
-    stack = Previewed({}, error="`pulumi preview` failed:\n  noise\n  error: no such zone\n")
-    result = command.preflight(stack, None)[-1]
-    assert (result.verdict, result.found) == (FAIL, "error: no such zone")
+    wrong = {"severity": "error", "message": "error: 1 setting is wrong:\n  network.nat\n"}
+    again = {
+        **wrong,
+        "message": wrong["message"].replace("error:", "error: an unhandled error occurred:"),
+    }
+    printed = json.dumps({**preview(VPC), "diagnostics": [wrong, again]}, indent=4)
+    error = f"`pulumi preview --json` failed:\n{printed}\n"
+    result = command.preflight(Previewed({}, error=error), None)[-1]
+    assert (result.verdict, result.found) == (FAIL, "1 setting is wrong:\n  network.nat")
+    assert command.preflight(Previewed({}, error=error), None)[-2].check == "credentials"
+
+    error = "`pulumi preview --json` failed:\nerror: no stack named 'dev' found\n"
+    result = command.preflight(Previewed({}, error=error), None)[-1]
+    assert (result.verdict, "no stack named 'dev' found" in result.found) == (FAIL, True)
+
+
+@pytest.mark.usefixtures("account", "tools")
+def test_what_the_preview_warns_about_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "look", lambda *_: [])
+    soon = {"severity": "warning", "message": "warning: 1.34 is supported until 2026-12-02 only\n"}
+    results = command.preflight(Previewed({**preview(VPC), "diagnostics": [soon]}), None)
+    warned = [one.found for one in results if one.verdict is WARN]
+    assert warned == ["1.34 is supported until 2026-12-02 only"]
 
 
 @pytest.mark.usefixtures("tools")
