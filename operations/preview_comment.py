@@ -144,7 +144,7 @@ def comment(stack: str, preview: Json, sections: Sequence[Section] = ()) -> str:
     sections: what other checks say, such as policies or the price.
     """
     steps = steps_of(preview)
-    errors = _errors(preview)
+    errors = errors_of(preview)
     parts = [marker(stack), f"### `{stack}`: {_headline(steps, errors)}"]
     if errors:
         parts.append(_alert("CAUTION", ["**The preview failed**", *_fenced("\n".join(errors))]))
@@ -152,7 +152,9 @@ def comment(stack: str, preview: Json, sections: Sequence[Section] = ()) -> str:
     parts += [_alert("WARNING", effects)] if (effects := list(_effects(steps))) else []
     parts += [_table(steps)] if steps else []
     parts += [f"#### {one.title}\n\n{one.body}" for one in sections]
-    parts += [_warnings(preview)] if _diagnostics(preview, "warning") else []
+    parts += (
+        [_alert("NOTE", _fenced("\n".join(warned)))] if (warned := warnings_of(preview)) else []
+    )
     room = LONGEST - sum(len(part) + 2 for part in parts)
     parts += [_differences(steps, room)] if steps else []
     return "\n\n".join(parts) + "\n"
@@ -285,7 +287,8 @@ def _plain(value: Json) -> Json:
     return value
 
 
-def _errors(preview: Json) -> list[str]:
+def errors_of(preview: Json) -> list[str]:
+    """Return why a preview failed, each reason once."""
     return list(
         dict.fromkeys(
             re.sub(r"^error: (an unhandled error occurred: )?", "", text).strip()
@@ -294,11 +297,10 @@ def _errors(preview: Json) -> list[str]:
     )
 
 
-def _warnings(preview: Json) -> str:
-    told = dict.fromkeys(
-        text.removeprefix("warning: ").strip() for text in _diagnostics(preview, "warning")
-    )
-    return _alert("NOTE", _fenced("\n".join(told)))
+def warnings_of(preview: Json) -> list[str]:
+    """Return what a preview warns about, each once."""
+    told = (text.removeprefix("warning: ").strip() for text in _diagnostics(preview, "warning"))
+    return list(dict.fromkeys(told))
 
 
 def _diagnostics(preview: Json, severity: str) -> list[str]:

@@ -12,7 +12,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,12 +28,14 @@ from operations.preflight.plan import Json, Plan
 from operations.preflight.quotas import check_quotas
 from operations.preflight.result import Result, Verdict
 from operations.preflight.rights import check_rights
+from operations.preview_comment import errors_of, warnings_of
 from operations.recover import RecoveryError, Stack
 
 Check = tuple[str, Callable[[], list[Result]]]
 
 # The last one where something between here and AWS answers, such as a proxy.
 _NO_ANSWER = (BotoCoreError, ClientError, ResponseParserError)
+_MEND = "mend this first: the checks look at what it plans"
 _WIDTH = 140  # where there is no terminal that has one
 # Long enough for a slow answer, and no wait for a service that this network does not reach.
 _HASTE = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
@@ -47,37 +49,46 @@ def preflight(stack: Stack, preview: Path | None) -> list[Result]:
     if caller is None or any(one.verdict is Verdict.FAIL for one in results):
         return results
     try:
-        told = preview.read_text() if preview else stack.run("preview", "--json")
+        told = _previewed(stack, preview)
         state = stack.export()
-    except RecoveryError as error:
-        to_do = "mend this first: the checks look at what it plans"
-        return [*results, Result("preview", _told(str(error)), Verdict.FAIL, to_do)]
-    plan = Plan(json.loads(told))
+    except (RecoveryError, json.JSONDecodeError) as error:
+        return [*results, Result("preview", _told(str(error)), Verdict.FAIL, _MEND)]
+    if errors := errors_of(told):
+        return [*results, *(Result("preview", one, Verdict.FAIL, _MEND) for one in errors)]
+    results += [Result("preview", one, Verdict.WARN) for one in warnings_of(told)]
+    plan = Plan(told, state)
     account = checks.account_of(plan, caller)
     results.append(account)
     if account.verdict is Verdict.FAIL:
         return results
-    if plan.region is None or not plan.counts():
-        return [*results, Result("preview", "nothing is to be made in AWS")]
     results.append(Result("preview", f"{plan.counts().total()} resources are to be made in AWS"))
+    if plan.region is None:
+        return results
     return results + look(Account(plan.region, _HASTE), plan, caller, state)
+
+
+def _previewed(stack: Stack, file: Path | None) -> Json:
+    """Return a preview, also one that failed: then it tells why."""
+    if file:
+        return json.loads(file.read_text())
+    try:
+        return json.loads(stack.run("preview", "--json"))
+    except RecoveryError as error:
+        _, _, printed = str(error).partition("failed:\n")
+        try:
+            failed, _ = json.JSONDecoder().raw_decode(printed)
+        except json.JSONDecodeError:
+            raise error from None
+        return failed
 
 
 def look(account: Account, plan: Plan, caller: str, state: Json) -> list[Result]:
     """Run the checks of a plan side by side."""
     found: list[Check] = [("rights", lambda: check_rights(account, plan, caller))]
     found += checks.checks(account, plan, state)
-    found += [("quota", one) for one in _quotas(account, plan)]
+    found += [("quota", one) for one in check_quotas(account, plan)]
     with ThreadPoolExecutor(8) as pool:
         return [one for results in pool.map(_settled, found) for one in results]
-
-
-def _quotas(account: Account, plan: Plan) -> Iterable[Callable[[], list[Result]]]:
-    try:
-        return list(check_quotas(account, plan))
-    except _NO_ANSWER as error:
-        result = Result("quota", str(error), Verdict.UNKNOWN)
-        return [lambda: [result]]
 
 
 def _settled(check: Check) -> list[Result]:
@@ -85,15 +96,15 @@ def _settled(check: Check) -> list[Result]:
     name, run = check
     try:
         return run()
+    except ResponseParserError:
+        return [Result(name, "an answer that is not AWS's", Verdict.UNKNOWN, "look yourself")]
     except _NO_ANSWER as error:
         return [Result(name, _told(str(error)), Verdict.UNKNOWN, "look yourself")]
 
 
 def _told(text: str) -> str:
-    """The errors of a preview without the rest of it, or a message in one line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error:")]
-    return " ".join(errors or lines)[:300]
+    """A message in one line, and no longer than anybody reads."""
+    return " ".join(text.split())[:300]
 
 
 def table(results: list[Result]) -> Table:

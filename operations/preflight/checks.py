@@ -93,11 +93,16 @@ def checks(account: Account, plan: Plan, state: Json) -> Iterator[tuple[str, Che
 
     state: of the stack, as `pulumi stack export` tells it.
     """
-    for service, operation, name in (
-        ("mwaa", "list_environments", "Amazon MWAA"),
-        ("eks", "list_clusters", "Amazon EKS"),
-        ("emr-containers", "list_virtual_clusters", "EMR on EKS"),
+    for service, operation, kind, name in (
+        ("mwaa", "list_environments", "mwaa/environment:Environment", "Amazon MWAA"),
+        ("eks", "list_clusters", "eks/cluster:Cluster", "Amazon EKS"),
+        (
+            *("emr-containers", "list_virtual_clusters"),
+            *("emrcontainers/virtualCluster:VirtualCluster", "EMR on EKS"),
+        ),
     ):
+        if not plan.of(f"aws:{kind}"):
+            continue
         label = f"region: {name}"
         yield label, partial(_service, account, plan, (service, operation, label))
     for one in plan.of("aws:eks/cluster:Cluster"):
@@ -117,7 +122,7 @@ def checks(account: Account, plan: Plan, state: Json) -> Iterator[tuple[str, Che
 
 
 def _zones(plan: Plan) -> list[str]:
-    subnets = plan.of("aws:ec2/subnet:Subnet")
+    subnets = plan.any_of("aws:ec2/subnet:Subnet")
     return sorted({subnet.inputs["availabilityZone"] for subnet in subnets})
 
 
@@ -155,7 +160,7 @@ def _kubernetes_version(account: Account, cluster: Planned) -> list[Result]:
 
 
 def _addons(account: Account, plan: Plan) -> list[Result]:
-    version = plan.of("aws:eks/nodeGroup:NodeGroup")[0].inputs["version"]
+    version = plan.any_of("aws:eks/cluster:Cluster")[0].inputs["version"]
     missing = []
     addons = plan.of("aws:eks/addon:Addon")
     for addon in addons:

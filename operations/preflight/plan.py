@@ -30,13 +30,17 @@ class Planned:
 
 
 class Plan:
-    """What an `up` would make."""
+    """What an `up` would make, beside what there is."""
 
-    def __init__(self, preview: Json) -> None:
-        states = [step.get("newState") or {} for step in preview["steps"]]
-        provider: dict[str, Json] = next(
-            (state["inputs"] for state in states if state.get("type") == _PROVIDER), {}
-        )
+    def __init__(self, preview: Json, state: Json) -> None:
+        self.standing: list[Planned] = [
+            _planned(one) for one in state["deployment"].get("resources") or []
+        ]
+        steps = [step.get("newState") or {} for step in preview["steps"]]
+        # A preview may leave out what stays as it is.
+        providers = [one["inputs"] for one in steps if one.get("type") == _PROVIDER]
+        providers += [one.inputs for one in self.standing if one.type == _PROVIDER]
+        provider: dict[str, Json] = next(iter(providers), {})
         self.region: str | None = provider.get("region")
         self.accounts: tuple[str, ...] = tuple(json.loads(provider.get("allowedAccountIds", "[]")))
         """The accounts that the provider allows; none: any."""
@@ -48,6 +52,10 @@ class Plan:
         """Return what there will be of a type, such as `aws:ec2/vpc:Vpc`."""
         return [one for one in self.resources if one.type == kind]
 
+    def any_of(self, kind: str) -> list[Planned]:
+        """Return what there is or will be of a type, what will be first."""
+        return [one for one in (*self.resources, *self.standing) if one.type == kind]
+
     def counts(self) -> Counter[str]:
         """Return how many of each type in AWS there will be."""
         return Counter(one.type for one in self.resources if one.type.startswith("aws:"))
@@ -55,7 +63,8 @@ class Plan:
     def from_(self, one: Planned, key: str) -> Iterator[Planned]:
         """Yield what an input comes from."""
         sources = one.depends.get(key) or []
-        return (other for other in self.resources if other.urn in sources)
+        known = (*self.resources, *self.standing)
+        return (other for other in known if other.urn in sources)
 
 
 def _planned(state: Json) -> Planned:

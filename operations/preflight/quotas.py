@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.identities import Account
 from operations.preflight.plan import Plan
@@ -137,7 +137,11 @@ def _processors(account: Account, plan: Plan) -> Iterator[Need | Result]:
                 "look at EC2 in the Service Quotas console",
             )
             continue
-        cpus = max(_processors_of(account, kinds).values())
+        try:
+            cpus = max(_processors_of(account, kinds).values())
+        except (BotoCoreError, ClientError) as error:
+            yield Result("quota: vCPUs", f"EC2 does not describe {kinds}: {error}", Verdict.UNKNOWN)
+            continue
         least, most = (scaling[key] * cpus for key in ("minSize", "maxSize"))
         yield Need(
             f"vCPUs on demand ({scaling['minSize']} to {scaling['maxSize']} nodes)",
@@ -201,7 +205,7 @@ def check_quotas(account: Account, plan: Plan) -> Iterator[Callable[[], list[Res
             yield _constant(need)
         else:
             yield _comparison(account, need)
-    if plan.of("aws:iam/role:Role"):
+    if any(plan.of(f"aws:iam/{kind}") for kind in ("role:Role", "policy:Policy")):
         yield lambda: _iam(account, plan)
 
 
@@ -254,8 +258,11 @@ def _iam(account: Account, plan: Plan) -> list[Result]:
     """Compare with what IAM tells itself of its quotas, which are the whole account's."""
     summary = account.client("iam").get_account_summary()["SummaryMap"]
     results = []
-    for name, kind in (("Roles", "role:Role"), ("Policies", "policy:Policy")):
-        more = plan.counts()[f"aws:iam/{kind}"]
+    counts = plan.counts()
+    kinds = {"Roles": counts["aws:iam/role:Role"], "Policies": counts["aws:iam/policy:Policy"]}
+    for name, more in kinds.items():
+        if not more:
+            continue
         if name not in summary or f"{name}Quota" not in summary:
             results.append(Result(f"quota: IAM {name.lower()}", f"{more} wanted", Verdict.UNKNOWN))
             continue

@@ -120,11 +120,14 @@ RIGHTS: Final[Mapping[str, Groups]] = {
         ("*", "ec2:DescribeSubnets ec2:DescribeAvailabilityZones"),
     ),
     "aws:ec2/vpc:Vpc": (
-        _tagged("vpc/vpc", "ec2:CreateVpc ec2:DeleteVpc ec2:ModifyVpcAttribute"),
+        _tagged(
+            "vpc/vpc",
+            "ec2:CreateVpc ec2:DeleteVpc ec2:ModifyVpcAttribute ec2:DescribeVpcAttribute",
+        ),
         (
             "*",
-            "ec2:DescribeVpcs ec2:DescribeVpcAttribute ec2:DescribeNetworkAcls "
-            "ec2:DescribeRouteTables ec2:DescribeSecurityGroups",
+            "ec2:DescribeVpcs ec2:DescribeNetworkAcls ec2:DescribeRouteTables "
+            "ec2:DescribeSecurityGroups",
         ),
     ),
     "aws:ec2/vpcEndpoint:VpcEndpoint": (
@@ -160,12 +163,16 @@ RIGHTS: Final[Mapping[str, Groups]] = {
         ("*", "eks:DescribeAddonVersions"),
     ),
     "aws:eks/cluster:Cluster": (
+        ("*", "eks:CreateCluster"),
         (
             _EKS + "cluster/{name}",
-            "eks:CreateCluster eks:DescribeCluster eks:DescribeUpdate eks:UpdateClusterConfig "
+            "eks:DescribeCluster eks:DescribeUpdate eks:UpdateClusterConfig "
             "eks:UpdateClusterVersion eks:DeleteCluster eks:TagResource eks:UntagResource",
         ),
-        ("*", "iam:CreateServiceLinkedRole"),
+        (
+            f"{_ROLE}aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS",
+            "iam:CreateServiceLinkedRole",
+        ),
     ),
     "aws:eks/nodeGroup:NodeGroup": (
         (_CLUSTER, "eks:CreateNodegroup"),
@@ -186,6 +193,11 @@ RIGHTS: Final[Mapping[str, Groups]] = {
     ),
     "aws:emrcontainers/virtualCluster:VirtualCluster": (
         ("*", "emr-containers:CreateVirtualCluster"),
+        (
+            f"{_ROLE}aws-service-role/emr-containers.amazonaws.com/"
+            "AWSServiceRoleForAmazonEMRContainers",
+            "iam:CreateServiceLinkedRole",
+        ),
         (
             _EMR,
             "emr-containers:DescribeVirtualCluster emr-containers:DeleteVirtualCluster "
@@ -233,7 +245,7 @@ RIGHTS: Final[Mapping[str, Groups]] = {
     ),
     "aws:kms/alias:Alias": (
         (
-            "arn:{partition}:kms:{region}:{account}:{name}",
+            "arn:{partition}:kms:{region}:{account}:alias/{alias}",
             "kms:CreateAlias kms:UpdateAlias kms:DeleteAlias",
         ),
         ("*", "kms:ListAliases"),
@@ -254,7 +266,10 @@ RIGHTS: Final[Mapping[str, Groups]] = {
             "airflow:CreateEnvironment airflow:GetEnvironment airflow:UpdateEnvironment "
             "airflow:DeleteEnvironment airflow:TagResource",
         ),
-        ("*", "iam:CreateServiceLinkedRole"),
+        (
+            f"{_ROLE}aws-service-role/airflow.amazonaws.com/AWSServiceRoleForAmazonMWAA",
+            "iam:CreateServiceLinkedRole",
+        ),
         (f"{_EC2}network-interface/eni-0", "ec2:CreateNetworkInterface"),
         (f"{_EC2}vpc-endpoint/vpce-0", "ec2:CreateVpcEndpoint"),
     ),
@@ -327,6 +342,9 @@ RIGHTS: Final[Mapping[str, Groups]] = {
 }
 
 
+_SERVICE_LINKED: Final = ("iam:CreateServiceLinkedRole",)
+
+
 @dataclass(frozen=True)
 class Request:
     """Actions on one resource."""
@@ -350,7 +368,7 @@ class Rights:
 def requests(plan: Plan, partition: str, account_id: str) -> tuple[set[Request], set[str]]:
     """Return what will be asked for, and the types of which nobody has written down what."""
     found, unknown = set(), set()
-    clusters = [one.inputs["name"] for one in plan.of("aws:eks/cluster:Cluster")]
+    clusters = [one.inputs["name"] for one in plan.any_of("aws:eks/cluster:Cluster")]
     everywhere = {"partition": partition, "region": plan.region or "", "account": account_id}
     for one in plan.resources:
         if not one.type.startswith("aws:"):
@@ -368,7 +386,7 @@ def requests(plan: Plan, partition: str, account_id: str) -> tuple[set[Request],
                     (("iam:PassedToService", name),) for name in _services(one)
                 ]
             else:
-                contexts = [_context(one, told)]
+                contexts = [_context(one, told, arn)]
             found |= {Request(arn, told, context) for context in contexts}
     return found, unknown
 
@@ -381,6 +399,8 @@ class _Names(dict[str, Json]):
 def _with_names(plan: Plan, one: Planned) -> dict[str, Json]:
     """Return inputs, with the names of what they come from where they are not known themselves."""
     inputs = dict(one.inputs)
+    if one.type == "aws:kms/alias:Alias" and "name" in inputs:
+        inputs["alias"] = inputs["name"].removeprefix("alias/")
     sources = {"bucket": "bucket", "role": "name", "secretId": "name", "clusterName": "name"}
     for key, name in sources.items():
         for source in plan.from_(one, key) if key not in inputs else ():
@@ -398,12 +418,11 @@ def _services(role: Planned) -> Iterator[str]:
         yield from [services] if isinstance(services, str) else services
 
 
-def _context(one: Planned, actions: tuple[str, ...]) -> Context:
+def _context(one: Planned, actions: tuple[str, ...], arn: str) -> Context:
     if "iam:AttachRolePolicy" in actions and "policyArn" in one.inputs:
         return (("iam:PolicyARN", one.inputs["policyArn"]),)
-    if "iam:CreateServiceLinkedRole" in actions:
-        service = {"mwaa": "airflow", "eks": "eks"}[one.type.split(":")[1].partition("/")[0]]
-        return (("iam:AWSServiceName", f"{service}.amazonaws.com"),)
+    if actions == _SERVICE_LINKED:
+        return (("iam:AWSServiceName", arn.split("/")[-2]),)
     return ()
 
 
@@ -465,6 +484,14 @@ def principal_of(account: Account, arn: str) -> str:
     return found
 
 
+def _is_there(account: Account, role: str) -> bool:
+    try:
+        account.client("iam").get_role(RoleName=role.rpartition("/")[2])
+    except (BotoCoreError, ClientError):
+        return False
+    return True
+
+
 def check_rights(account: Account, plan: Plan, caller: str) -> list[Result]:
     """Compare what the caller may do with what an `up`, and a `destroy`, will ask for."""
     _, partition, _, _, number, rest = caller.split(":", 5)
@@ -478,6 +505,10 @@ def check_rights(account: Account, plan: Plan, caller: str) -> list[Result]:
             )
         ]
     asked, untold = requests(plan, partition, number)
+    # Each account needs a service's role once.
+    asked = {
+        one for one in asked if one.actions != _SERVICE_LINKED or not _is_there(account, one.arn)
+    }
     rights = simulate(account, principal_of(account, caller), asked)
     results = []
     if rights.allowed:

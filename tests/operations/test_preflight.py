@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +52,7 @@ def preview(*steps: Json) -> Json:
 
 
 def plan(*steps: Json) -> Plan:
-    return Plan(preview(*steps))
+    return Plan(preview(*steps), NO_STATE)
 
 
 CLUSTER = step(
@@ -105,6 +106,21 @@ def test_what_is_known_of_a_plan_is_what_does_not_come_from_aws() -> None:
     assert vpc.inputs == {"tags": {"b": "c"}, "ids": ["d"]}
     assert (what.region, what.accounts) == (REGION, (NUMBER,))
     assert what.counts() == {"aws:eks/nodeGroup:NodeGroup": 1, "aws:ec2/vpc:Vpc": 1}
+
+
+def test_what_is_added_to_a_live_stack_is_known_by_what_there_is() -> None:
+    state = {"deployment": {"resources": [PROVIDER["newState"], CLUSTER["newState"]]}}
+    added = step(
+        "aws:eks/addon:Addon",
+        addonName="coredns",
+        clusterName=UNKNOWN,
+        sources={"clusterName": [CLUSTER["newState"]["urn"]]},
+    )
+    what = Plan({"steps": [added]}, state)
+    assert (what.region, what.accounts) == (REGION, (NUMBER,))
+    assert what.counts() == {"aws:eks/addon:Addon": 1}
+    asked, _ = rights.requests(what, "aws", NUMBER)
+    assert f"arn:aws:eks:{REGION}:{NUMBER}:addon/team/coredns/0" in {one.arn for one in asked}
 
 
 def test_only_what_is_made_counts() -> None:
@@ -350,14 +366,47 @@ def test_every_type_of_the_stack_has_its_rights() -> None:
     assert _FINDERS.keys() <= rights.RIGHTS.keys()
 
 
-def test_every_action_is_one_of_aws() -> None:
+def test_every_action_is_one_of_aws_and_on_what_it_acts_on() -> None:
     known = importlib.resources.files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json")
     services = json.loads(known.read_text())
     for groups in rights.RIGHTS.values():
-        for _, actions in groups:
+        for resource, actions in groups:
             for action in actions.split():
                 service, _, name = action.partition(":")
-                assert name.lower() in services[service]["Actions"], action
+                kinds = services[service]["Actions"][name.lower()].get("Resources", [])
+                named = [kinds] if isinstance(kinds, str) else kinds
+                forms = [
+                    form.replace("${Partition}", "aws")
+                    for kind in named
+                    for form in services[service]["Resources"][kind.lower()]["ARNFormats"]
+                ]
+                arn = re.sub(r"\{\w+\}", "x", resource.replace("{partition}", "aws"))
+                matching = [re.sub(r"\$\{\w+\}", "x?", form) for form in forms] or [r"\*"]
+                assert any(re.fullmatch(form, arn) for form in matching), (action, resource)
+
+
+def test_a_service_linked_role_that_is_there_needs_no_right(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[rights.Request] = set()
+
+    def simulate(_account: Account, _caller: str, of: set[rights.Request]) -> rights.Rights:
+        asked.clear()
+        asked.update(one for one in of if one.actions == ("iam:CreateServiceLinkedRole",))
+        return rights.Rights()
+
+    monkeypatch.setattr(rights, "simulate", simulate)
+    what = plan(step("aws:emrcontainers/virtualCluster:VirtualCluster", name="team"))
+    rights.check_rights(account, what, CALLER)
+    (one,) = asked
+    assert one.context == (("iam:AWSServiceName", "emr-containers.amazonaws.com"),)
+
+    account.client("iam").create_role(
+        RoleName="AWSServiceRoleForAmazonEMRContainers",
+        AssumeRolePolicyDocument='{"Version": "2012-10-17", "Statement": []}',
+    )
+    rights.check_rights(account, what, CALLER)
+    assert asked == set()
 
 
 # -- versions, zones, addresses
@@ -395,7 +444,7 @@ def test_addons_are_offered_for_the_clusters_kubernetes(account: Account) -> Non
         with Stubber(account.client("eks")) as eks:
             told = {"addons": [{"addonVersions": [{"addonVersion": offered}]}]}
             eks.add_response("describe_addon_versions", told)
-            (result,) = checks._addons(account, plan(NODES, addon))
+            (result,) = checks._addons(account, plan(CLUSTER, addon))
         assert result.verdict is verdict
 
 
@@ -486,7 +535,7 @@ class Previewed(Stack):
 
     def run(self, *arguments: str) -> str:
         self.ran.append(" ".join(arguments))
-        if self.error:
+        if self.error and arguments[0] == "preview":
             raise RecoveryError(self.error)
         return json.dumps(self.told if arguments[0] == "preview" else NO_STATE)
 
@@ -506,9 +555,29 @@ def test_credentials_of_another_account_end_it_before_anything_is_asked() -> Non
 
 @pytest.mark.usefixtures("account", "tools")
 def test_a_preview_that_fails_is_told_by_its_errors() -> None:
-    stack = Previewed({}, error="`pulumi preview` failed:\n  noise\n  error: no such zone\n")
-    result = command.preflight(stack, None)[-1]
-    assert (result.verdict, result.found) == (FAIL, "error: no such zone")
+    wrong = {"severity": "error", "message": "error: 1 setting is wrong:\n  network.nat\n"}
+    again = {
+        **wrong,
+        "message": wrong["message"].replace("error:", "error: an unhandled error occurred:"),
+    }
+    printed = json.dumps({**preview(VPC), "diagnostics": [wrong, again]}, indent=4)
+    error = f"`pulumi preview --json` failed:\n{printed}\n"
+    result = command.preflight(Previewed({}, error=error), None)[-1]
+    assert (result.verdict, result.found) == (FAIL, "1 setting is wrong:\n  network.nat")
+    assert command.preflight(Previewed({}, error=error), None)[-2].check == "credentials"
+
+    error = "`pulumi preview --json` failed:\nerror: no stack named 'dev' found\n"
+    result = command.preflight(Previewed({}, error=error), None)[-1]
+    assert (result.verdict, "no stack named 'dev' found" in result.found) == (FAIL, True)
+
+
+@pytest.mark.usefixtures("account", "tools")
+def test_what_the_preview_warns_about_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "look", lambda *_: [])
+    soon = {"severity": "warning", "message": "warning: 1.34 is supported until 2026-12-02 only\n"}
+    results = command.preflight(Previewed({**preview(VPC), "diagnostics": [soon]}), None)
+    warned = [one.found for one in results if one.verdict is WARN]
+    assert warned == ["1.34 is supported until 2026-12-02 only"]
 
 
 @pytest.mark.usefixtures("tools")
@@ -549,11 +618,12 @@ def test_whatever_does_not_answer_is_never_ok(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     elsewhere = Account(REGION, Config(retries={"total_max_attempts": 1}))
     bucket = step("aws:s3/bucket:Bucket", bucket="data")
+    team = step("aws:emrcontainers/virtualCluster:VirtualCluster", name="team")
     stubber = "moto.core.botocore_stubber.BotocoreStubber.__call__"
     monkeypatch.setattr(stubber, lambda *_, **__: None)  # moto lets all through
-    planned = plan(CLUSTER, NODES, SUBNET, VPC, ENVIRONMENT, bucket)
+    planned = plan(CLUSTER, NODES, SUBNET, VPC, ENVIRONMENT, bucket, team)
     results = command.look(elsewhere, planned, CALLER, NO_STATE)
-    assert len(results) > 10
+    assert {"quota: vCPUs", "rights", "version: Kubernetes"} < {one.check for one in results}
     assert [one for one in results if one.verdict not in (OPEN, FAIL)] == []
     assert {one.check for one in results if one.verdict is FAIL} == {
         "region: Amazon MWAA",
