@@ -198,21 +198,26 @@ def _live(clone: Clone, up: int, change: int, destroy: int) -> None:
 
     series.run("up", has, up)
     clone.pulumi("preview", "--expect-no-changes")
-    clone.pulumi("config", "set", "--path", "account.unprotected[0]", "virtualClusters")
-    clone.pulumi("config", "set", "--path", "account.unprotected[1]", "namespaces")
-    clone.pulumi("up", "--yes", "--skip-preview")
-    made = everything(clone)
-    for key, values in _CHANGES.items():
-        for value in values:
-            clone.pulumi("config", "set", "--path", key, value)
-            series.run("up", _has_begun, change)
-            clone.pulumi("preview", "--expect-no-changes")
-        print(f"{key}: changed", flush=True)
-    _same(everything(clone), made, but_for_ids=True)
+    if change:
+        _change(clone, series, change)
     clone.unprotect()
     series.run("destroy", has_left, destroy)
     _same(everything(clone), empty)
     print(f"{series.kills} kills: nothing twice, nothing left")
+
+
+def _change(clone: Clone, series: Series, kills: int) -> None:
+    """Change the stack and back, with so many kills of each change."""
+    for number, what in enumerate(("virtualClusters", "namespaces")):
+        clone.pulumi("config", "set", "--path", f"account.unprotected[{number}]", what)
+    clone.pulumi("up", "--yes", "--skip-preview")
+    made = everything(clone)
+    for key, value in _CHANGES:
+        clone.pulumi("config", "set", "--path", key, value)
+        series.run("up", _has_begun, kills)
+        clone.pulumi("preview", "--expect-no-changes")
+        print(f"{key}: {value}", flush=True)
+    _same(everything(clone), made, but_for_ids=True)
 
 
 def _has_begun(number: int) -> Callable[[Any], bool]:
@@ -226,11 +231,12 @@ def _has_begun(number: int) -> Callable[[Any], bool]:
     return reached
 
 
-_CHANGES: Final[Mapping[str, tuple[str, ...]]] = {
-    "account.tags.owner": ("one",),  # everything that has tags is updated
-    "airflow.podQuota.pods": ("21",),
-    "spark.teams[0].name": ("risk", "mwaa"),  # a namespace and a virtual cluster go, others come
-}
+_CHANGES: Final = (
+    ("account.tags.owner", "one"),  # everything that has tags is updated
+    ("airflow.podQuota.pods", "21"),
+    ("spark.teams[0].name", "risk"),  # a namespace and a virtual cluster go, others come
+    ("spark.teams[0].name", "mwaa"),
+)
 
 
 def _same(found: set[str], wanted: set[str], *, but_for_ids: bool = False) -> None:

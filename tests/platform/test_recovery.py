@@ -104,12 +104,15 @@ def _lose_the_api_server(clone: Clone, engine: subprocess.Popen[bytes]) -> None:
 
 
 def _damage_the_state(clone: Clone, engine: subprocess.Popen[bytes]) -> None:
-    """Half a state is refused, and the one before it takes its place."""
+    """The machine dies as the next step is written down; the state before takes its place."""
     _kill(clone, engine)
     file = _file(clone)
-    file.write_text(file.read_text()[:1000])
+    before = file.with_name(f"{file.name}.bak")
+    whole = file.read_text()
+    before.write_text(whole)
+    file.write_text(whole[: len(whole) // 2])
     assert "failed to load checkpoint" in _recover(clone, ok=False)
-    file.with_name(f"{file.name}.bak").replace(file)
+    before.replace(file)
 
 
 def _recover(clone: Clone, *, ok: bool = True) -> str:
