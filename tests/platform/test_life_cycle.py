@@ -194,6 +194,7 @@ def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
     assert kept == {
         "airflow-environment",
         "cluster-cluster-eksCluster",
+        "destroy-check",
         "dags-bucket",
         "jobs-bucket",
         "mwaa-virtual-cluster",
@@ -205,10 +206,11 @@ def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
         "spark-risk-namespace",
         *(f"platform-{kind}-us-west-2{z}" for kind in ("private", "public") for z in "abc"),
     }
-    destroyed = platform.pulumi("destroy", "--yes", check=False)
-    assert destroyed.returncode != 0
-    assert "cannot be deleted\n    because it is protected" in destroyed.stdout
-    assert platform.resources() == resources
+    for options in ((), ("--skip-preview",)):
+        destroyed = platform.pulumi("destroy", "--yes", *options, check=False)
+        assert destroyed.returncode != 0
+        assert "cannot be deleted\n    because it is protected" in destroyed.stdout
+        assert platform.resources() == resources
 
 
 def _cut_airflow_off(clone: Clone) -> str:
@@ -290,6 +292,24 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
     return virtual_cluster, run["id"]
 
 
+def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
+    """Let a destroy end before its first deletion, by AWS as it is now and not by the state."""
+    eks, resources = clone.aws("eks"), clone.resources()
+    eks.update_cluster_config(name=NAME, deletionProtection=True)
+    stopped = clone.pulumi("destroy", "--yes", "--skip-preview", "--continue-on-error", check=False)
+    assert stopped.returncode != 0
+    assert f"cluster {NAME} has deletion protection" in stopped.stdout
+    assert clone.resources() == resources
+    eks.update_cluster_config(name=NAME, deletionProtection=False)
+
+
+def _let_a_role_have_a_policy_of_others(clone: Clone) -> None:
+    iam = clone.aws("iam")
+    names: list[str] = [one["RoleName"] for one in iam.list_roles()["Roles"]]
+    (role,) = (name for name in names if name.startswith("airflow-execution"))
+    iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+
+
 def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failure(
     platform: Clone, empty: set[str]
 ) -> None:
@@ -298,8 +318,14 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
     platform.unprotect()
+    _is_stopped_by_what_is_in_the_way(platform)
+    _let_a_role_have_a_policy_of_others(platform)
     told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
     assert "InternalFailure" in told
+    _fails(platform, "destroy", {"aws:s3/bucket:Bucket": {"delete": {"1": "fail"}}})
+    left = {one["type"] for one in platform.resources()}
+    assert "aws:s3/bucket:Bucket" in left
+    assert "aws:kms/key:Key" in left, "the key of what is in the bucket is gone"
     platform.pulumi("destroy", "--yes", "--skip-preview")
     assert everything(platform) - empty == set()
     assert empty - everything(platform) == set()
