@@ -132,18 +132,18 @@ def _of_cluster(
                     f"one: `aws eks delete-nodegroup --cluster-name {cluster} "
                     f"--nodegroup-name {name}`"
                 )
-    for page in eks.get_paginator("list_fargate_profiles").paginate(clusterName=cluster):
-        for name in page["fargateProfileNames"]:
+    for profiles in eks.get_paginator("list_fargate_profiles").paginate(clusterName=cluster):
+        for name in profiles["fargateProfileNames"]:
             yield (
                 f"Fargate profile {name} is not of this stack, and EKS deletes no cluster that has "
                 f"one: `aws eks delete-fargate-profile --cluster-name {cluster} "
                 f"--fargate-profile-name {name}`"
             )
     emr = boto3.client("emr-containers", region_name=region)
-    for page in emr.get_paginator("list_virtual_clusters").paginate(
+    for clusters in emr.get_paginator("list_virtual_clusters").paginate(
         containerProviderId=cluster, containerProviderType="EKS", states=["RUNNING"]
     ):
-        for one in page["virtualClusters"]:
+        for one in clusters["virtualClusters"]:
             if not tags.items() <= one.get("tags", {}).items():
                 yield (
                     f"virtual cluster {one['id']} ({one['name']}) is not of this stack, and would "

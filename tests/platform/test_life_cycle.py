@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 from unittest import mock
 
@@ -189,7 +191,7 @@ def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Cl
 
 
 def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
-    resources = platform.resources()
+    before, resources = _ids(platform), platform.resources()
     kept = {r["urn"].rpartition("::")[2] for r in resources if r.get("protect")}
     assert kept == {
         "airflow-environment",
@@ -210,7 +212,11 @@ def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
         destroyed = platform.pulumi("destroy", "--yes", *options, check=False)
         assert destroyed.returncode != 0
         assert "cannot be deleted\n    because it is protected" in destroyed.stdout
-        assert platform.resources() == resources
+        assert _ids(platform) == before
+
+
+def _ids(clone: Clone) -> dict[str, str | None]:
+    return {one["urn"]: one.get("id") for one in clone.resources()}
 
 
 def _cut_airflow_off(clone: Clone) -> str:
@@ -294,13 +300,26 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
 
 def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
     """Let a destroy end before its first deletion, by AWS as it is now and not by the state."""
-    eks, resources = clone.aws("eks"), clone.resources()
+    eks, before = clone.aws("eks"), _ids(clone)
     eks.update_cluster_config(name=NAME, deletionProtection=True)
     stopped = clone.pulumi("destroy", "--yes", "--skip-preview", "--continue-on-error", check=False)
     assert stopped.returncode != 0
     assert f"cluster {NAME} has deletion protection" in stopped.stdout
-    assert clone.resources() == resources
+    assert _ids(clone) == before
     eks.update_cluster_config(name=NAME, deletionProtection=False)
+
+
+def _sweep(clone: Clone, expected: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.sweep", "--stack", "sandbox"],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == expected, f"{done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def _let_a_role_have_a_policy_of_others(clone: Clone) -> None:
@@ -317,6 +336,9 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
+    left = _sweep(platform, 1)
+    for what in ("cluster", "node group", "add-on", "access entry", "pod identity association"):
+        assert f"\n- {what} " in left
     platform.unprotect()
     _is_stopped_by_what_is_in_the_way(platform)
     _let_a_role_have_a_policy_of_others(platform)
@@ -327,6 +349,7 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     assert "aws:s3/bucket:Bucket" in left
     assert "aws:kms/key:Key" in left, "the key of what is in the bucket is gone"
     platform.pulumi("destroy", "--yes", "--skip-preview")
+    assert _sweep(platform, 0).startswith("AWS deletes by itself: key ")
     assert everything(platform) - empty == set()
     assert empty - everything(platform) == set()
     state = platform.aws("emr-containers").describe_job_run(
