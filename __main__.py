@@ -13,6 +13,7 @@ from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
+from components.destroy_check import DestroyCheck, let_roles_go
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
 from components.images import find_images
@@ -27,7 +28,7 @@ from components.job_namespace import (
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
-from components.protection import protect_all_but
+from components.protection import all_resources, anything_is_protected, protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.live import read_live_stack
 from settings.loading import load as load_settings
@@ -35,6 +36,8 @@ from settings.loading import load as load_settings
 settings = load_settings(pulumi.Config(), live=read_live_stack())
 name, account = settings.name, settings.aws_account
 protect_all_but(settings.account.unprotected)
+let_roles_go()
+made = all_resources()
 
 aws_provider = aws.Provider(
     "aws",
@@ -61,6 +64,9 @@ encryption_key = EncryptionKey(
     ),
     opts=in_aws,
 )
+
+# A bucket itself says nothing of the key, which must not go before what lies in it.
+encrypted = pulumi.ResourceOptions(providers=[aws_provider], depends_on=[encryption_key])
 
 network = Network(
     "platform",
@@ -91,7 +97,7 @@ dag_bucket = DagBucket(
         upload=settings.airflow.dag_delivery == "pulumi",
         region=account.region,
     ),
-    opts=in_aws,
+    opts=encrypted,
 )
 
 airflow = AirflowEnvironment(
@@ -136,6 +142,9 @@ cluster = EksCluster(
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
         tags=settings.tags,
+        # As deep among the dependencies as the environment, which waits for the same: Pulumi
+        # deletes what is equally deep in one round, and these two take longest.
+        after=[dag_bucket],
         account=account,
     ),
     opts=in_aws,
@@ -149,6 +158,7 @@ addons = ClusterAddons(
         cluster_arn=cluster.arn,
         kubernetes_version=settings.cluster.kubernetes_version,
         kms_key_arn=encryption_key.arn,
+        tags=settings.tags,
         account=account,
     ),
     opts=in_cluster,
@@ -207,7 +217,7 @@ job_bucket = PrivateBucket(
         noncurrent_version_days=30,
         expiring_prefix="",
     ),
-    opts=in_aws,
+    opts=encrypted,
 )
 
 spark_namespaces = {
@@ -278,6 +288,23 @@ AirflowAccess(
         account=account,
     ),
     opts=in_aws,
+)
+
+# Deleted first, since it depends on all. Protected, it also ends `destroy --skip-preview` before
+# anything is gone.
+DestroyCheck(
+    "destroy-check",
+    cluster_name=name,
+    vpc_id=network.vpc_id,
+    buckets=dict.fromkeys(
+        (settings.dag_bucket_name, settings.job_bucket_name), settings.account.force_destroy
+    ),
+    tags={"project": settings.project, "stack": settings.stack},
+    region=account.region,
+    account_id=account.id,
+    opts=pulumi.ResourceOptions(
+        depends_on=[*made], protect=anything_is_protected(settings.account.unprotected)
+    ),
 )
 
 default_virtual_cluster = virtual_clusters[settings.default_team]

@@ -1,5 +1,7 @@
 """What every cluster needs beside its nodes: DNS, volumes and metrics."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -23,6 +25,8 @@ class ClusterAddonsArgs:
     """Minor version of the cluster, which decides those of the add-ons."""
     kms_key_arn: Input[str]
     """Encrypts volumes. It must let in whoever asks EC2 for them."""
+    tags: Mapping[str, str]
+    """For the volumes of claims, which a provider's default tags do not reach."""
     account: AwsAccount
 
 
@@ -60,6 +64,7 @@ class ClusterAddons(pulumi.ComponentResource):
             name=name,
             cluster_name=args.cluster_name,
             kubernetes_version=args.kubernetes_version,
+            configuration=json.dumps({"controller": {"extraVolumeTags": dict(args.tags)}}),
             roles={"ebs-csi-controller-sa": volume_role.arn},
             depends_on=[volume_policy],
         )

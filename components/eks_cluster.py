@@ -50,6 +50,8 @@ class EksClusterArgs:
     node_group: NodeGroup
     log_retention_days: int
     deletion_protection: bool
+    after: Sequence[pulumi.Resource]
+    """What is there before the control plane, and goes after it."""
     account: AwsAccount
     tags: Mapping[str, str]
     """For the instances and volumes: a provider's default tags do not reach what a launch
@@ -120,7 +122,9 @@ class EksCluster(pulumi.ComponentResource):
             # EKS makes the log group itself if there is none, without key or retention. Whatever a
             # remote component depends on is deleted after its children; not so the other way round
             # (see `nodes` below).
-            opts=ResourceOptions(parent=self, depends_on=[log_group, cluster_policy, *ways_in]),
+            opts=ResourceOptions(
+                parent=self, depends_on=[log_group, cluster_policy, *ways_in, *args.after]
+            ),
         )
         self.arn = cluster.eks_cluster.arn
         self.endpoint = cluster.eks_cluster.endpoint

@@ -39,7 +39,7 @@ class NetworkArgs:
 class Network(pulumi.ComponentResource):
     """A VPC with a private and a public subnet in each zone, their ways out, and flow logs.
 
-    Its outputs wait for routes and endpoints, so that what uses them starts with a way out, and
+    Its subnets wait for routes and endpoints, so that what is in them starts with a way out, and
     is gone before the way out is taken away.
     """
 
@@ -149,7 +149,7 @@ class Network(pulumi.ComponentResource):
         if args.interface_endpoints:
             ways_out += self._interface_endpoints(name, args, vpc, private_subnets)
 
-        self.vpc_id = _after(ways_out, vpc.id)
+        self.vpc_id = vpc.id
         self.private_subnet_ids = [_after(ways_out, subnet.id) for subnet in private_subnets]
         self.public_subnet_ids = [_after(ways_out, subnet.id) for subnet in public_subnets]
         self.register_outputs(

@@ -19,6 +19,23 @@ PROTECTED: Mapping[str, str] = {
 }
 
 
+def all_resources() -> list[pulumi.Resource]:
+    """Return the list to which each resource that the program makes from now on is added."""
+    made: list[pulumi.Resource] = []
+
+    def note(args: pulumi.ResourceTransformationArgs) -> None:
+        if isinstance(args.resource, pulumi.CustomResource):
+            made.append(args.resource)
+
+    pulumi.runtime.register_stack_transformation(note)
+    return made
+
+
+def anything_is_protected(unprotected: Collection[str]) -> bool:
+    """Tell whether `pulumi destroy` is to end at something."""
+    return not {*PROTECTED.values()} <= {*unprotected}
+
+
 def protect_all_but(unprotected: Collection[str]) -> None:
     """Let the engine refuse, by name and at preview, to delete or replace these resources.
 

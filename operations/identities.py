@@ -72,7 +72,7 @@ def _from(form: str) -> Callable[[Account, Inputs], str]:
     return lambda _, inputs: form.format_map(inputs)
 
 
-def _tagged(listing: str, key: str) -> Callable[[Account, Inputs], list[str]]:
+def tagged(listing: str, key: str) -> Callable[[Account, Inputs], list[str]]:
     """Look in EC2 for what has all the tags of a resource."""
 
     def look(account: Account, inputs: Inputs) -> list[str]:
@@ -213,20 +213,20 @@ _BUCKET: Final = _from("{bucket}")
 _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
     "aws:cloudwatch/logGroup:LogGroup": _from("{name}"),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _security_group,
-    "aws:ec2/eip:Eip": _tagged("describe_addresses", "AllocationId"),
+    "aws:ec2/eip:Eip": tagged("describe_addresses", "AllocationId"),
     "aws:ec2/flowLog:FlowLog": _flow_log,
-    "aws:ec2/internetGateway:InternetGateway": _tagged(
+    "aws:ec2/internetGateway:InternetGateway": tagged(
         "describe_internet_gateways", "InternetGatewayId"
     ),
     "aws:ec2/launchTemplate:LaunchTemplate": _launch_template,
-    "aws:ec2/natGateway:NatGateway": _tagged("describe_nat_gateways", "NatGatewayId"),
+    "aws:ec2/natGateway:NatGateway": tagged("describe_nat_gateways", "NatGatewayId"),
     "aws:ec2/route:Route": _route,
-    "aws:ec2/routeTable:RouteTable": _tagged("describe_route_tables", "RouteTableId"),
+    "aws:ec2/routeTable:RouteTable": tagged("describe_route_tables", "RouteTableId"),
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _route_table_association,
     "aws:ec2/securityGroup:SecurityGroup": _security_group,
-    "aws:ec2/subnet:Subnet": _tagged("describe_subnets", "SubnetId"),
-    "aws:ec2/vpc:Vpc": _tagged("describe_vpcs", "VpcId"),
-    "aws:ec2/vpcEndpoint:VpcEndpoint": _tagged("describe_vpc_endpoints", "VpcEndpointId"),
+    "aws:ec2/subnet:Subnet": tagged("describe_subnets", "SubnetId"),
+    "aws:ec2/vpc:Vpc": tagged("describe_vpcs", "VpcId"),
+    "aws:ec2/vpcEndpoint:VpcEndpoint": tagged("describe_vpc_endpoints", "VpcEndpointId"),
     "aws:eks/accessEntry:AccessEntry": _from("{clusterName}:{principalArn}"),
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": _from(
         "{clusterName}#{principalArn}#{policyArn}"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
-from components import protection
+from components import destroy_check, protection
 from tests.components.conftest import (
     Engine,
     Resource,
@@ -144,7 +144,9 @@ def run() -> Iterator[Run]:
 
     with pytest.MonkeyPatch.context() as patch:
         leave_references_alone(patch)
-        patch.setattr(protection, "protect_all_but", lambda _: None)  # mocks know no transforms
+        # Mocks know no transforms.
+        patch.setattr(protection, "protect_all_but", lambda _: None)
+        patch.setattr(destroy_check, "let_roles_go", lambda: None)
         patch.chdir(ROOT)
         yield run_program
 

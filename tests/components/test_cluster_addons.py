@@ -23,6 +23,7 @@ def run(engine: Engine) -> dict[str, Resource]:
                 cluster_arn=CLUSTER_ARN,
                 kubernetes_version="1.35",
                 kms_key_arn=KEY,
+                tags={"team": "data"},
                 account=ACCOUNT,
             ),
             pulumi.ResourceOptions(providers=[k8s.Provider("cluster", kubeconfig="{}")]),
@@ -74,6 +75,9 @@ def test_only_the_volume_controller_of_this_cluster_gets_the_volume_role(engine:
         "ArnEquals": {"aws:SourceArn": CLUSTER_ARN},
     }
     driver = engine.one(ADDON, "aws-ebs-csi-driver")
+    assert json.loads(driver.inputs["configurationValues"]) == {
+        "controller": {"extraVolumeTags": {"team": "data"}}
+    }
     (association,) = driver.inputs["podIdentityAssociations"]
     assert association["serviceAccount"] == "ebs-csi-controller-sa"
     attachment = engine.one("aws:iam/rolePolicyAttachment:RolePolicyAttachment")

@@ -41,6 +41,7 @@ ARGS = EksClusterArgs(
     ),
     log_retention_days=365,
     deletion_protection=False,
+    after=(),
     account=ACCOUNT,
     tags={"team": "data"},
 )

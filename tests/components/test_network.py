@@ -102,7 +102,7 @@ def test_a_nat_gateway_stands_on_a_public_subnet_with_its_route(engine: Engine) 
     assert link in engine.before(gateway)
 
 
-@pytest.mark.parametrize("output", ["vpc_id", "private_subnet_ids", "public_subnet_ids"])
+@pytest.mark.parametrize("output", ["private_subnet_ids", "public_subnet_ids"])
 def test_who_uses_the_network_waits_for_its_ways_out(engine: Engine, output: str) -> None:
     outputs = engine.run(lambda: Network("platform", ARGS))
 

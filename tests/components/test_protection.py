@@ -7,8 +7,14 @@ from typing import get_args
 import pulumi
 import pytest
 
-from components.protection import PROTECTED, protect_all_but
+from components.protection import (
+    PROTECTED,
+    all_resources,
+    anything_is_protected,
+    protect_all_but,
+)
 from settings.values import Protected
+from tests.components.conftest import Engine
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,27 @@ def test_what_the_stack_does_not_name_is_protected(
 
 def test_a_stack_can_name_each() -> None:
     assert set(PROTECTED.values()) == set(get_args(Protected))
+
+
+def test_something_is_protected_until_a_stack_has_named_all() -> None:
+    every = get_args(Protected)
+    assert anything_is_protected(())
+    assert anything_is_protected(every[1:])
+    assert not anything_is_protected(every)
+
+
+def test_all_resources_are_those_in_components_too(engine: Engine) -> None:
+    found: list[pulumi.Resource] = []
+
+    def program() -> None:
+        made = all_resources()
+        component = pulumi.ComponentResource("test:index:Component", "component")
+        inside = pulumi.CustomResource(
+            "test:index:Inside", "inside", opts=pulumi.ResourceOptions(parent=component)
+        )
+        outside = pulumi.CustomResource("test:index:Outside", "outside")
+        assert made == [inside, outside]
+        found.extend(made)
+
+    engine.run(program)
+    assert len(found) == 2

@@ -39,14 +39,28 @@ def _aws(clone: Clone) -> Iterator[str]:
     yield from _named("bucket", clone.aws("s3").list_buckets()["Buckets"], "Name")
     secrets = clone.aws("secretsmanager").list_secrets()["SecretList"]
     yield from _named("secret", secrets, "Name")
-    for cluster in clone.aws("eks").list_clusters()["clusters"]:
-        yield f"eks cluster {cluster}"
+    yield from _eks(clone.aws("eks"))
+    providers = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    yield from _named("oidc provider", providers, "Arn")
     for environment in clone.aws("mwaa").list_environments()["Environments"]:
         yield f"mwaa environment {environment}"
     virtual_clusters = clone.aws("emr-containers").list_virtual_clusters()["virtualClusters"]
     for cluster in virtual_clusters:
         if cluster["state"] != "TERMINATED":
             yield f"virtual cluster {cluster['id']}"
+
+
+def _eks(eks: Any) -> Iterator[str]:  # noqa: ANN401
+    for cluster in eks.list_clusters()["clusters"]:
+        yield f"eks cluster {cluster}"
+        for group in eks.list_nodegroups(clusterName=cluster)["nodegroups"]:
+            yield f"node group {group}"
+        for addon in eks.list_addons(clusterName=cluster)["addons"]:
+            yield f"add-on {addon}"
+        for entry in eks.list_access_entries(clusterName=cluster)["accessEntries"]:
+            yield f"access entry {entry}"
+        associations = eks.list_pod_identity_associations(clusterName=cluster)["associations"]
+        yield from _named("pod identity association", associations, "associationId")
 
 
 def _ec2(ec2: Any) -> Iterator[str]:  # noqa: ANN401  (boto3 makes its clients at run time)
@@ -71,6 +85,7 @@ def _ec2(ec2: Any) -> Iterator[str]:  # noqa: ANN401  (boto3 makes its clients a
     yield from _named("launch template", templates, "LaunchTemplateId")
     interfaces = ec2.describe_network_interfaces()["NetworkInterfaces"]
     yield from _named("network interface", interfaces, "NetworkInterfaceId")
+    yield from _named("volume", ec2.describe_volumes()["Volumes"], "VolumeId")
 
 
 def _named(kind: str, found: list[dict[str, Any]], key: str) -> Iterator[str]:

@@ -92,6 +92,16 @@ def _of(resources: list[dict[str, Any]], what: str) -> list[str]:
         # The services make these log groups themselves, unencrypted and for ever, if absent.
         ("cloudwatch/logGroup:LogGroup cluster", "eks/cluster:Cluster"),
         ("cloudwatch/logGroup:LogGroup airflow", "mwaa/environment:Environment"),
+        # What is encrypted with the key is gone before it: deleted, it can be had back for a time,
+        # in which nobody reads any of it.
+        ("kms/key:Key", "s3/bucket:Bucket dags"),
+        ("kms/key:Key", "s3/bucket:Bucket jobs"),
+        ("kms/key:Key", "cloudwatch/logGroup:LogGroup"),
+        ("kms/key:Key", "secretsmanager/secret:Secret"),
+        ("kms/key:Key", "eks/cluster:Cluster"),
+        ("kms/key:Key", "ec2/launchTemplate:LaunchTemplate"),
+        ("kms/key:Key", "storage.k8s.io/v1:StorageClass"),
+        ("kms/key:Key", "mwaa/environment:Environment"),
         # An access entry is bound to the role's unique id.
         ("iam/role:Role airflow", "eks/accessEntry:AccessEntry airflow"),
     ],
@@ -127,3 +137,22 @@ def test_job_runs_are_drained_before_the_virtual_cluster_goes(
         assert set(_of(resources, needed)) <= graph[drain], needed
     (allowing,) = _of(resources, "iam/rolePolicyAttachment:RolePolicyAttachment airflow-jobs")
     assert drain in graph[allowing], "a job run could start after the drain"
+
+
+def test_nothing_goes_before_or_beside_the_look_at_what_is_in_the_way(
+    resources: list[dict[str, Any]], graph: Graph
+) -> None:
+    (check,) = _of(resources, "dynamic:Resource destroy-check")
+    others = {r["urn"] for r in resources if r["custom"] and ":providers:" not in r["type"]}
+    assert others - graph[check] == {check}
+
+
+def test_control_plane_and_environment_go_in_one_round(
+    resources: list[dict[str, Any]], graph: Graph
+) -> None:
+    rounds: dict[str, int] = {}  # as the engine counts them, the last one first
+    for urn in sorted(graph, key=lambda urn: len(graph[urn])):
+        rounds[urn] = 1 + max((rounds[before] for before in graph[urn]), default=-1)
+    (environment,) = _of(resources, "mwaa/environment:Environment")
+    (cluster,) = _of(resources, "eks/cluster:Cluster")
+    assert rounds[cluster] == rounds[environment]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 from unittest import mock
 
@@ -189,11 +191,12 @@ def test_no_version_of_a_dag_is_lost_with_its_file_or_to_a_pipeline(platform: Cl
 
 
 def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
-    resources = platform.resources()
+    before, resources = _ids(platform), platform.resources()
     kept = {r["urn"].rpartition("::")[2] for r in resources if r.get("protect")}
     assert kept == {
         "airflow-environment",
         "cluster-cluster-eksCluster",
+        "destroy-check",
         "dags-bucket",
         "jobs-bucket",
         "mwaa-virtual-cluster",
@@ -205,10 +208,17 @@ def test_what_holds_data_or_identity_is_not_destroyed(platform: Clone) -> None:
         "spark-risk-namespace",
         *(f"platform-{kind}-us-west-2{z}" for kind in ("private", "public") for z in "abc"),
     }
-    destroyed = platform.pulumi("destroy", "--yes", check=False)
-    assert destroyed.returncode != 0
-    assert "cannot be deleted\n    because it is protected" in destroyed.stdout
-    assert platform.resources() == resources
+    for options in ((), ("--skip-preview",)):
+        destroyed = platform.pulumi("destroy", "--yes", *options, check=False)
+        assert destroyed.returncode != 0
+        assert "cannot be deleted\n    because it is protected" in destroyed.stdout
+        assert _ids(platform) == before
+
+
+def _ids(clone: Clone) -> dict[str, str | None]:
+    """What there is, but for the plugins that the engine notes by itself."""
+    found = (one for one in clone.resources() if ":providers:" not in one["type"])
+    return {one["urn"]: one.get("id") for one in found}
 
 
 def _cut_airflow_off(clone: Clone) -> str:
@@ -290,6 +300,37 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
     return virtual_cluster, run["id"]
 
 
+def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
+    """Let a destroy end before its first deletion, by AWS as it is now and not by the state."""
+    eks, before = clone.aws("eks"), _ids(clone)
+    eks.update_cluster_config(name=NAME, deletionProtection=True)
+    stopped = clone.pulumi("destroy", "--yes", "--skip-preview", "--continue-on-error", check=False)
+    assert stopped.returncode != 0
+    assert f"cluster {NAME} has deletion protection" in stopped.stdout
+    assert _ids(clone) == before
+    eks.update_cluster_config(name=NAME, deletionProtection=False)
+
+
+def _sweep(clone: Clone, expected: int) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.sweep", "--stack", "sandbox"],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == expected, f"{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def _let_a_role_have_a_policy_of_others(clone: Clone) -> None:
+    iam = clone.aws("iam")
+    names: list[str] = [one["RoleName"] for one in iam.list_roles()["Roles"]]
+    (role,) = (name for name in names if name.startswith("airflow-execution"))
+    iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/ReadOnlyAccess")
+
+
 def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failure(
     platform: Clone, empty: set[str]
 ) -> None:
@@ -297,10 +338,20 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))
     )
+    listed = _sweep(platform, 1)
+    for what in ("cluster", "node group", "add-on", "access entry", "pod identity association"):
+        assert f"\n- {what} " in listed
     platform.unprotect()
+    _is_stopped_by_what_is_in_the_way(platform)
+    _let_a_role_have_a_policy_of_others(platform)
     told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
     assert "InternalFailure" in told
+    _fails(platform, "destroy", {"aws:s3/bucket:Bucket": {"delete": {"1": "fail"}}})
+    left = {one["type"] for one in platform.resources()}
+    assert "aws:s3/bucket:Bucket" in left
+    assert "aws:kms/key:Key" in left, "the key of what is in the bucket is gone"
     platform.pulumi("destroy", "--yes", "--skip-preview")
+    assert _sweep(platform, 0).startswith("AWS deletes by itself: key ")
     assert everything(platform) - empty == set()
     assert empty - everything(platform) == set()
     state = platform.aws("emr-containers").describe_job_run(

@@ -66,8 +66,8 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
                 return update(eks, aws, json.loads(body or b"{}"), *match.groups())
         if method == "GET" and (match := re.fullmatch(_UPDATES_OF, path)):
             return _told_updates(eks, query, *match.groups())
-        if path == "/addons/supported-versions":
-            return eks._json_resp(200, {"addons": _addon_versions(query)})
+        if method == "GET" and (listed := _listed(path, query)):
+            return eks._json_resp(200, listed)
         answer = serve(method, path, headers, body, query)
         described = method == "GET" and re.fullmatch(rf"/clusters/{_NAME}", path)
         if described and answer[0] == 200 and _is_airflow(eks, front.access_key(request)):
@@ -75,6 +75,14 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
         return answer
 
     eks._handle_request_sync = handle
+
+
+def _listed(path: str, query: Json) -> Json:
+    if path == "/addons/supported-versions":
+        return {"addons": _addon_versions(query)}
+    if re.fullmatch(rf"/clusters/{_NAME}/fargate-profiles", path):
+        return {"fargateProfileNames": []}  # nobody can make one here
+    return None
 
 
 def _serve_real_endpoint(eks: Module, control_plane: ControlPlane) -> None:

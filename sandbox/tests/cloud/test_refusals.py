@@ -165,6 +165,27 @@ def test_subnet_and_group_of_an_endpoint_stay(account: Account) -> None:
             one.delete()
 
 
+def test_subnet_and_group_of_a_network_interface_stay(account: Account) -> None:
+    vpc = account.vpc()
+    subnet, group = account.subnet(vpc), account.group(vpc)
+    ec2 = account.api("ec2")
+    interface = ec2.create_network_interface(SubnetId=subnet.id, Groups=[group.id])
+    interface_id = interface["NetworkInterface"]["NetworkInterfaceId"]
+    for one in (subnet, group):
+        with refuses(f"DependencyViolation.*{interface_id}"):
+            one.delete()
+    ec2.delete_network_interface(NetworkInterfaceId=interface_id)
+
+
+def test_a_vpc_with_a_network_acl_stays(account: Account) -> None:
+    vpc = account.vpc()
+    ec2 = account.api("ec2")
+    acl = ec2.create_network_acl(VpcId=vpc.id)["NetworkAcl"]["NetworkAclId"]
+    with refuses(f"DependencyViolation.*{acl}"):
+        vpc.delete()
+    ec2.delete_network_acl(NetworkAclId=acl)
+
+
 def test_an_endpoint_has_one_subnet_in_a_zone(account: Account) -> None:
     vpc = account.vpc()
     subnets = [account.subnet(vpc, 0).id, account.subnet(vpc, 1).id]

@@ -484,7 +484,7 @@ def test_a_namespace_is_deleted_when_it_is_gone(
     assert control_plane.request("GET", "/api/v1/namespaces/short-lived")[0] == 404
 
 
-def test_a_deletion_that_hangs_tells_why(
+def test_a_deletion_that_hangs_tells_no_more_than_the_real_one(
     plugin: Kubernetes, control_plane: ControlPlane, namespace: str
 ) -> None:
     made = deploy(
@@ -496,7 +496,7 @@ def test_a_deletion_that_hangs_tells_why(
             finalizers=["example.com/never"],
         ),
     )
-    with pytest.raises(PluginError, match=r"timed out after 1 s .* example\.com/never"):
+    with pytest.raises(PluginError, match="finalizers might be preventing deletion\n"):
         made.delete()
     patch(control_plane, role_path(namespace), {"metadata": {"finalizers": []}})
 

@@ -41,6 +41,20 @@ def _environments(aws: Aws) -> Iterator[Answer]:
         yield mwaa.get_environment(Name=name)["Environment"]
 
 
+def _interfaces(aws: Aws, name: str, value: str) -> Iterator[str]:
+    """Those of instances and of what others made; a NAT gateway goes with its own."""
+    ec2 = aws.client("ec2")
+    chosen = [{"Name": name, "Values": [value]}]
+    own = {
+        address.get("NetworkInterfaceId")
+        for gateway in ec2.describe_nat_gateways()["NatGateways"]
+        for address in gateway.get("NatGatewayAddresses", [])
+    }
+    for interface in ec2.describe_network_interfaces(Filters=chosen)["NetworkInterfaces"]:
+        if interface["NetworkInterfaceId"] not in own:
+            yield interface["NetworkInterfaceId"]
+
+
 def of_vpc(aws: Aws, vpc_id: str) -> str:
     """Name what is in a VPC besides what AWS makes and deletes with it."""
     return _joined(_of_vpc(aws, vpc_id))
@@ -60,6 +74,9 @@ def _of_vpc(aws: Aws, vpc_id: str) -> Iterator[str]:
     for table in ec2.describe_route_tables(Filters=inside)["RouteTables"]:
         if not any(one.get("Main") for one in table["Associations"]):
             yield table["RouteTableId"]
+    for acl in ec2.describe_network_acls(Filters=inside)["NetworkAcls"]:
+        if not acl["IsDefault"]:
+            yield acl["NetworkAclId"]
     for one in (*_nat_gateways(aws), *_endpoints(aws)):
         if one["VpcId"] == vpc_id:
             yield one.get("NatGatewayId") or one["VpcEndpointId"]
@@ -71,6 +88,7 @@ def of_subnet(aws: Aws, subnet_id: str) -> str:
 
 
 def _of_subnet(aws: Aws, subnet_id: str) -> Iterator[str]:
+    yield from _interfaces(aws, "subnet-id", subnet_id)
     for gateway in _nat_gateways(aws):
         if gateway["SubnetId"] == subnet_id:
             yield gateway["NatGatewayId"]
@@ -94,6 +112,7 @@ def of_security_group(aws: Aws, group_id: str) -> str:
 
 
 def _of_security_group(aws: Aws, group_id: str) -> Iterator[str]:
+    yield from _interfaces(aws, "group-id", group_id)
     for endpoint in _endpoints(aws):
         if group_id in [group["GroupId"] for group in endpoint.get("Groups", [])]:
             yield endpoint["VpcEndpointId"]
