@@ -138,17 +138,15 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
         },
     ]
     if args.state_bucket_arn is not None:
-        bucket, _, prefix = args.state_bucket_arn.partition("/")
-        listed: dict[str, object] = {
-            "Sid": "WhatStateThereIs",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": bucket,
-        }
-        if prefix:
-            listed["Condition"] = {"StringLike": {"s3:prefix": f"{prefix}/*"}}
         statements += [
-            listed,
+            {
+                "Sid": "WhatStateThereIs",
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                # Whatever the prefix: to who may not list the bucket, S3 says of a missing object
+                # that it is forbidden. Pulumi asks for some that need not be there.
+                "Resource": args.state_bucket_arn.partition("/")[0],
+            },
             {
                 "Sid": "State",
                 "Effect": "Allow",

@@ -127,7 +127,17 @@ def _s3(request: Json, resource: str) -> list[Demand]:
         keys = ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")  # noqa: S314 (of this machine)
         return [(action, f"{resource}/{key.text}", {}) for key in keys]
     prefix = request.querystring.get("prefix", [None])[0]
-    return [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
+    demands = [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
+    bucket_arn, _, key = resource.partition("/")
+    if action == "s3:GetObject" and key not in _keys(request, bucket_arn):
+        # That an object is missing, S3 tells nobody who may not see what there is.
+        demands.append(("s3:ListBucket", bucket_arn, {}))
+    return demands
+
+
+def _keys(request: Json, bucket_arn: str) -> Json:
+    bucket = request.backend.buckets.get(bucket_arn.rpartition(":")[2])
+    return bucket.keys if bucket else {}
 
 
 def _secrets_manager(request: Json, _: str) -> list[Demand]:
