@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from operations import identities
 from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
 
 Json = Any
@@ -117,3 +118,33 @@ def test_a_lock_whose_holder_is_gone_or_elsewhere_goes_if_somebody_agrees(where:
 
 def test_a_pending_operation_is_told_by_name_and_type() -> None:
     assert Pending("creating", resource(VPC, "vpc")).name == f"vpc ({VPC})"
+
+
+class Iam:
+    """An account with a provider for GitHub."""
+
+    arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+
+    def __init__(self, **tags: str) -> None:
+        self.tags = tags
+
+    def list_open_id_connect_providers(self) -> Json:
+        return {"OpenIDConnectProviderList": [{"Arn": self.arn}, {"Arn": f"{self.arn}/acme"}]}
+
+    def list_open_id_connect_provider_tags(self, OpenIDConnectProviderArn: str) -> Json:  # noqa: N803
+        assert OpenIDConnectProviderArn == self.arn
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
+
+
+@pytest.mark.parametrize(
+    ("iam", "found"),
+    [(Iam(stack="dev", owner="us"), Iam.arn), (Iam(stack="prod"), None), (Iam(), None)],
+)
+def test_an_oidc_provider_is_known_by_its_url_and_may_be_others(
+    monkeypatch: pytest.MonkeyPatch, iam: Iam, found: str | None
+) -> None:
+    account = identities.Account("us-west-2")
+    monkeypatch.setattr(account, "client", lambda _: iam)
+    inputs = {"url": "https://token.actions.githubusercontent.com", "tagsAll": {"stack": "dev"}}
+    kind = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
+    assert identities.find(account, kind, inputs) == found
