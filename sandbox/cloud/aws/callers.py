@@ -143,7 +143,7 @@ def _keys(request: Json, bucket_arn: str) -> Json:
 def _secrets_manager(request: Json, _: str) -> list[Demand]:
     action, secret_id = request._get_action(), request._get_param("SecretId")
     known = request.backend.secrets
-    if secret_id in known:
+    if secret_id and secret_id in known:
         resource = known[secret_id].arn
     else:
         resource = _arn(request, f"secret:{secret_id or '*'}")

@@ -188,6 +188,7 @@ ELSEWHERE: dict[str, Callable[[Clients], Any]] = {
     "iam:CreateUser": lambda of: of("iam").create_user(UserName="new"),
     "iam:GetRole": lambda of: of("iam").get_role(RoleName="callers"),
     "kms:CreateKey": lambda of: of("kms").create_key(),
+    "secretsmanager:ListSecrets": lambda of: of("secretsmanager").list_secrets(),
     "sqs:ListQueues": lambda of: of("sqs").list_queues(),
     "sts:AssumeRole": lambda of: of("sts").assume_role(
         RoleArn="arn:aws:iam::123456789012:role/callers", RoleSessionName="again"
