@@ -598,6 +598,19 @@ def test_a_policy_keeps_its_last_five_versions(account: Account) -> None:
     assert len(iam.list_policy_versions(PolicyArn=one.id)["Versions"]) == 5
 
 
+def test_an_oidc_provider_is_changed_in_place(account: Account) -> None:
+    kind = "iam/openIdConnectProvider:OpenIdConnectProvider"
+    one = account.make(kind, url="https://example.com/one", clientIdLists=["a", "b"])
+    assert one.diff(given(one, url="https://example.com/two")).replaces == {"url"}
+    one.refresh()
+    assert one.inputs["url"] == "https://example.com/one", "without its scheme it is the same"
+    one.update(given(one, clientIdLists=["b", "c"], tags={"a": "b"}, thumbprintLists=["0" * 40]))
+    one.refresh()
+    assert sorted(one.inputs["clientIdLists"]) == ["b", "c"]
+    assert one.inputs["tags"] == {"a": "b"}
+    assert one.state["thumbprintLists"] == ["0" * 40]
+
+
 def test_another_range_makes_another_vpc(account: Account) -> None:
     vpc = account.vpc()
     diff = vpc.diff(given(vpc, cidrBlock="10.1.0.0/16"))
