@@ -213,6 +213,11 @@ def _make_network(account: Account) -> None:
     make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(LET_LOGS))
     make("iam/policy:Policy", policy=policy(LET_LOGS))
     make(
+        "iam/openIdConnectProvider:OpenIdConnectProvider",
+        url="https://example.com/issuer",
+        clientIdLists=["sts.amazonaws.com"],
+    )
+    make(
         "ec2/flowLog:FlowLog",
         vpcId=vpc.id,
         trafficType="ALL",
@@ -593,6 +598,19 @@ def test_a_policy_keeps_its_last_five_versions(account: Account) -> None:
     assert json.loads(one.inputs["policy"])["Statement"] == [{**LET_LOGS, "Sid": "Number5"}]
     one.update(given(one, tags={"a": "b"}))
     assert len(iam.list_policy_versions(PolicyArn=one.id)["Versions"]) == 5
+
+
+def test_an_oidc_provider_is_changed_in_place(account: Account) -> None:
+    kind = "iam/openIdConnectProvider:OpenIdConnectProvider"
+    one = account.make(kind, url="https://example.com/one", clientIdLists=["a", "b"])
+    assert one.diff(given(one, url="https://example.com/two")).replaces == {"url"}
+    one.refresh()
+    assert one.inputs["url"] == "https://example.com/one", "without its scheme it is the same"
+    one.update(given(one, clientIdLists=["b", "c"], tags={"a": "b"}, thumbprintLists=["0" * 40]))
+    one.refresh()
+    assert sorted(one.inputs["clientIdLists"]) == ["b", "c"]
+    assert one.inputs["tags"] == {"a": "b"}
+    assert one.state["thumbprintLists"] == ["0" * 40]
 
 
 def test_another_range_makes_another_vpc(account: Account) -> None:
