@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ Run = Callable[..., Program]
 
 
 @pytest.fixture(scope="session")
-def run() -> Iterator[Run]:
+def run() -> Run:
     """Run the program with some settings changed, named as in section.setting."""
 
     def run_program(**changes: Any) -> Program:  # noqa: ANN401
@@ -139,17 +139,17 @@ def run() -> Iterator[Run]:
         def program() -> None:
             runpy.run_path(str(ROOT / "__main__.py"))
 
-        pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
+        with pytest.MonkeyPatch.context() as patch:
+            leave_references_alone(patch)
+            # Mocks know no transforms.
+            patch.setattr(protection, "protect_all_but", lambda _: None)
+            patch.setattr(destroy_check, "let_roles_go", lambda: None)
+            patch.chdir(ROOT)
+            pulumi.runtime.test(program)()  # type: ignore[no-untyped-call]
         pulumi.runtime.set_all_config({}, secret_keys=[])
         return Program(engine)
 
-    with pytest.MonkeyPatch.context() as patch:
-        leave_references_alone(patch)
-        # Mocks know no transforms.
-        patch.setattr(protection, "protect_all_but", lambda _: None)
-        patch.setattr(destroy_check, "let_roles_go", lambda: None)
-        patch.chdir(ROOT)
-        yield run_program
+    return run_program
 
 
 @pytest.fixture(scope="session")
