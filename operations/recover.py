@@ -131,10 +131,10 @@ class Stack:
             file.flush()
             self.run("stack", "import", "--file", file.name)
 
-    def lock(self) -> str | None:
-        """Return who holds the stack, as Pulumi tells whoever wants to write."""
+    def lock(self, state: Json) -> str | None:
+        """Make this the state, or return who holds the stack."""
         try:
-            self.take(self.export())  # what is there already
+            self.take(state)
         except RecoveryError as error:
             if found := re.search(r"created by .*", str(error)):
                 return found[0]
@@ -144,7 +144,7 @@ class Stack:
 
 def pending_of(state: Json) -> list[Pending]:
     """Return the operations that were cut off."""
-    found = state["deployment"].get("pending_operations") or []
+    found = (state["deployment"] or {}).get("pending_operations") or []
     return [Pending(one["type"], one["resource"]) for one in found]
 
 
@@ -269,9 +269,11 @@ def recover(
 
     names: resources whose creation failed, and of which the provider says now that they exist.
     """
-    if holder := stack.lock():
-        _release(stack, holder, agreed, say)
     state = stack.export()
+    # `pulumi stack import` drops pending operations: nothing is imported that still has some.
+    if not pending_of(state) and (holder := stack.lock(state)):
+        _release(stack, holder, agreed, say)
+        state = stack.export()
     state["deployment"] = state["deployment"] or {}  # a stack on which nothing was done has none
     pending = pending_of(state) or lost(stack, names)
     if not pending:
@@ -297,9 +299,12 @@ def recover(
         _require_account(account, state)
         _wait(account, in_aws, known, say)
     state = adopted(state, pending, look)
+    if holder := stack.lock(state):
+        _release(stack, holder, agreed, say)
+        recover(stack, agreed=agreed, say=say, names=names)  # of what the state says by now
+        return
     if account:
         _finish_security_groups(account, state, in_aws, say)
-    stack.take(state)
     recorded = {resource["urn"] for resource in state["deployment"]["resources"]}
     targets = [
         f"--target={one.urn}"

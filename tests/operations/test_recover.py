@@ -86,8 +86,9 @@ class Locked(Stack):
         self.holder = holder
         self.ran: list[str] = []
 
-    def lock(self) -> str | None:
-        return self.holder
+    def lock(self, state: Json) -> str | None:
+        assert not pending_of(state)  # Pulumi would drop them
+        return self.holder if "cancel" not in self.ran else None
 
     def run(self, *arguments: str) -> str:
         self.ran.append(arguments[0])
@@ -102,7 +103,7 @@ def test_a_lock_whose_holder_runs_is_left_alone() -> None:
     stack = Locked(created_by(os.getpid()))
     with pytest.raises(RecoveryError, match=r"pid \d+.*that process runs: let it end"):
         recover(stack, agreed=lambda _: True, say=lambda _: None)
-    assert stack.ran == []
+    assert stack.ran == ["stack"]
 
 
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
@@ -115,9 +116,9 @@ def test_a_lock_whose_holder_is_gone_or_elsewhere_goes_if_somebody_agrees(where:
     stack = Locked(holder)
     with pytest.raises(RecoveryError, match="nothing was changed"):
         recover(stack, agreed=lambda _: False, say=lambda _: None)
-    assert stack.ran == []
+    assert stack.ran == ["stack"]
     recover(stack, agreed=lambda _: True, say=lambda _: None)
-    assert stack.ran == ["cancel", "stack"]
+    assert stack.ran == ["stack", "stack", "cancel", "stack"]
 
 
 def test_a_pending_operation_is_told_by_name_and_type() -> None:
@@ -135,13 +136,15 @@ class Cut(Stack):
     def __init__(self, state: Json) -> None:
         super().__init__("dev")
         self.state = state
+        self.holder: str | None = None
         self.ran: list[tuple[str, ...]] = []
 
-    def lock(self) -> str | None:
-        return None
-
-    def take(self, state: Json) -> None:
+    def lock(self, state: Json) -> str | None:
+        assert not pending_of(state)  # Pulumi would drop them
+        if self.holder and ("cancel", "--yes") not in self.ran:
+            return self.holder
         self.state = state
+        return None
 
     def run(self, *arguments: str) -> str:
         self.ran.append(arguments)
@@ -288,6 +291,19 @@ def test_what_was_made_although_its_creation_failed_is_known_by_its_name(
     assert [one.get("id") for one in stack.state["deployment"]["resources"]] == [None, "dev-logs"]
     with pytest.raises(RecoveryError, match="other: `pulumi up` would not create it"):
         recovered(monkeypatch, stack, {"sts": sts}, names=["other"])
+
+
+@pytest.mark.parametrize("holder", [None, "created by me@elsewhere (pid 1) at 2026"])
+def test_what_is_pending_outlives_the_look_for_a_lock(
+    monkeypatch: pytest.MonkeyPatch, holder: str | None
+) -> None:
+    gateway = resource(NAT, "nat", id="nat-1")
+    stack = Cut(state(PROVIDER, gateway, pending=[("deleting", gateway)]))
+    stack.holder = holder
+    ec2 = Service(describe_nat_gateways=[nat("deleted")])
+    said = recovered(monkeypatch, stack, {"ec2": ec2})
+    assert f"cut off while deleting nat ({NAT})" in said
+    assert said[-1].startswith("recovered")
 
 
 class Iam:
