@@ -89,7 +89,8 @@ dag_bucket = DagBucket(
         plugins=settings.airflow.plugins_source,
         startup_script=settings.airflow.startup_script_file,
         upload=settings.airflow.dag_delivery == "pulumi",
-        region=account.region,
+        written=settings.live.written_files,
+        account=account,
     ),
     opts=in_aws,
 )

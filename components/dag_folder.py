@@ -10,6 +10,8 @@ DAG_FOLDER = "dags"
 REQUIREMENTS = "requirements.txt"
 PLUGINS = "plugins.zip"
 STARTUP_SCRIPT = "startup.sh"
+NO_SCRIPT = "#!/bin/bash\n"
+"""MWAA lets go of no startup script: this one does nothing."""
 LARGEST_MIB = 100
 """MWAA copies the folder to every scheduler, worker and web server: data belongs into a bucket."""
 

@@ -1,0 +1,98 @@
+"""What reaches Airflow's bucket, and who has put it there, in the order of this file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sandbox.clone import Clone
+
+NAME = "mwaa-on-eks-sandbox"
+BUCKET = f"{NAME}-dags-123456789012"
+DAG = "dags/emr_eks_pi_job.py"
+OTHER_DAG = "dags/kubernetes_pod_example.py"
+PINNED = ("Requirements", "Plugins", "StartupScript")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A sandbox of its own with the whole platform up."""
+    clone = Clone.make(tmp_path_factory.mktemp("delivery"))
+    clone.start()
+    clone.pulumi("stack", "init")
+    clone.pulumi("up", "--yes", "--skip-preview")
+    yield clone
+    clone.stop()
+
+
+def _steps(clone: Clone, *flags: str) -> dict[str, str]:
+    """What an `up` would do, by the names of resources."""
+    steps = json.loads(clone.pulumi("preview", "--json", *flags).stdout)["steps"]
+    kept = {"same", "refresh"}
+    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in kept}
+
+
+def _environment(clone: Clone) -> Any:  # noqa: ANN401
+    return clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
+
+
+def _pins(clone: Clone) -> dict[str, str]:
+    environment = _environment(clone)
+    return {kind: environment[f"{kind}S3ObjectVersion"] for kind in PINNED}
+
+
+def _bodies(clone: Clone) -> dict[str, bytes]:
+    """What Airflow would find, by key."""
+    s3 = clone.aws("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+
+@pytest.mark.parametrize("refresh", [(), ("--refresh",)], ids=["without refresh", "with refresh"])
+def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environment(
+    stack: Clone, refresh: tuple[str, ...]
+) -> None:
+    bodies, pins = _bodies(stack), _pins(stack)
+    s3 = stack.aws("s3")
+    tampered = {
+        **dict.fromkeys(("requirements.txt", "plugins.zip", "startup.sh", DAG), b"# not ours\n"),
+        OTHER_DAG: bodies[OTHER_DAG],  # another version, with the same content
+    }
+    for key, body in tampered.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    s3.put_object(Bucket=BUCKET, Key="dags/foreign.py", Body=b"# nobody knows\n")
+
+    told = stack.pulumi("preview", *refresh).stdout
+    for key in tampered:
+        assert f"{key} in bucket {BUCKET}: version " in told
+    assert f"dags/foreign.py in bucket {BUCKET}: somebody else put it there" in told
+    expected = {f"dags-{key}": "update" for key in tampered} | {"dags-written": "update"}
+    assert _steps(stack, *refresh) == expected
+
+    stack.pulumi("up", "--yes", "--skip-preview", *refresh)
+    assert _bodies(stack) == bodies | {"dags/foreign.py": b"# nobody knows\n"}
+    assert _pins(stack) == pins
+    for flags in ((), ("--refresh",)):
+        assert _steps(stack, *flags) == {}
+    s3.delete_object(Bucket=BUCKET, Key="dags/foreign.py")
+
+
+def test_what_somebody_deleted_is_brought_back(stack: Clone) -> None:
+    bodies, pins = _bodies(stack), _pins(stack)
+    s3 = stack.aws("s3")
+    for _ in range(2):
+        for key in ("requirements.txt", DAG):
+            s3.delete_object(Bucket=BUCKET, Key=key)
+        told = stack.pulumi("up", "--yes", "--skip-preview").stdout
+        assert f"requirements.txt in bucket {BUCKET}: somebody deleted it" in told
+        assert _bodies(stack) == bodies
+        assert _pins(stack) == pins
+    # The version itself, for good: there is nothing left that the environment could start from.
+    s3.delete_object(Bucket=BUCKET, Key="requirements.txt", VersionId=pins["Requirements"])
+    assert _steps(stack) == {"dags-written": "update", "airflow-environment": "update"}
+    stack.pulumi("up", "--yes", "--skip-preview")
+    assert _pins(stack)["Requirements"] != pins["Requirements"]
+    assert _steps(stack, "--refresh") == {}
