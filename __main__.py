@@ -13,7 +13,7 @@ from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
-from components.delivery_roles import DeliveryRoles, DeliveryRolesArgs
+from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
 from components.images import find_images
@@ -291,11 +291,21 @@ if settings.delivery.github_repository is not None:
             state_bucket_arn=settings.delivery.state_bucket_arn,
             state_key_arns=settings.delivery.state_key_arns,
             cluster_name=cluster.name,
+            dag_bucket_arn=dag_bucket.arn,
+            dags=DagDelivery(
+                bucket_arn=dag_bucket.arn,
+                kms_key_arn=encryption_key.arn,
+                environment_arn=airflow.arn,
+                execution_role_arn=airflow.execution_role_arn,
+            )
+            if settings.airflow.dag_delivery == "pipeline"
+            else None,
             account=account,
         ),
         opts=in_aws,
     )
     pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
+    pulumi.export("dags_role_arn", delivery_roles.dags_role_arn)
 
 default_virtual_cluster = virtual_clusters[settings.default_team]
 

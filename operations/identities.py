@@ -17,9 +17,12 @@ Inputs: TypeAlias = Mapping[str, Any]
 
 
 class Account:
-    """The services of one region, with the credentials of the environment."""
+    """The services of one region, with the credentials of the environment.
 
-    def __init__(self, region: str) -> None:
+    region: None for the environment's.
+    """
+
+    def __init__(self, region: str | None) -> None:
         session = boto3.Session(region_name=region)
         self.client: Callable[[str], Any] = cache(session.client)
 
@@ -28,7 +31,9 @@ class Account:
         client = self.client(service)
         paginator = client.get_paginator(operation)
         keys = [key.expression for key in paginator.result_keys]
-        return [one for page in paginator.paginate(**told) for key in keys for one in page[key]]
+        return [
+            one for page in paginator.paginate(**told) for key in keys for one in page.get(key, [])
+        ]
 
 
 class UnknownTypeError(Exception):

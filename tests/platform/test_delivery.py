@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,3 +98,75 @@ def test_what_somebody_deleted_is_brought_back(stack: Clone) -> None:
     stack.pulumi("up", "--yes", "--skip-preview")
     assert _pins(stack)["Requirements"] != pins["Requirements"]
     assert _steps(stack, "--refresh") == {}
+
+
+def _deliver(clone: Clone, *, ok: bool = True) -> str:
+    """Run the pipeline's step, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.deliver", "--environment", NAME],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    told = done.stdout + done.stderr
+    assert (done.returncode == 0) is ok, told
+    return told
+
+
+def _updated_at(clone: Clone) -> object:
+    """When the environment was last updated, which is a restart each time; None for never."""
+    return _environment(clone).get("LastUpdate", {}).get("CreatedAt")
+
+
+def _unchanged(clone: Clone) -> None:
+    for flags in ((), ("--refresh",)):
+        clone.pulumi("preview", "--expect-no-changes", *flags)
+
+
+def test_a_pipeline_takes_over_what_the_program_has_delivered(stack: Clone) -> None:
+    assert "says that pulumi delivers: set airflow.dagDelivery" in _deliver(stack, ok=False)
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pipeline")
+    stack.pulumi("up", "--yes", "--skip-preview")
+    assert f"nothing to deliver: {NAME} has all of it" in _deliver(stack)
+    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
+    _unchanged(stack)
+
+
+def test_a_pipeline_delivers_what_has_changed_and_nothing_else(stack: Clone) -> None:
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    folder = stack.directory / "dags"
+    (folder / "new.py").write_text("# no DAG yet\n")
+    with (folder / "emr_eks_pi_job.py").open("a") as file:
+        file.write("# changed\n")
+    (folder / "kubernetes_pod_example.py").unlink()
+    assert _deliver(stack).splitlines() == [
+        f"{DAG}: changed",
+        "dags/new.py: new",
+        f"{OTHER_DAG}: gone",
+    ]
+    after = _bodies(stack)
+    assert after.keys() == bodies.keys() - {OTHER_DAG} | {"dags/new.py"}
+    assert after[DAG] == bodies[DAG] + b"# changed\n"
+    assert (_pins(stack), _updated_at(stack)) == (pins, updated)
+
+    with (folder / "requirements.txt").open("a") as file:
+        file.write("# changed\n")
+    told = _deliver(stack)
+    requirements = _pins(stack)["Requirements"]
+    assert f"requirements.txt: changed, version {requirements}" in told
+    assert _pins(stack) == pins | {"Requirements": requirements}
+    assert _bodies(stack)["requirements.txt"].endswith(b"# changed\n")
+    assert _updated_at(stack) != updated
+    assert "nothing to deliver" in _deliver(stack)
+    _unchanged(stack)
+
+
+def test_the_program_takes_over_what_a_pipeline_has_delivered(stack: Clone) -> None:
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pulumi")
+    stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
+    _unchanged(stack)
