@@ -49,6 +49,10 @@ _HOLDS: Final = {
     "aws:emrcontainers/virtualCluster:VirtualCluster": "the team's job runs and their history",
     "kubernetes:core/v1:Namespace": "all that is in the namespace",
 }
+_NOT_LOOKED_AT: Final = (
+    "<sub>Compared with the stack's state. What somebody has changed by hand since, and what AWS "
+    "or Kubernetes would refuse, a preview does not see.</sub>"
+)
 _TAGS: Final = frozenset({"tags", "tagsAll"})
 
 
@@ -153,6 +157,7 @@ def comment(stack: str, preview: Json, sections: Sequence[Section] = ()) -> str:
     parts += [_table(steps)] if steps else []
     parts += [f"#### {one.title}\n\n{one.body}" for one in sections]
     parts += [_warnings(preview)] if _diagnostics(preview, "warning") else []
+    parts += [_NOT_LOOKED_AT]
     room = LONGEST - sum(len(part) + 2 for part in parts)
     parts += [_differences(steps, room)] if steps else []
     return "\n\n".join(parts) + "\n"
