@@ -85,7 +85,8 @@ class DeliveryRoles(pulumi.ComponentResource):
         self.preview_role_arn = preview.arn
         self.dags_role_arn = None
         if args.dags is not None:
-            dags = self._role(name, "dags", "ref:refs/heads/main")
+            # MWAA takes up to two hours for an update, which the workflow waits for.
+            dags = self._role(name, "dags", "ref:refs/heads/main", hours=4)
             aws.iam.RolePolicy(
                 f"{name}-dags",
                 role=dags.name,
@@ -106,16 +107,18 @@ class DeliveryRoles(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         ).arn
 
-    def _role(self, name: str, purpose: str, *occasions: str) -> aws.iam.Role:
+    def _role(self, name: str, purpose: str, *occasions: str, hours: int = 1) -> aws.iam.Role:
         """Make a role that workflows of the repository assume on these occasions alone.
 
         occasions: what GitHub puts behind the repository in a token's subject ("Example subject
         claims", OpenID Connect reference of GitHub Actions).
+        hours: how long one assumption of the role may last.
         """
         issuer = (self._args.oidc_provider_arn or f"/{ISSUER}").partition("/")[2]
         subjects = [f"repo:{self._args.repository}:{occasion}" for occasion in occasions]
         return aws.iam.Role(
             f"{name}-{purpose}",
+            max_session_duration=hours * 3600,
             assume_role_policy=Output.json_dumps(
                 {
                     "Version": "2012-10-17",

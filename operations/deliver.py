@@ -1,6 +1,6 @@
 """DAGs, plugins, startup script and requirements reach Airflow, and nothing else changes.
 
-    python -m operations.deliver --environment mwaa-on-eks-dev --plugins plugins
+    python -m operations.deliver --environment mwaa-on-eks-dev
 
 For stacks with `airflow.dagDelivery: pipeline`, which upload nothing themselves. It takes rights
 to the bucket and to the environment, and none to the stack. What has the same content already
@@ -325,14 +325,28 @@ def _require_pipeline(about: Json) -> None:
         )
 
 
+def _if_there(name: str) -> Path | None:
+    return Path(name) if Path(name).exists() else None
+
+
 def main() -> int:
     """Deliver, and tell what was delivered."""
     parser = argparse.ArgumentParser(prog="python -m operations.deliver")
     parser.add_argument("--environment", required=True, help="the MWAA environment's name")
     parser.add_argument("--region", help="its region; else the one of the shell")
     parser.add_argument("--dags", type=Path, default=Path("dags"))
-    parser.add_argument("--plugins", type=Path, help="a folder or a zip file")
-    parser.add_argument("--startup-script", type=Path)
+    parser.add_argument(
+        "--plugins",
+        type=Path,
+        default=_if_there("plugins"),
+        help="a folder or a zip file; plugins where that is there",
+    )
+    parser.add_argument(
+        "--startup-script",
+        type=Path,
+        default=_if_there("startup.sh"),
+        help="startup.sh where that is there",
+    )
     told = parser.parse_args()
     sources = Sources(dags=told.dags, plugins=told.plugins, startup_script=told.startup_script)
 
