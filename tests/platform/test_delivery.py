@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes.client import RbacAuthorizationV1Api
 
 from sandbox.clone import Clone
 
@@ -16,6 +18,7 @@ NAME = "mwaa-on-eks-sandbox"
 BUCKET = f"{NAME}-dags-123456789012"
 DAG = "dags/emr_eks_pi_job.py"
 OTHER_DAG = "dags/kubernetes_pod_example.py"
+CLEAN = "sandbox is what its state says"
 PINNED = ("Requirements", "Plugins", "StartupScript")
 
 
@@ -170,3 +173,82 @@ def test_the_program_takes_over_what_a_pipeline_has_delivered(stack: Clone) -> N
     stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
     assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
     _unchanged(stack)
+
+
+def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
+    """The exit status, and what differs by the names of resources."""
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.drift", "--stack", "sandbox"],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    blocks = re.split(r"\n(?! )", done.stdout.strip())
+    return done.returncode, {one.partition(" (")[0]: one for one in blocks}
+
+
+def test_drift_is_told_also_where_a_refresh_does_not_look(stack: Clone) -> None:
+    assert _drift(stack) == (0, {CLEAN: CLEAN})
+    before = stack.pulumi("stack", "export").stdout
+    # The autoscaler's own, which is no drift.
+    eks = stack.aws("eks")
+    (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
+    eks.update_nodegroup_config(
+        clusterName=NAME, nodegroupName=group, scalingConfig={"desiredSize": 4}
+    )
+    stack.aws("logs").put_retention_policy(
+        logGroupName=f"/aws/eks/{NAME}/cluster", retentionInDays=1
+    )
+    stack.aws("ec2").authorize_security_group_ingress(
+        GroupId=_environment(stack)["NetworkConfiguration"]["SecurityGroupIds"][0],
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 22,
+                "ToPort": 22,
+                "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+            }
+        ],
+    )
+    role = _environment(stack)["ExecutionRoleArn"].rpartition("/")[2]
+    iam = stack.aws("iam")
+    iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
+    stack.aws("mwaa").update_environment(
+        Name=NAME,
+        AirflowConfigurationOptions={
+            **_environment(stack)["AirflowConfigurationOptions"],
+            "webserver.expose_config": "True",
+        },
+    )
+    stack.aws("secretsmanager").put_secret_value(
+        SecretId=f"airflow/{NAME}/connections/emr_eks", SecretString="{}"
+    )
+    rbac = RbacAuthorizationV1Api(stack.kubernetes)
+    verb = {"op": "add", "path": "/rules/0/verbs/-", "value": "deletecollection"}
+    rbac.patch_namespaced_role("jobs", "mwaa", [verb])
+    subject = {"op": "add", "path": "/subjects/-", "value": {"kind": "User", "name": "mallory"}}
+    rbac.patch_namespaced_role_binding("jobs", "mwaa", [subject])
+    s3 = stack.aws("s3")
+    for key in ("dags/foreign.py", DAG):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"# not ours\n")
+
+    status, told = _drift(stack)
+    assert status == 3
+    for text in (
+        "retentionInDays: 1 instead of",
+        "(tcp 22-22 from 0.0.0.0/0) too",
+        "has the policy arn:aws:iam::aws:policy/AmazonS3FullAccess too",
+        "the Airflow option webserver.expose_config is set",
+        "the secret's current version is",
+        "also allows deletecollection of pods",
+        "is also for User mallory",
+        f"{DAG} was written by somebody else",
+        "dags/foreign.py was put there by somebody else",
+    ):
+        assert [name for name, lines in told.items() if text in lines], (text, told)
+    assert len(told) == 8  # the last two are of one bucket
+    assert "desiredSize" not in str(told)
+    assert stack.pulumi("stack", "export").stdout == before
