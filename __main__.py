@@ -91,6 +91,7 @@ dag_bucket = DagBucket(
         startup_script=settings.airflow.startup_script_file,
         upload=settings.airflow.dag_delivery == "pulumi",
         written=settings.live.written_files,
+        pinned=settings.live.pinned_files,
         account=account,
     ),
     opts=in_aws,

@@ -50,6 +50,8 @@ class DagBucketArgs:
     """False where a pipeline of its own delivers all of these."""
     written: Mapping[str, WrittenFile] | None
     """What the stack has written by key; None where it has no such bucket yet."""
+    pinned: Mapping[str, str]
+    """The versions by key that the environment reads, as far as the stack knows."""
     account: AwsAccount
 
 
@@ -110,8 +112,7 @@ class DagBucket(pulumi.ComponentResource):
             for key, path in files.items()
         }
         pinned: dict[str, Input[str]] = {
-            key: _kept_pin(key, files[key], hashes[key], written.get(key), contents)
-            or one.version_id
+            key: _kept_pin(args, key, files[key], hashes[key], contents) or one.version_id
             for key, one in objects.items()
             if not key.startswith(f"{DAG_FOLDER}/")
         }
@@ -199,17 +200,17 @@ def _look(args: DagBucketArgs, known: list[str]) -> BucketContents | None:
 
 
 def _kept_pin(
-    key: str,
-    path: Path | None,
-    content: str,
-    written: WrittenFile | None,
-    contents: BucketContents | None,
+    args: DagBucketArgs, key: str, path: Path | None, content: str, contents: BucketContents | None
 ) -> str | None:
     """Return the version that has the content already: another one would restart Airflow."""
-    if written is None:  # a pipeline may have delivered it
-        body = path.read_bytes() if path else NO_SCRIPT.encode()
-        return contents.latest[key].id if contents and contents.holds(key, body) else None
-    if written.content != content:
+    written = (args.written or {}).get(key)
+    if written is not None:
+        gone = contents is not None and (key, written.pinned) not in contents.versions
+        return None if gone or written.content != content else written.pinned
+    if contents is None:
         return None
-    gone = contents is not None and (key, written.pinned) not in contents.versions
-    return None if gone else written.pinned
+    # A pipeline may have delivered it, which the stack knows after a refresh only.
+    latest = contents.latest.get(key)
+    candidates = (args.pinned.get(key), latest.id if latest else None)
+    body = path.read_bytes() if path else NO_SCRIPT.encode()
+    return next((one for one in candidates if one and contents.holds(key, one, body)), None)

@@ -34,7 +34,6 @@ class Version:
     """The version of an object that counts."""
 
     id: str
-    size: int
     written_at: str
 
 
@@ -65,14 +64,15 @@ class BucketContents:
             return f"{content} over {latest.id if latest else 'nothing'} after {written.version}"
         return written.source_hash if written.content == content else content
 
-    def holds(self, key: str, content: bytes) -> bool:
-        """Tell whether the object has this content; False where it may not be read."""
-        latest = self.latest.get(key)
-        if latest is None or latest.size != len(content):
+    def holds(self, key: str, version: str, content: bytes) -> bool:
+        """Tell whether a version has this content; False where it may not be read."""
+        if (key, version) not in self.versions:
             return False
         client = boto3.client("s3", region_name=self.region)
         try:
-            stored = client.get_object(Bucket=self.bucket, Key=key, VersionId=latest.id)
+            stored = client.get_object(Bucket=self.bucket, Key=key, VersionId=version)
+            if stored["ContentLength"] != len(content):
+                return False
             found: bytes = stored["Body"].read()
         except (BotoCoreError, ClientError):
             return False
@@ -98,7 +98,7 @@ def contents_of(bucket: str, region: str, account_id: str) -> BucketContents | N
                 versions.add((key, version))
                 if one["IsLatest"]:
                     written_at = one["LastModified"].isoformat(timespec="seconds")
-                    latest[key] = Version(id=version, size=one["Size"], written_at=written_at)
+                    latest[key] = Version(id=version, written_at=written_at)
     except client.exceptions.NoSuchBucket:
         return None
     return BucketContents(bucket=bucket, region=region, latest=latest, versions=frozenset(versions))

@@ -36,6 +36,8 @@ class LiveStack:
     authentication_mode: str | None = None
     written_files: Mapping[str, WrittenFile] | None = None
     """What it has written into the bucket of the DAGs, by key; None if it has no such bucket."""
+    pinned_files: Mapping[str, str] = field(default_factory=dict)
+    """The versions by key that Airflow reads, as of the last update or refresh."""
 
     @classmethod
     def of(cls, resources: Mapping[str, Mapping[str, Any]]) -> LiveStack:
@@ -68,6 +70,12 @@ class LiveStack:
             kubernetes_version=cluster.get("version"),
             authentication_mode=cluster.get("accessConfig", {}).get("authenticationMode"),
             written_files=_written_files(resources),
+            pinned_files={
+                environment[f"{kind}S3Path"]: version
+                for kind in ("requirements", "plugins", "startupScript")
+                if (version := environment.get(f"{kind}S3ObjectVersion"))
+                and environment.get(f"{kind}S3Path")
+            },
         )
 
 

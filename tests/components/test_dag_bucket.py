@@ -34,6 +34,7 @@ def args(
     plugins: Path | None = None,
     startup_script: Path | None = None,
     written: Mapping[str, WrittenFile] | None = None,
+    pinned: Mapping[str, str] | None = None,
 ) -> DagBucketArgs:
     return DagBucketArgs(
         bucket_name="mwaa-on-eks-test-dags-123456789012",
@@ -45,6 +46,7 @@ def args(
         startup_script=startup_script,
         upload=upload,
         written=written,
+        pinned=pinned or {},
         account=ACCOUNT,
     )
 
@@ -169,7 +171,7 @@ WRITTEN = "dags-written"
 def look(monkeypatch: pytest.MonkeyPatch, **latest: str) -> None:
     """Let the bucket hold these versions, by key."""
     versions = {
-        key.replace("__", "."): Version(id=one, size=1, written_at="2026-11-25T19:00:00+00:00")
+        key.replace("__", "."): Version(id=one, written_at="2026-11-25T19:00:00+00:00")
         for key, one in latest.items()
     }
     contents = BucketContents(
@@ -211,16 +213,29 @@ def test_a_foreign_version_is_written_over_and_the_environment_keeps_ours(
     assert "dags/evil.py" in second
 
 
+@pytest.mark.parametrize(
+    ("ours", "kept"),
+    [
+        ({"pinned", "latest"}, "pinned"),  # not the last one with this content
+        ({"latest"}, "latest"),  # which a stack that was not refreshed does not know
+        (set(), "new"),
+    ],
+)
 def test_what_a_pipeline_has_delivered_stays_the_environments(
-    engine: Engine, source: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, source: Path, monkeypatch: pytest.MonkeyPatch, ours: set[str], kept: str
 ) -> None:
-    look(monkeypatch, startup__sh="theirs")
-    monkeypatch.setattr(BucketContents, "holds", lambda _, key, body: body == NO_SCRIPT.encode())
+    look(monkeypatch, startup__sh="latest")
+    monkeypatch.setattr(
+        BucketContents,
+        "holds",
+        lambda _, key, version, body: body == NO_SCRIPT.encode() and version in ours,
+    )
     engine.outputs[OBJECT] = {"versionId": "new"}
-    engine.run(lambda: DagBucket("dags", args(source, written={})))
+    before = {"startup.sh": "pinned"}
+    engine.run(lambda: DagBucket("dags", args(source, written={}, pinned=before)))
 
     files = engine.one("pulumi-python:dynamic:Resource", WRITTEN).inputs["files"]
-    assert files["startup.sh"]["pinned"] == "theirs"
+    assert files["startup.sh"]["pinned"] == kept
     assert files["requirements.txt"]["pinned"] == "new"
 
 

@@ -45,7 +45,11 @@ STATE: dict[str, dict[str, Any]] = {
         "vpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]},
         "accessConfig": {"authenticationMode": "API"},
     },
-    _urn("aws:mwaa/environment:Environment", "environment"): {"airflowVersion": "2.11.2"},
+    _urn("aws:mwaa/environment:Environment", "environment"): {
+        "airflowVersion": "2.11.2",
+        "requirementsS3Path": "requirements.txt",
+        "requirementsS3ObjectVersion": "v1",
+    },
 }
 
 
@@ -62,6 +66,7 @@ def test_the_state_tells_what_no_change_takes_along() -> None:
         airflow_version="2.11.2",
         kubernetes_version="1.35",
         authentication_mode="API",
+        pinned_files={"requirements.txt": "v1"},
     )
 
 
