@@ -13,7 +13,7 @@ from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
-from components.delivery_roles import DeliveryRoles, DeliveryRolesArgs
+from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
 from components.destroy_check import DestroyCheck, let_roles_go
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
@@ -96,7 +96,9 @@ dag_bucket = DagBucket(
         plugins=settings.airflow.plugins_source,
         startup_script=settings.airflow.startup_script_file,
         upload=settings.airflow.dag_delivery == "pulumi",
-        region=account.region,
+        written=settings.live.written_files,
+        pinned=settings.live.pinned_files,
+        account=account,
     ),
     opts=encrypted,
 )
@@ -300,11 +302,21 @@ if settings.delivery.github_repository is not None:
             state_bucket_arn=settings.delivery.state_bucket_arn,
             state_key_arns=settings.delivery.state_key_arns,
             cluster_name=cluster.name,
+            dag_bucket_arn=dag_bucket.arn,
+            dags=DagDelivery(
+                bucket_arn=dag_bucket.arn,
+                kms_key_arn=encryption_key.arn,
+                environment_arn=airflow.arn,
+                execution_role_arn=airflow.execution_role_arn,
+            )
+            if settings.airflow.dag_delivery == "pipeline"
+            else None,
             account=account,
         ),
         opts=in_aws,
     )
     pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
+    pulumi.export("dags_role_arn", delivery_roles.dags_role_arn)
 
 # Deleted first, since it depends on all. Protected, it also ends `destroy --skip-preview` before
 # anything is gone.

@@ -153,6 +153,8 @@ class AirflowEnvironment(pulumi.ComponentResource):
                 "security_group_ids": [group.id],
                 "subnet_ids": list(args.subnet_ids[:2]),
             },
+            # A pipeline has no other way to know whether it is to deliver.
+            tags={"dag-delivery": "pulumi" if files else "pipeline"},
             opts=ResourceOptions(
                 parent=self,
                 # The environment works through these from its first minute to its last, and

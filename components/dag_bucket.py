@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
+from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import Input, Output, ResourceOptions
 
+from components.aws_account import AwsAccount
 from components.dag_folder import (
     DAG_FOLDER,
+    NO_SCRIPT,
     PLUGINS,
     REQUIREMENTS,
     STARTUP_SCRIPT,
@@ -21,8 +25,13 @@ from components.environment_files import EnvironmentFiles, PinnedFile
 from components.plugins import zip_file
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.removed_files import RemovedFiles
-
-NO_SCRIPT = "#!/bin/bash\n"
+from components.written_files import (
+    BucketContents,
+    WrittenFile,
+    WrittenFiles,
+    content_hash,
+    contents_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +48,11 @@ class DagBucketArgs:
     """A shell script that MWAA runs in each container before Airflow."""
     upload: bool
     """False where a pipeline of its own delivers all of these."""
-    region: str
+    written: Mapping[str, WrittenFile] | None
+    """What the stack has written by key; None where it has no such bucket yet."""
+    pinned: Mapping[str, str]
+    """The versions by key that the environment reads, as far as the stack knows."""
+    account: AwsAccount
 
 
 class DagBucket(pulumi.ComponentResource):
@@ -75,25 +88,53 @@ class DagBucket(pulumi.ComponentResource):
                 PLUGINS: zip_file(args.plugins),
                 STARTUP_SCRIPT: args.startup_script,
             }
+        written = args.written or {}
+        contents = _look(args, [*files, *written])
+        hashes = {key: _hash(path) for key, path in files.items()}
+        source_hashes = {
+            key: contents.source_hash(key, content, written[key])
+            if contents and key in written
+            else written[key].source_hash
+            if key in written and written[key].content == content
+            else content
+            for key, content in hashes.items()
+        }
         objects = {
             key: aws.s3.BucketObjectv2(
                 f"{name}-{key}",
                 bucket=bucket.name,
                 key=key,
                 source=pulumi.FileAsset(str(path)) if path else pulumi.StringAsset(NO_SCRIPT),
-                source_hash=_hash(path),
+                source_hash=source_hashes[key],
                 # Else old versions go with the object, and a pipeline's with them.
                 opts=ResourceOptions(parent=self, retain_on_delete=True),
             )
             for key, path in files.items()
         }
+        pinned: dict[str, Input[str]] = {
+            key: _kept_pin(args, key, files[key], hashes[key], contents) or one.version_id
+            for key, one in objects.items()
+            if not key.startswith(f"{DAG_FOLDER}/")
+        }
         if args.upload:
             RemovedFiles(
                 f"{name}-removed",
                 bucket=bucket.name,
-                region=args.region,
+                region=args.account.region,
                 # MWAA is pinned to a version of the other ones.
                 keys=[key for key in files if key.startswith(f"{DAG_FOLDER}/")],
+                opts=ResourceOptions(parent=self),
+            )
+            WrittenFiles(
+                f"{name}-written",
+                files={
+                    key: {
+                        "sourceHash": source_hashes[key],
+                        "version": one.version_id,
+                        "pinned": pinned.get(key, one.version_id),
+                    }
+                    for key, one in objects.items()
+                },
                 opts=ResourceOptions(parent=self),
             )
 
@@ -102,11 +143,15 @@ class DagBucket(pulumi.ComponentResource):
         self.arn = Output.all(bucket.arn, *uploaded).apply(lambda all_: all_[0])
         self.environment_files = None
         if args.upload:
-            pinned = {key: PinnedFile(one.key, one.version_id) for key, one in objects.items()}
             self.environment_files = EnvironmentFiles(
-                requirements=pinned[REQUIREMENTS],
-                plugins=pinned[PLUGINS],
-                startup_script=pinned[STARTUP_SCRIPT],
+                **{
+                    kind: PinnedFile(objects[key].key, pinned[key])
+                    for kind, key in (
+                        ("requirements", REQUIREMENTS),
+                        ("plugins", PLUGINS),
+                        ("startup_script", STARTUP_SCRIPT),
+                    )
+                }
             )
         self.register_outputs({"name": self.name, "arn": self.arn})
 
@@ -114,5 +159,58 @@ class DagBucket(pulumi.ComponentResource):
 def _hash(path: Path | None) -> str:
     if path is None:
         return hashlib.md5(NO_SCRIPT.encode(), usedforsecurity=False).hexdigest()
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return content_hash(path)
+
+
+def _look(args: DagBucketArgs, known: list[str]) -> BucketContents | None:
+    """Look into the bucket, and warn of what somebody else has written there."""
+    if not args.upload or args.written is None:
+        return None
+    bucket = args.bucket_name
+    try:
+        contents = contents_of(bucket, args.account.region, args.account.id)
+    except (BotoCoreError, ClientError) as error:
+        pulumi.log.warn(
+            f"whether somebody else has written into bucket {bucket} is not known ({error}): "
+            "it takes s3:ListBucketVersions"
+        )
+        return None
+    if contents is None:
+        return None
+    for key, one in args.written.items():
+        if contents.is_foreign(key, one):
+            latest = contents.latest.get(key)
+            what = (
+                f"version {latest.id} is not this program's, somebody wrote it at "
+                f"{latest.written_at}; it stays as an older one, and no environment gets it"
+                if latest
+                else "somebody deleted it"
+            )
+            pulumi.log.warn(
+                f"{key} in bucket {bucket}: {what}. `pulumi up` writes this program's again"
+            )
+    for key in sorted(contents.latest.keys() - set(known)):
+        if key.startswith(f"{DAG_FOLDER}/") and not key.endswith("/"):
+            pulumi.log.warn(
+                f"{key} in bucket {bucket}: somebody else put it there, and Airflow runs it. "
+                f"`aws s3 rm s3://{bucket}/{key}` hides it; what is to stay belongs into "
+                f"{args.source.name}/"
+            )
+    return contents
+
+
+def _kept_pin(
+    args: DagBucketArgs, key: str, path: Path | None, content: str, contents: BucketContents | None
+) -> str | None:
+    """Return the version that has the content already: another one would restart Airflow."""
+    written = (args.written or {}).get(key)
+    if written is not None:
+        gone = contents is not None and (key, written.pinned) not in contents.versions
+        return None if gone or written.content != content else written.pinned
+    if contents is None:
+        return None
+    # A pipeline may have delivered it, which the stack knows after a refresh only.
+    latest = contents.latest.get(key)
+    candidates = (args.pinned.get(key), latest.id if latest else None)
+    body = path.read_bytes() if path else NO_SCRIPT.encode()
+    return next((one for one in candidates if one and contents.holds(key, one, body)), None)

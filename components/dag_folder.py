@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
@@ -10,6 +11,8 @@ DAG_FOLDER = "dags"
 REQUIREMENTS = "requirements.txt"
 PLUGINS = "plugins.zip"
 STARTUP_SCRIPT = "startup.sh"
+NO_SCRIPT = "#!/bin/bash\n"
+"""MWAA lets go of no startup script: this one does nothing."""
 LARGEST_MIB = 100
 """MWAA copies the folder to every scheduler, worker and web server: data belongs into a bucket."""
 
@@ -18,6 +21,20 @@ _LEFTOVERS = (
     *("__pycache__", "*.pyc", ".git*", ".*_cache", ".ipynb_checkpoints"),
     *(".DS_Store", ".idea", ".vscode"),
 )
+
+# As gitleaks knows them; AWS's documentation writes keys that end so. A PEM header without a key
+# behind it is code that takes keys apart.
+_SECRETS = {
+    "an AWS access key": re.compile(rb"\b(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE\b)[A-Z0-9]{16}\b"),
+    "a private key": re.compile(
+        rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[A-Za-z0-9+/]"
+    ),
+}
+
+
+def secrets_in(content: bytes) -> Iterator[str]:
+    """Name the secrets that a file would carry into the bucket."""
+    return (secret for secret, pattern in _SECRETS.items() if pattern.search(content))
 
 
 def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:

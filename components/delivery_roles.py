@@ -15,6 +15,16 @@ AUDIENCE = "sts.amazonaws.com"
 
 
 @dataclass(frozen=True, kw_only=True)
+class DagDelivery:
+    """What a workflow that delivers DAGs works on."""
+
+    bucket_arn: Input[str]
+    kms_key_arn: Input[str]
+    environment_arn: Input[str]
+    execution_role_arn: Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeliveryRolesArgs:
     """What DeliveryRoles are made from."""
 
@@ -27,6 +37,10 @@ class DeliveryRolesArgs:
     state_key_arns: tuple[str, ...]
     """The keys without which the state cannot be read."""
     cluster_name: Input[str]
+    dag_bucket_arn: Input[str]
+    """Previews look who has written there, and read nothing of it."""
+    dags: DagDelivery | None
+    """None where the program delivers the DAGs itself."""
     account: AwsAccount
 
 
@@ -34,6 +48,8 @@ class DeliveryRoles(pulumi.ComponentResource):
     """The roles that one repository's workflows assume, each by its own event."""
 
     preview_role_arn: Output[str]
+    dags_role_arn: Output[str] | None
+    """None where the program delivers the DAGs itself."""
 
     def __init__(
         self, name: str, args: DeliveryRolesArgs, opts: ResourceOptions | None = None
@@ -67,6 +83,17 @@ class DeliveryRoles(pulumi.ComponentResource):
         )
 
         self.preview_role_arn = preview.arn
+        self.dags_role_arn = None
+        if args.dags is not None:
+            # MWAA takes up to two hours for an update, which the workflow waits for.
+            dags = self._role(name, "dags", "ref:refs/heads/main", hours=4)
+            aws.iam.RolePolicy(
+                f"{name}-dags",
+                role=dags.name,
+                policy=Output.json_dumps(_dags_policy(args.dags, args.account)),
+                opts=ResourceOptions(parent=self),
+            )
+            self.dags_role_arn = dags.arn
         self.register_outputs({"preview_role_arn": self.preview_role_arn})
 
     def _oidc_provider(self, name: str) -> Input[str]:
@@ -80,16 +107,18 @@ class DeliveryRoles(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         ).arn
 
-    def _role(self, name: str, purpose: str, *occasions: str) -> aws.iam.Role:
+    def _role(self, name: str, purpose: str, *occasions: str, hours: int = 1) -> aws.iam.Role:
         """Make a role that workflows of the repository assume on these occasions alone.
 
         occasions: what GitHub puts behind the repository in a token's subject ("Example subject
         claims", OpenID Connect reference of GitHub Actions).
+        hours: how long one assumption of the role may last.
         """
         issuer = (self._args.oidc_provider_arn or f"/{ISSUER}").partition("/")[2]
         subjects = [f"repo:{self._args.repository}:{occasion}" for occasion in occasions]
         return aws.iam.Role(
             f"{name}-{purpose}",
+            max_session_duration=hours * 3600,
             assume_role_policy=Output.json_dumps(
                 {
                     "Version": "2012-10-17",
@@ -136,6 +165,12 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             # Of any repository: the pull request may name another one.
             "Resource": args.account.arn("ecr", "repository/*"),
         },
+        {
+            "Sid": "WhoHasWrittenDags",
+            "Effect": "Allow",
+            "Action": "s3:ListBucketVersions",
+            "Resource": args.dag_bucket_arn,
+        },
     ]
     if args.state_bucket_arn is not None:
         statements += [
@@ -164,3 +199,49 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _dags_policy(args: DagDelivery, account: AwsAccount) -> dict[str, object]:
+    """Allow what operations/deliver.py does, and no more."""
+    statements: list[dict[str, object]] = [
+        {
+            "Sid": "WhatThereIs",
+            # MWAA asks for the encryption on the caller's behalf.
+            "Action": ["s3:GetEncryptionConfiguration", "s3:ListBucket"],
+            "Resource": args.bucket_arn,
+        },
+        {
+            # No s3:DeleteObjectVersion: what is replaced or hidden can be brought back.
+            "Sid": "Files",
+            "Action": [
+                "s3:DeleteObject",
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:PutObject",
+            ],
+            "Resource": Output.concat(args.bucket_arn, "/*"),
+        },
+        {
+            "Sid": "KeyOfTheFiles",
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "Resource": args.kms_key_arn,
+            "Condition": {"StringEquals": {"kms:ViaService": f"s3.{account.region}.amazonaws.com"}},
+        },
+        {
+            "Sid": "RollOut",
+            "Action": ["airflow:GetEnvironment", "airflow:UpdateEnvironment"],
+            "Resource": args.environment_arn,
+        },
+        {
+            # AWS asks for it with UpdateEnvironment ("Actions defined by Amazon MWAA", Service
+            # Authorization Reference).
+            "Sid": "KeepTheRole",
+            "Action": "iam:PassRole",
+            "Resource": args.execution_role_arn,
+            "Condition": {"StringEquals": {"iam:PassedToService": "airflow.amazonaws.com"}},
+        },
+    ]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", **statement} for statement in statements],
+    }

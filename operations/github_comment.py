@@ -66,6 +66,28 @@ class Repository:
                 return number
         return None
 
+    def issues(self, beginning: str) -> dict[str, Json]:
+        """Return the open issues of ours whose first line begins so, by that line."""
+        found: dict[str, Json] = {}
+        page = 1
+        while listed := self._ask("GET", "issues", state="open", per_page="100", page=str(page)):
+            for one in listed:
+                first_line = (one["body"] or "").partition("\n")[0].rstrip()
+                ours = first_line.startswith(beginning) and one["user"]["login"] == WRITER
+                if ours and "pull_request" not in one:
+                    found[first_line] = one
+            page += 1
+        return found
+
+    def open_issue(self, title: str, body: str) -> str:
+        """Create an issue, and return its address."""
+        address: str = self._ask("POST", "issues", title=title, body=body)["html_url"]
+        return address
+
+    def change_issue(self, number: int, **told: str) -> None:
+        """Change an issue's body or state."""
+        self._ask("PATCH", f"issues/{number}", **told)
+
     def write_comment(self, number: int, body: str) -> str:
         """Create the comment or change it, and return its address."""
         comments = f"issues/{number}/comments"

@@ -20,9 +20,12 @@ Client: TypeAlias = Any
 
 
 class Account:
-    """The services of one region, with the credentials of the environment."""
+    """The services of one region, with the credentials of the environment.
 
-    def __init__(self, region: str, config: Config | None = None) -> None:
+    region: None for the environment's.
+    """
+
+    def __init__(self, region: str | None, config: Config | None = None) -> None:
         session: Any = boto3.Session(region_name=region)
         making = Lock()
 
@@ -31,14 +34,16 @@ class Account:
             with making:  # clients work in any thread, and are made in one at a time
                 return session.client(service, config=config)
 
-        self.client = client
+        self.client: Callable[[str], Client] = client
 
     def pages(self, service: str, operation: str, **told: object) -> list[Any]:
         """Return what an operation lists, of all pages."""
         client = self.client(service)
         paginator = client.get_paginator(operation)
         keys = [key.expression for key in paginator.result_keys]
-        return [one for page in paginator.paginate(**told) for key in keys for one in page[key]]
+        return [
+            one for page in paginator.paginate(**told) for key in keys for one in page.get(key, [])
+        ]
 
 
 class UnknownTypeError(Exception):

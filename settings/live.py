@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -13,6 +13,7 @@ from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import get_monitor
 
 from components.subnet_plan import plan_subnets
+from components.written_files import WrittenFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,10 @@ class LiveStack:
     airflow_version: str | None = None
     kubernetes_version: str | None = None
     authentication_mode: str | None = None
+    written_files: Mapping[str, WrittenFile] | None = None
+    """What it has written into the bucket of the DAGs, by key; None if it has no such bucket."""
+    pinned_files: Mapping[str, str] = field(default_factory=dict)
+    """The versions by key that Airflow reads, as of the last update or refresh."""
 
     @classmethod
     def of(cls, resources: Mapping[str, Mapping[str, Any]]) -> LiveStack:
@@ -64,6 +69,13 @@ class LiveStack:
             airflow_version=environment.get("airflowVersion"),
             kubernetes_version=cluster.get("version"),
             authentication_mode=cluster.get("accessConfig", {}).get("authenticationMode"),
+            written_files=_written_files(resources),
+            pinned_files={
+                environment[f"{kind}S3Path"]: version
+                for kind in ("requirements", "plugins", "startupScript")
+                if (version := environment.get(f"{kind}S3ObjectVersion"))
+                and environment.get(f"{kind}S3Path")
+            },
         )
 
 
@@ -91,6 +103,28 @@ def _type(urn: str) -> str:
 
 def _of_type(resources: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[Mapping[str, Any]]:
     return (outputs for urn, outputs in resources.items() if _type(urn) == kind)
+
+
+def _written_files(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, WrittenFile] | None:
+    names = {urn.rpartition("::")[2]: outputs for urn, outputs in resources.items()}
+    if "dags-bucket" not in names:
+        return None
+    found = names.get("dags-written", {}).get("files", {})
+    written = {
+        key: WrittenFile(
+            source_hash=one["sourceHash"], version=one["version"], pinned=one["pinned"]
+        )
+        for key, one in found.items()
+    }
+    for one in _of_type(resources, "aws:s3/bucketObjectv2:BucketObjectv2"):
+        key, version, source_hash = (one.get(name) for name in ("key", "versionId", "sourceHash"))
+        before = written.get(key or "")
+        # An update that ended after this object: no refresh changes what it was uploaded for.
+        if key and version and source_hash and (not before or before.source_hash != source_hash):
+            after = WrittenFile(source_hash=source_hash, version=version, pinned=version)
+            same = before and before.content == after.content
+            written[key] = replace(after, pinned=before.pinned) if before and same else after
+    return written
 
 
 def _zones(cidr: IPv4Network | None, subnets: Iterator[Mapping[str, Any]]) -> dict[int, str]:

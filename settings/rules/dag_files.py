@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from components import dag_folder
 from components.dag_folder import files_to_upload, left_out
 from settings.rules.rule import Finding, Findings, Rules
 from settings.stack import Settings
@@ -12,15 +12,6 @@ from settings.stack import Settings
 RULES = Rules()
 
 DAGS = Path(__file__).parents[2] / "dags"
-
-# As gitleaks knows them; AWS's documentation writes keys that end so. A PEM header without a key
-# behind it is code that takes keys apart.
-_SECRETS = {
-    "an AWS access key": re.compile(rb"\b(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE\b)[A-Z0-9]{16}\b"),
-    "a private key": re.compile(
-        rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[A-Za-z0-9+/]"
-    ),
-}
 
 
 @RULES.reading("airflow.dagDelivery")
@@ -40,11 +31,10 @@ def _files(s: Settings) -> Findings:
 
 def secrets_in(s: Settings, name: str, content: bytes) -> Findings:
     """Yield the secrets that a file would carry into the bucket."""
-    for secret, pattern in _SECRETS.items():
-        if pattern.search(content):
-            yield Finding(
-                name,
-                None,
-                f"holds {secret}: revoke it, take it out, and keep its successor in Secrets "
-                f"Manager, as a connection below {s.secrets_prefix}/connections/",
-            )
+    for secret in dag_folder.secrets_in(content):
+        yield Finding(
+            name,
+            None,
+            f"holds {secret}: revoke it, take it out, and keep its successor in Secrets "
+            f"Manager, as a connection below {s.secrets_prefix}/connections/",
+        )

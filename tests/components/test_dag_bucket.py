@@ -1,13 +1,18 @@
 """Decisions of DagBucket."""
 
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
 import pulumi
 import pytest
+from botocore.exceptions import ClientError
 
 from components.dag_bucket import DagBucket, DagBucketArgs
+from components.dag_folder import NO_SCRIPT
+from components.written_files import BucketContents, Version, WrittenFile
 from tests.components.conftest import ACCOUNT, Engine
 
 OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
@@ -28,6 +33,8 @@ def args(
     upload: bool = True,
     plugins: Path | None = None,
     startup_script: Path | None = None,
+    written: Mapping[str, WrittenFile] | None = None,
+    pinned: Mapping[str, str] | None = None,
 ) -> DagBucketArgs:
     return DagBucketArgs(
         bucket_name="mwaa-on-eks-test-dags-123456789012",
@@ -38,7 +45,9 @@ def args(
         plugins=plugins,
         startup_script=startup_script,
         upload=upload,
-        region=ACCOUNT.region,
+        written=written,
+        pinned=pinned or {},
+        account=ACCOUNT,
     )
 
 
@@ -74,7 +83,7 @@ def test_no_version_is_deleted_and_a_removed_file_is_hidden(engine: Engine, sour
 
     objects = engine.all(OBJECT)
     assert all(stored.request.retainOnDelete for stored in objects)
-    removed = engine.one("pulumi-python:dynamic:Resource")
+    removed = engine.one("pulumi-python:dynamic:Resource", "dags-removed")
     assert removed.inputs["bucket"] == "mwaa-on-eks-test-dags-123456789012"
     assert set(removed.inputs["keys"]) == {
         key for stored in objects if (key := stored.inputs["key"]).startswith("dags/")
@@ -154,6 +163,102 @@ def test_a_version_that_mwaa_may_be_pinned_to_never_expires(engine: Engine, sour
     lifecycle = engine.one("aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration")
     expiring = [r for r in lifecycle.inputs["rules"] if "noncurrentVersionExpiration" in r]
     assert [rule["filter"]["prefix"] for rule in expiring] == ["dags/"]
+
+
+WRITTEN = "dags-written"
+
+
+def look(monkeypatch: pytest.MonkeyPatch, **latest: str) -> None:
+    """Let the bucket hold these versions, by key."""
+    versions = {
+        key.replace("__", "."): Version(id=one, written_at="2026-11-25T19:00:00+00:00")
+        for key, one in latest.items()
+    }
+    contents = BucketContents(
+        bucket="b",
+        region="us-west-2",
+        latest=versions,
+        versions=frozenset({("startup.sh", "v1"), ("requirements.txt", "v0")}),
+    )
+    monkeypatch.setattr("components.dag_bucket.contents_of", lambda *_: contents)
+
+
+def test_a_foreign_version_is_written_over_and_the_environment_keeps_ours(
+    engine: Engine, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+    script = hashlib.md5(NO_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+    requirements = hashlib.md5(b"requirements.txt", usedforsecurity=False).hexdigest()
+    written = {
+        "startup.sh": WrittenFile(
+            source_hash=f"{script} over v8 after v7", version="v9", pinned="v1"
+        ),
+        "requirements.txt": WrittenFile(source_hash=requirements, version="v1", pinned="v1"),
+    }
+    look(monkeypatch, startup__sh="v9", requirements__txt="theirs", **{"dags/evil__py": "x"})
+    engine.outputs[OBJECT] = {"versionId": "new"}
+    engine.run(lambda: DagBucket("dags", args(source, written=written)))
+
+    def sent(key: str) -> object:
+        return engine.one(OBJECT, f"dags-{key}").inputs["sourceHash"]
+
+    assert sent("startup.sh") == f"{script} over v8 after v7"  # nothing is to be done again
+    assert sent("requirements.txt") == f"{requirements} over theirs after v1"
+    files = engine.one("pulumi-python:dynamic:Resource", WRITTEN).inputs["files"]
+    assert files["startup.sh"]["pinned"] == "v1"
+    assert files["requirements.txt"]["pinned"] == "new"  # v1 is gone for good
+    first, second = warned
+    assert "requirements.txt in bucket mwaa-on-eks-test-dags-123456789012: version theirs" in first
+    assert "dags/evil.py" in second
+
+
+@pytest.mark.parametrize(
+    ("ours", "kept"),
+    [
+        ({"pinned", "latest"}, "pinned"),  # not the last one with this content
+        ({"latest"}, "latest"),  # which a stack that was not refreshed does not know
+        (set(), "new"),
+    ],
+)
+def test_what_a_pipeline_has_delivered_stays_the_environments(
+    engine: Engine, source: Path, monkeypatch: pytest.MonkeyPatch, ours: set[str], kept: str
+) -> None:
+    look(monkeypatch, startup__sh="latest")
+    monkeypatch.setattr(
+        BucketContents,
+        "holds",
+        lambda _, key, version, body: body == NO_SCRIPT.encode() and version in ours,
+    )
+    engine.outputs[OBJECT] = {"versionId": "new"}
+    before = {"startup.sh": "pinned"}
+    engine.run(lambda: DagBucket("dags", args(source, written={}, pinned=before)))
+
+    files = engine.one("pulumi-python:dynamic:Resource", WRITTEN).inputs["files"]
+    assert files["startup.sh"]["pinned"] == kept
+    assert files["requirements.txt"]["pinned"] == "new"
+
+
+def test_a_bucket_that_may_not_be_looked_into_stops_nothing(
+    engine: Engine, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warned: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", warned.append)
+
+    def denied(*_: str) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
+
+    monkeypatch.setattr("components.dag_bucket.contents_of", denied)
+    requirements = hashlib.md5(b"requirements.txt", usedforsecurity=False).hexdigest()
+    written = {"requirements.txt": WrittenFile(source_hash=requirements, version="v1", pinned="v1")}
+    # As after a refresh that has found another version.
+    engine.outputs[OBJECT] = {"versionId": "theirs"}
+    engine.run(lambda: DagBucket("dags", args(source, written=written)))
+
+    (warning,) = warned
+    assert "it takes s3:ListBucketVersions" in warning
+    files = engine.one("pulumi-python:dynamic:Resource", WRITTEN).inputs["files"]
+    assert files["requirements.txt"]["pinned"] == "v1"
 
 
 def test_nothing_is_uploaded_where_a_pipeline_delivers(engine: Engine, source: Path) -> None:

@@ -6,7 +6,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from components.delivery_roles import DeliveryRoles, DeliveryRolesArgs
+import pytest
+
+from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
+from sandbox.cloud.aws.authorization import is_allowed
 from tests.components.conftest import ACCOUNT, Engine, Resource
 
 ARGS = DeliveryRolesArgs(
@@ -15,6 +18,8 @@ ARGS = DeliveryRolesArgs(
     state_bucket_arn=None,
     state_key_arns=(),
     cluster_name="mwaa-on-eks-test",
+    dag_bucket_arn="arn:aws:s3:::dags",
+    dags=None,
     account=ACCOUNT,
 )
 GITHUB = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
@@ -115,6 +120,12 @@ def test_a_preview_may_look_up_what_the_program_looks_up(engine: Engine) -> None
             "Action": "ecr:DescribeImages",
             "Resource": "arn:aws:ecr:us-west-2:123456789012:repository/*",
         },
+        "WhoHasWrittenDags": {
+            "Sid": "WhoHasWrittenDags",
+            "Effect": "Allow",
+            "Action": "s3:ListBucketVersions",
+            "Resource": "arn:aws:s3:::dags",
+        },
     }
 
 
@@ -152,3 +163,61 @@ def test_everything_lies_under_the_component(engine: Engine) -> None:
     run(engine)
 
     assert engine.tops() == {"delivery", "preview_role_arn"}
+
+
+DAGS = DagDelivery(
+    bucket_arn="arn:aws:s3:::dags",
+    kms_key_arn=KEY,
+    environment_arn="arn:aws:airflow:us-west-2:123456789012:environment/test",
+    execution_role_arn="arn:aws:iam::123456789012:role/execution",
+)
+
+
+def test_only_the_main_branch_delivers_dags(engine: Engine) -> None:
+    run(engine, dags=DAGS)
+
+    role = json.loads(engine.one(ROLE, "-dags").inputs["assumeRolePolicy"])
+    condition = role["Statement"][0]["Condition"]["StringEquals"]
+    assert condition["token.actions.githubusercontent.com:sub"] == [
+        "repo:acme/platform:ref:refs/heads/main"
+    ]
+
+
+def test_where_the_program_delivers_no_workflow_may(engine: Engine) -> None:
+    run(engine)
+
+    assert [role.name for role in engine.all(ROLE)] == ["delivery-preview"]
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:ListBucket", DAGS.bucket_arn, True),
+        ("s3:PutObject", f"{DAGS.bucket_arn}/dags/a.py", True),
+        ("s3:DeleteObject", f"{DAGS.bucket_arn}/dags/a.py", True),
+        ("s3:GetObjectVersion", f"{DAGS.bucket_arn}/requirements.txt", True),
+        ("kms:GenerateDataKey", KEY, True),
+        ("airflow:UpdateEnvironment", DAGS.environment_arn, True),
+        ("iam:PassRole", DAGS.execution_role_arn, True),
+        ("s3:DeleteObjectVersion", f"{DAGS.bucket_arn}/dags/a.py", False),
+        ("s3:PutObject", "arn:aws:s3:::jobs/a", False),
+        ("s3:PutBucketPolicy", DAGS.bucket_arn, False),
+        ("kms:ScheduleKeyDeletion", KEY, False),
+        ("airflow:DeleteEnvironment", DAGS.environment_arn, False),
+        ("airflow:UpdateEnvironment", f"{DAGS.environment_arn}-other", False),
+        ("airflow:CreateWebLoginToken", DAGS.environment_arn, False),
+        ("iam:PassRole", "arn:aws:iam::123456789012:role/admin", False),
+        ("sts:AssumeRole", DAGS.execution_role_arn, False),
+    ],
+)
+def test_who_delivers_dags_may_do_that_and_nothing_else(
+    engine: Engine, action: str, resource: str, allowed: bool
+) -> None:
+    run(engine, dags=DAGS)
+
+    policy = json.loads(engine.one(POLICY, "-dags").inputs["policy"])
+    service = {"kms": "s3.us-west-2", "iam": "airflow"}.get(action.partition(":")[0], "")
+    context = dict.fromkeys(("kms:ViaService", "iam:PassedToService"), f"{service}.amazonaws.com")
+    assert is_allowed([policy], action, resource, context) is allowed
+    if service:
+        assert not is_allowed([policy], action, resource, {})

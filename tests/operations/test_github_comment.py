@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from operations.drift import Drift, marker, report
 from operations.github_comment import WRITER, GitHubError, Repository
 
 BODY = "<!-- preview of dev -->\n\n### `dev`: no changes\n"
@@ -25,6 +26,20 @@ class GitHub:
     comments: list[dict[str, Any]] = field(default_factory=list)
     pulls: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, str, str | None]] = field(default_factory=list)
+    issues: list[dict[str, Any]] = field(default_factory=list)
+
+    def add_issue(self, body: str | None, writer: str = WRITER, **more: object) -> dict[str, Any]:
+        number = len(self.issues) + 1
+        one = {
+            "number": number,
+            "state": "open",
+            "body": body,
+            "user": {"login": writer},
+            "html_url": f"https://github.com/owner/name/issues/{number}",
+            **more,
+        }
+        self.issues.append(one)
+        return one
 
     def add(self, body: str, writer: str = WRITER) -> dict[str, Any]:
         one = {
@@ -53,11 +68,22 @@ def github() -> Iterator[GitHub]:
                 (head,) = parse_qs(url.query)["head"]
                 found = [one for one in kept.pulls if one["of"] == head]
                 status, answer = 200, json.dumps(found)
+            if url.path == "/repos/owner/name/issues" and self.command == "GET":
+                query = {key: value for key, (value,) in parse_qs(url.query).items()}
+                found = [one for one in kept.issues if one["state"] == query["state"]]
+                size, page = int(query["per_page"]), int(query["page"])
+                status, answer = 200, json.dumps(found[size * (page - 1) : size * page])
+            elif url.path == "/repos/owner/name/issues":
+                status, answer = 201, json.dumps(kept.add_issue(**told))
+            elif self.command == "PATCH" and rest.isdigit():
+                one = kept.issues[int(rest) - 1]
+                one.update(told)
+                status, answer = 200, json.dumps(one)
             if prefix == "/repos/owner/name" and rest == "7/comments" and self.command == "GET":
-                query = {key: int(value) for key, (value,) in parse_qs(url.query).items()}
-                start = (query["page"] - 1) * query["per_page"]
-                page = kept.comments[start : start + query["per_page"]]
-                status, answer = 200, json.dumps(page)
+                asked = {key: int(value) for key, (value,) in parse_qs(url.query).items()}
+                start = (asked["page"] - 1) * asked["per_page"]
+                listed = kept.comments[start : start + asked["per_page"]]
+                status, answer = 200, json.dumps(listed)
             elif rest == "7/comments" and self.command == "POST":
                 status, answer = 201, json.dumps(kept.add(told["body"]))
             elif rest.startswith("comments/") and self.command == "PATCH":
@@ -139,3 +165,30 @@ def test_the_pull_request_of_a_fork_is_found_by_its_branch_and_commit(github: Gi
     assert repository.pull_request("somebody:fix", "bbb") == 7
     assert repository.pull_request("somebody:fix", "ccc") is None
     assert repository.pull_request("nobody:fix", "bbb") is None
+
+
+def test_each_drift_has_one_issue_which_is_closed_when_it_is_gone(github: GitHub) -> None:
+    repository = Repository(github.address, "the-token", "owner/name")
+    role = Drift("urn:pulumi:dev::p::c$aws:iam/role:Role::airflow", ("has the policy x too",))
+    bucket = Drift("urn:pulumi:dev::p::c$aws:s3/bucket:Bucket::dags", ("dags/a.py is ``` deleted",))
+    for number in range(120):
+        github.add_issue(f"issue {number}" if number else None)
+    theirs = github.add_issue(marker("dev", role.urn), writer="somebody")
+    elsewhere = github.add_issue(marker("prod", role.urn))
+    pull_request = github.add_issue(marker("dev", role.urn), pull_request={})
+
+    def done(*found: Drift) -> list[str]:
+        return [line.partition(" ")[0] for line in report(repository, "dev", found)]
+
+    assert done(role, bucket) == ["opened", "opened"]
+    first, second = github.issues[-2:]
+    assert first["title"] == "Drift in dev: airflow (aws:iam/role:Role)"
+    assert "has the policy x too" in first["body"]
+    assert second["body"].count("```") == 2  # what is in the cloud ends no block
+    assert done(role, bucket) == []  # the same again tomorrow
+    assert done(Drift(role.urn, ("has the policies x and y too",))) == ["changed", "closed"]
+    assert (first["state"], second["state"]) == ("open", "closed")
+    assert "x and y" in first["body"]
+    assert done() == ["closed"]
+    assert {one["state"] for one in (theirs, elsewhere, pull_request)} == {"open"}
+    assert done(role) == ["opened"]

@@ -140,6 +140,7 @@ def test_the_advice_for_a_private_airflow_leads_to_one_that_has_it_all(dags: Clo
     (plugins / "team_plugin.py").write_text(f"{PLUGIN}# changed\n")
     assert _steps(dags) == {
         "dags-plugins.zip": "update",
+        "dags-written": "update",
         "airflow-environment": "update",
     }
 

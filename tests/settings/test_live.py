@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Any
 
+from components.written_files import WrittenFile
 from settings.live import LiveStack
 
 _KEY = "arn:aws:kms:us-west-2:111122223333:key/1"
@@ -44,7 +45,11 @@ STATE: dict[str, dict[str, Any]] = {
         "vpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]},
         "accessConfig": {"authenticationMode": "API"},
     },
-    _urn("aws:mwaa/environment:Environment", "environment"): {"airflowVersion": "2.11.2"},
+    _urn("aws:mwaa/environment:Environment", "environment"): {
+        "airflowVersion": "2.11.2",
+        "requirementsS3Path": "requirements.txt",
+        "requirementsS3ObjectVersion": "v1",
+    },
 }
 
 
@@ -61,6 +66,7 @@ def test_the_state_tells_what_no_change_takes_along() -> None:
         airflow_version="2.11.2",
         kubernetes_version="1.35",
         authentication_mode="API",
+        pinned_files={"requirements.txt": "v1"},
     )
 
 
@@ -76,3 +82,34 @@ def test_each_resource_may_be_all_that_there_is() -> None:
 def test_a_half_made_network_tells_the_places_of_its_zones() -> None:
     half = {urn: outputs for urn, outputs in STATE.items() if "10.0.0.0/20" not in urn}
     assert LiveStack.of(half).zones == {1: "us-west-2c"}
+
+
+def _object(key: str, version: str, source_hash: str) -> tuple[str, dict[str, Any]]:
+    outputs = {"key": key, "versionId": version, "sourceHash": source_hash}
+    return _urn("aws:s3/bucketObjectv2:BucketObjectv2", f"dags-{key}"), outputs
+
+
+def test_the_state_tells_which_versions_are_its_own_whatever_a_refresh_found() -> None:
+    record = {
+        "kept.py": {"sourceHash": "a", "version": "v1", "pinned": "v0"},
+        "retold.py": {"sourceHash": "a", "version": "v1", "pinned": "v0"},
+        "deleted.py": {"sourceHash": "a", "version": "v1", "pinned": "v1"},
+    }
+    found = LiveStack.of(
+        dict(
+            [
+                (_urn("aws:s3/bucket:Bucket", "dags-bucket"), {}),
+                (_urn("pulumi-python:dynamic:Resource", "dags-written"), {"files": record}),
+                _object("kept.py", "theirs", "a"),
+                # Uploaded by an update that was cut off.
+                _object("retold.py", "v2", "a over theirs after v1"),
+                _object("new.py", "v3", "b"),
+            ]
+        )
+    )
+    assert found.written_files == {
+        "kept.py": WrittenFile(source_hash="a", version="v1", pinned="v0"),
+        "retold.py": WrittenFile(source_hash="a over theirs after v1", version="v2", pinned="v0"),
+        "deleted.py": WrittenFile(source_hash="a", version="v1", pinned="v1"),
+        "new.py": WrittenFile(source_hash="b", version="v3", pinned="v3"),
+    }

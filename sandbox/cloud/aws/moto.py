@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 from importlib import import_module
 from typing import Any, TypeAlias
@@ -21,12 +22,26 @@ def complete(aws: Aws) -> None:
     # moto closes the content of every version of a key that goes, also of a delete marker, which
     # has none.
     import_module("moto.s3.models").FakeDeleteMarker.dispose = lambda _: None
+    _hide_digests()
     _take_interfaces_with_nat_gateways()
     _change_endpoints()
     _grant_access_to_namespaces(aws)
     _tag_virtual_clusters()
     _change_client_ids()
     _read_conditions()
+
+
+def _hide_digests() -> None:
+    """Let the ETag of what KMS encrypts be no digest of its content."""
+    key: Module = import_module("moto.s3.models").FakeKey
+    plain = key.etag
+
+    def etag(self: Json) -> Json:
+        if self._etag is None and self.encryption == "aws:kms":
+            self._etag = secrets.token_hex(16)
+        return plain.fget(self)
+
+    key.etag = property(etag)
 
 
 def _take_interfaces_with_nat_gateways() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
@@ -46,6 +47,8 @@ def complete(aws: Aws) -> None:
         answer = update(method, path, headers, body, query)
         if answer[0] == 200:
             keep(path, body)
+            environment = mwaa._environments[path.strip("/").split("/")[-1]]
+            environment["LastUpdate"]["CreatedAt"] = time.time()
         return answer
 
     def build_response(environment: Json) -> Json:

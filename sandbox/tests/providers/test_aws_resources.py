@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -656,6 +657,21 @@ def test_new_content_makes_a_new_version(account: Account, tmp_path: Path) -> No
     assert dag.state["versionId"] != first
     body = account.api("s3").get_object(Bucket=bucket.id, Key="dags/dag.py")["Body"].read()
     assert body == b"two"
+
+
+def test_the_etag_of_what_kms_encrypts_is_no_digest(account: Account) -> None:
+    key = account.make("kms/key:Key", description="objects")
+    bucket = account.bucket().id
+    plain = account.make(OBJECT, bucket=bucket, key="one", content="one")
+    encrypted = account.make(
+        OBJECT, bucket=bucket, key="two", content="one", kmsKeyId=key.state["arn"]
+    )
+    digest = hashlib.md5(b"one", usedforsecurity=False).hexdigest()
+    assert plain.state["etag"] == digest
+    assert encrypted.state["etag"] != digest
+    before = dict(encrypted.state)
+    encrypted.refresh()
+    assert encrypted.state == before
 
 
 def test_an_object_takes_ten_tags(account: Account) -> None:

@@ -1,0 +1,76 @@
+"""What is drift, and what is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operations.drift import Drift, State, seen_by_refresh, unseen_in_kubernetes
+
+Json = Any
+GROUP = "aws:eks/nodeGroup:NodeGroup"
+ROLE = "kubernetes:rbac.authorization.k8s.io/v1:Role"
+
+
+def urn(kind: str) -> str:
+    return f"urn:pulumi:dev::p::c${kind}::one"
+
+
+def seen(kind: str, before: Json, after: Json) -> list[tuple[str, ...]]:
+    step = {
+        "op": "update" if after else "delete",
+        "urn": urn(kind),
+        "oldState": {"type": kind, "inputs": before},
+        "newState": after and {"type": kind, "inputs": after},
+    }
+    return [one.what for one in seen_by_refresh({"steps": [step]})]
+
+
+def test_what_the_autoscaler_owns_is_no_drift_and_what_stands_beside_it_is() -> None:
+    before = {"scalingConfig": {"desiredSize": 3, "maxSize": 9}}
+    assert seen(GROUP, before, {"scalingConfig": {"desiredSize": 8, "maxSize": 9}}) == []
+    assert seen(GROUP, before, {"scalingConfig": {"desiredSize": 8, "maxSize": 20}}) == [
+        ("scalingConfig.maxSize: 20 instead of 9",)
+    ]
+
+
+def test_what_is_gone_changed_and_added_is_told() -> None:
+    assert seen("aws:kms/key:Key", {"a": 1}, None) == [("is gone",)]
+    assert seen("aws:kms/key:Key", {"a": 1, "__defaults": []}, {"b": {"c": True}}) == [
+        ("a: nothing instead of 1", "b.c: true instead of nothing")
+    ]
+    assert seen("aws:kms/key:Key", {"a": 1}, {"a": 1, "__defaults": ["x"]}) == []
+
+
+def test_what_was_added_to_a_role_or_a_binding_is_told() -> None:
+    rule = {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}
+    alike = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+        {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]},
+    ]
+    asked: Json = {
+        "rules": [{**rule, "verbs": ["get", "list"]}],
+        "subjects": [{"kind": "User", "name": "a"}],
+    }
+    state = State({"resources": [{"type": ROLE, "urn": urn(ROLE), "inputs": asked}]})
+
+    def told(live: Json) -> list[Drift]:
+        return list(unseen_in_kubernetes(state, lambda _: live))
+
+    assert told(None) == []
+    assert told({"rules": [rule], "subjects": []}) == []  # less: which a refresh sees
+    live = {
+        "rules": [rule, *alike, {"nonResourceURLs": ["/metrics"], "verbs": ["get"]}],
+        "subjects": [*asked["subjects"], {"kind": "ServiceAccount", "namespace": "x", "name": "b"}],
+    }
+    assert told(live) == [
+        Drift(
+            urn(ROLE),
+            (
+                "also allows get of /metrics",
+                "also allows get of jobs.batch",
+                "is also for ServiceAccount x b",
+            ),
+        )
+    ]
+    named = {"rules": [{**rule, "verbs": ["list"], "resourceNames": ["p"]}]}
+    assert told(named)[0].what == ("also allows list of pods named p",)

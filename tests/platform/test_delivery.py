@@ -1,0 +1,254 @@
+"""What reaches Airflow's bucket, and who has put it there, in the order of this file."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes.client import RbacAuthorizationV1Api
+
+from sandbox.clone import Clone
+
+NAME = "mwaa-on-eks-sandbox"
+BUCKET = f"{NAME}-dags-123456789012"
+DAG = "dags/emr_eks_pi_job.py"
+OTHER_DAG = "dags/kubernetes_pod_example.py"
+CLEAN = "sandbox is what its state says"
+PINNED = ("Requirements", "Plugins", "StartupScript")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A sandbox of its own with the whole platform up."""
+    clone = Clone.make(tmp_path_factory.mktemp("delivery"))
+    clone.start()
+    clone.pulumi("stack", "init")
+    clone.pulumi("up", "--yes", "--skip-preview")
+    yield clone
+    clone.stop()
+
+
+def _steps(clone: Clone, *flags: str) -> dict[str, str]:
+    """What an `up` would do, by the names of resources."""
+    steps = json.loads(clone.pulumi("preview", "--json", *flags).stdout)["steps"]
+    kept = {"same", "refresh"}
+    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in kept}
+
+
+def _environment(clone: Clone) -> Any:  # noqa: ANN401
+    return clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
+
+
+def _pins(clone: Clone) -> dict[str, str]:
+    environment = _environment(clone)
+    return {kind: environment[f"{kind}S3ObjectVersion"] for kind in PINNED}
+
+
+def _bodies(clone: Clone) -> dict[str, bytes]:
+    """What Airflow would find, by key."""
+    s3 = clone.aws("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    return {key: s3.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+
+
+@pytest.mark.parametrize("refresh", [(), ("--refresh",)], ids=["without refresh", "with refresh"])
+def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environment(
+    stack: Clone, refresh: tuple[str, ...]
+) -> None:
+    bodies, pins = _bodies(stack), _pins(stack)
+    s3 = stack.aws("s3")
+    tampered = {
+        **dict.fromkeys(("requirements.txt", "plugins.zip", "startup.sh", DAG), b"# not ours\n"),
+        OTHER_DAG: bodies[OTHER_DAG],  # another version, with the same content
+    }
+    for key, body in tampered.items():
+        s3.put_object(Bucket=BUCKET, Key=key, Body=body)
+    s3.put_object(Bucket=BUCKET, Key="dags/foreign.py", Body=b"# nobody knows\n")
+
+    told = stack.pulumi("preview", *refresh).stdout
+    for key in tampered:
+        assert f"{key} in bucket {BUCKET}: version " in told
+    assert f"dags/foreign.py in bucket {BUCKET}: somebody else put it there" in told
+    expected = {f"dags-{key}": "update" for key in tampered} | {"dags-written": "update"}
+    assert _steps(stack, *refresh) == expected
+
+    stack.pulumi("up", "--yes", "--skip-preview", *refresh)
+    assert _bodies(stack) == bodies | {"dags/foreign.py": b"# nobody knows\n"}
+    assert _pins(stack) == pins
+    for flags in ((), ("--refresh",)):
+        assert _steps(stack, *flags) == {}
+    s3.delete_object(Bucket=BUCKET, Key="dags/foreign.py")
+
+
+def test_what_somebody_deleted_is_brought_back(stack: Clone) -> None:
+    bodies, pins = _bodies(stack), _pins(stack)
+    s3 = stack.aws("s3")
+    for _ in range(2):
+        for key in ("requirements.txt", DAG):
+            s3.delete_object(Bucket=BUCKET, Key=key)
+        told = stack.pulumi("up", "--yes", "--skip-preview").stdout
+        assert f"requirements.txt in bucket {BUCKET}: somebody deleted it" in told
+        assert _bodies(stack) == bodies
+        assert _pins(stack) == pins
+    # The version itself, for good: there is nothing left that the environment could start from.
+    s3.delete_object(Bucket=BUCKET, Key="requirements.txt", VersionId=pins["Requirements"])
+    assert _steps(stack) == {"dags-written": "update", "airflow-environment": "update"}
+    stack.pulumi("up", "--yes", "--skip-preview")
+    assert _pins(stack)["Requirements"] != pins["Requirements"]
+    assert _steps(stack, "--refresh") == {}
+
+
+def _deliver(clone: Clone, *, ok: bool = True) -> str:
+    """Run the pipeline's step, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.deliver", "--environment", NAME],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    told = done.stdout + done.stderr
+    assert (done.returncode == 0) is ok, told
+    return told
+
+
+def _updated_at(clone: Clone) -> object:
+    """When the environment was last updated, which is a restart each time; None for never."""
+    return _environment(clone).get("LastUpdate", {}).get("CreatedAt")
+
+
+def _unchanged(clone: Clone) -> None:
+    for flags in ((), ("--refresh",)):
+        clone.pulumi("preview", "--expect-no-changes", *flags)
+
+
+def test_a_pipeline_takes_over_what_the_program_has_delivered(stack: Clone) -> None:
+    assert "says that pulumi delivers: set airflow.dagDelivery" in _deliver(stack, ok=False)
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pipeline")
+    stack.pulumi("up", "--yes", "--skip-preview")
+    assert f"nothing to deliver: {NAME} has all of it" in _deliver(stack)
+    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
+    _unchanged(stack)
+
+
+def test_a_pipeline_delivers_what_has_changed_and_nothing_else(stack: Clone) -> None:
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    folder = stack.directory / "dags"
+    (folder / "new.py").write_text("# no DAG yet\n")
+    with (folder / "emr_eks_pi_job.py").open("a") as file:
+        file.write("# changed\n")
+    (folder / "kubernetes_pod_example.py").unlink()
+    assert _deliver(stack).splitlines() == [
+        f"{DAG}: changed",
+        "dags/new.py: new",
+        f"{OTHER_DAG}: gone",
+    ]
+    after = _bodies(stack)
+    assert after.keys() == bodies.keys() - {OTHER_DAG} | {"dags/new.py"}
+    assert after[DAG] == bodies[DAG] + b"# changed\n"
+    assert (_pins(stack), _updated_at(stack)) == (pins, updated)
+
+    with (folder / "requirements.txt").open("a") as file:
+        file.write("# changed\n")
+    told = _deliver(stack)
+    requirements = _pins(stack)["Requirements"]
+    assert f"requirements.txt: changed, version {requirements}" in told
+    assert _pins(stack) == pins | {"Requirements": requirements}
+    assert _bodies(stack)["requirements.txt"].endswith(b"# changed\n")
+    assert _updated_at(stack) != updated
+    assert "nothing to deliver" in _deliver(stack)
+    _unchanged(stack)
+
+
+def test_the_program_takes_over_what_a_pipeline_has_delivered(stack: Clone) -> None:
+    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
+    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pulumi")
+    stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
+    _unchanged(stack)
+
+
+def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
+    """The exit status, and what differs by resource."""
+    done = subprocess.run(
+        [sys.executable, "-m", "operations.drift", "--stack", "sandbox"],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    blocks = re.split(r"\n(?! )", done.stdout.strip())
+    return done.returncode, {one.partition("\n")[0]: one for one in blocks}
+
+
+def test_drift_is_told_also_where_a_refresh_does_not_look(stack: Clone) -> None:
+    assert _drift(stack) == (0, {CLEAN: CLEAN})
+    before = stack.pulumi("stack", "export").stdout
+    # The autoscaler's own, which is no drift.
+    eks = stack.aws("eks")
+    (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
+    eks.update_nodegroup_config(
+        clusterName=NAME, nodegroupName=group, scalingConfig={"desiredSize": 4}
+    )
+    stack.aws("logs").put_retention_policy(
+        logGroupName=f"/aws/eks/{NAME}/cluster", retentionInDays=1
+    )
+    stack.aws("ec2").authorize_security_group_ingress(
+        GroupId=_environment(stack)["NetworkConfiguration"]["SecurityGroupIds"][0],
+        IpPermissions=[
+            {
+                "IpProtocol": "tcp",
+                "FromPort": 22,
+                "ToPort": 22,
+                "IpRanges": [{"CidrIp": "0.0.0.0/0"}],
+            }
+        ],
+    )
+    role = _environment(stack)["ExecutionRoleArn"].rpartition("/")[2]
+    iam = stack.aws("iam")
+    iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
+    stack.aws("mwaa").update_environment(
+        Name=NAME,
+        AirflowConfigurationOptions={
+            **_environment(stack)["AirflowConfigurationOptions"],
+            "webserver.expose_config": "True",
+        },
+    )
+    stack.aws("secretsmanager").put_secret_value(
+        SecretId=f"airflow/{NAME}/connections/emr_eks", SecretString="{}"
+    )
+    rbac = RbacAuthorizationV1Api(stack.kubernetes)
+    verb = {"op": "add", "path": "/rules/0/verbs/-", "value": "deletecollection"}
+    rbac.patch_namespaced_role("jobs", "mwaa", [verb])
+    subject = {"op": "add", "path": "/subjects/-", "value": {"kind": "User", "name": "mallory"}}
+    rbac.patch_namespaced_role_binding("jobs", "mwaa", [subject])
+    s3 = stack.aws("s3")
+    for key in ("dags/foreign.py", DAG):
+        s3.put_object(Bucket=BUCKET, Key=key, Body=b"# not ours\n")
+
+    status, told = _drift(stack)
+    assert status == 3
+    for text in (
+        "retentionInDays: 1 instead of",
+        "(tcp 22-22 from 0.0.0.0/0) too",
+        "has the policy arn:aws:iam::aws:policy/AmazonS3FullAccess too",
+        "the Airflow option webserver.expose_config is set",
+        "the secret's current version is",
+        "also allows deletecollection of pods",
+        "is also for User mallory",
+        f"{DAG} was written by somebody else",
+        "dags/foreign.py was put there by somebody else",
+    ):
+        assert [name for name, lines in told.items() if text in lines], (text, told)
+    assert len(told) == 9  # the last two are of one bucket, and the DAG has lost its tags
+    assert "desiredSize" not in str(told)
+    assert stack.pulumi("stack", "export").stdout == before
