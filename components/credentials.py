@@ -1,4 +1,4 @@
-"""How dynamic providers work with AWS: in whose account, and for how long they wait."""
+"""How the program itself works with AWS: in whose account, and for how long it waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import boto3
 from botocore.config import Config
 
-# Nothing else ends their requests: Pulumi hands dynamic providers no customTimeouts. One that is
+# Nothing else ends these requests: Pulumi hands dynamic providers no customTimeouts. One that is
 # never answered fails in three minutes.
 BOUNDED: Final = Config(
     connect_timeout=10, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 5}

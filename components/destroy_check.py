@@ -9,7 +9,7 @@ import boto3
 import pulumi
 from pulumi import Input, ResourceOptions, dynamic
 
-from components.credentials import require_account
+from components.credentials import BOUNDED, require_account
 
 _OF_MWAA = "AmazonMWAAManaged"
 """The tag of the endpoints that MWAA makes with an environment, and deletes with it."""
@@ -107,7 +107,7 @@ def in_the_way(props: Mapping[str, Any]) -> list[str]:
 
 
 def _describe(cluster: str, region: str) -> Mapping[str, Any]:
-    client = boto3.client("eks", region_name=region)
+    client = boto3.client("eks", region_name=region, config=BOUNDED)
     try:
         return client.describe_cluster(name=cluster)["cluster"]
     except client.exceptions.ResourceNotFoundException:  # gone already
@@ -122,7 +122,7 @@ def _of_cluster(
             f"cluster {cluster} has deletion protection: set cluster.deletionProtection to false, "
             "run `pulumi up --refresh`, and destroy again"
         )
-    eks = boto3.client("eks", region_name=region)
+    eks = boto3.client("eks", region_name=region, config=BOUNDED)
     for page in eks.get_paginator("list_nodegroups").paginate(clusterName=cluster):
         for name in page["nodegroups"]:
             group = eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
@@ -139,7 +139,7 @@ def _of_cluster(
                 f"one: `aws eks delete-fargate-profile --cluster-name {cluster} "
                 f"--fargate-profile-name {name}`"
             )
-    emr = boto3.client("emr-containers", region_name=region)
+    emr = boto3.client("emr-containers", region_name=region, config=BOUNDED)
     for clusters in emr.get_paginator("list_virtual_clusters").paginate(
         containerProviderId=cluster, containerProviderType="EKS", states=["RUNNING"]
     ):
@@ -153,7 +153,7 @@ def _of_cluster(
 
 
 def _of_buckets(buckets: Mapping[str, bool], region: str) -> Iterator[str]:
-    s3 = boto3.client("s3", region_name=region)
+    s3 = boto3.client("s3", region_name=region, config=BOUNDED)
     for bucket in sorted(name for name, may_be_emptied in buckets.items() if not may_be_emptied):
         try:
             page = s3.list_object_versions(Bucket=bucket, MaxKeys=1)
@@ -171,7 +171,7 @@ def _of_buckets(buckets: Mapping[str, bool], region: str) -> Iterator[str]:
 def _of_network(
     vpc: str, cluster_group: str | None, region: str, tags: Mapping[str, str]
 ) -> Iterator[str]:
-    ec2 = boto3.client("ec2", region_name=region)
+    ec2 = boto3.client("ec2", region_name=region, config=BOUNDED)
     inside = [{"Name": "vpc-id", "Values": [vpc]}]
 
     def listed(operation: str, key: str, filters: object) -> list[Any]:

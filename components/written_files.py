@@ -12,6 +12,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import Input, ResourceOptions, dynamic
 
+from components.credentials import BOUNDED
+
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenFile:
@@ -68,7 +70,7 @@ class BucketContents:
         """Tell whether a version has this content; False where it may not be read."""
         if (key, version) not in self.versions:
             return False
-        client = boto3.client("s3", region_name=self.region)
+        client = boto3.client("s3", region_name=self.region, config=BOUNDED)
         try:
             stored = client.get_object(Bucket=self.bucket, Key=key, VersionId=version)
             if stored["ContentLength"] != len(content):
@@ -85,7 +87,7 @@ def contents_of(bucket: str, region: str, account_id: str) -> BucketContents | N
     Versions tell who has written, and need no right to read or decrypt anything: the ETag of what
     KMS encrypts is no hash of the content, and checksums take the right to decrypt.
     """
-    client = boto3.client("s3", region_name=region)
+    client = boto3.client("s3", region_name=region, config=BOUNDED)
     latest: dict[str, Version] = {}
     versions = set()
     pages = client.get_paginator("list_object_versions").paginate(

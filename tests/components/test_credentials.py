@@ -1,9 +1,11 @@
-"""How long a dynamic provider waits for AWS."""
+"""How long the program itself waits for AWS."""
 
 from __future__ import annotations
 
+import ast
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -61,3 +63,14 @@ def test_a_request_that_nobody_answers_ends(
         monkeypatch.setattr(module, "require_account", lambda *_: None)
     with pytest.raises(ReadTimeoutError, match="Read timeout on endpoint URL"):
         ask()
+
+
+def test_every_client_is_bounded() -> None:
+    calls = [
+        ast.unparse(node)
+        for path in Path("components").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("boto3.")
+    ]
+    assert len(calls) > 5
+    assert [call for call in calls if "config=BOUNDED" not in call] == []
