@@ -116,6 +116,7 @@ class DagBucket(pulumi.ComponentResource):
             for key, one in objects.items()
             if not key.startswith(f"{DAG_FOLDER}/")
         }
+        uploaded: list[pulumi.Resource] = [*objects.values()]
         if args.upload:
             RemovedFiles(
                 f"{name}-removed",
@@ -125,7 +126,7 @@ class DagBucket(pulumi.ComponentResource):
                 keys=[key for key in files if key.startswith(f"{DAG_FOLDER}/")],
                 opts=ResourceOptions(parent=self),
             )
-            WrittenFiles(
+            written_files = WrittenFiles(
                 f"{name}-written",
                 files={
                     key: {
@@ -137,10 +138,12 @@ class DagBucket(pulumi.ComponentResource):
                 },
                 opts=ResourceOptions(parent=self),
             )
+            uploaded.append(written_files)
 
         self.name = bucket.name
-        uploaded = [stored.urn for stored in objects.values()]
-        self.arn = Output.all(bucket.arn, *uploaded).apply(lambda all_: all_[0])
+        # Who uses the bucket finds it filled.
+        filled = [one.urn for one in uploaded]
+        self.arn = Output.all(bucket.arn, *filled).apply(lambda all_: all_[0])
         self.environment_files = None
         if args.upload:
             self.environment_files = EnvironmentFiles(

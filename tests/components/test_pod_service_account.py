@@ -59,7 +59,7 @@ def test_only_pods_of_this_account_in_this_namespace_and_cluster_get_the_role(
 def test_the_role_has_the_policies_and_no_other(engine: Engine) -> None:
     run(engine)
 
-    assert [one.inputs["policyArn"] for one in engine.all(POLICY)] == list(ARGS.policy_arns)
+    assert {one.inputs["policyArn"] for one in engine.all(POLICY)} == {*ARGS.policy_arns}
     assert not engine.all("aws:iam/rolePolicy:RolePolicy")
 
 

@@ -61,7 +61,7 @@ def _preflight(clone: Clone, stack: str, preview: dict[str, Any]) -> None:
     for told in (
         r"names +\d+ are free +ok",
         r"zones: instance types +m.* ok",
-        r"quota: VPCs +1 of 5 in use, 1 wanted +ok",
+        r"quota: VPCs +\d of 5 in use, 1 wanted +ok",
         r"quota: EKS clusters .* +unknown ",  # moto knows few quotas
         r"version: Kubernetes .* +unknown ",
     ):
