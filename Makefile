@@ -42,6 +42,7 @@ lint: install
 	@$(VENV)/mypy .
 	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
 	@$(VENV)/zizmor --offline --quiet .github >/dev/null || $(VENV)/zizmor --offline .github
+	@"$$($(VENV)/python -m sandbox.machine.go_builds actionlint)/actionlint" -shellcheck= -pyflakes=
 
 settings: install
 	@$(VENV)/python -m settings.reference

@@ -13,6 +13,7 @@ from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.dag_bucket import DagBucket, DagBucketArgs
+from components.delivery_roles import DeliveryRoles, DeliveryRolesArgs
 from components.eks_cluster import EksCluster, EksClusterArgs
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
 from components.images import find_images
@@ -279,6 +280,21 @@ AirflowAccess(
     ),
     opts=in_aws,
 )
+
+if settings.delivery.github_repository is not None:
+    delivery_roles = DeliveryRoles(
+        "delivery",
+        DeliveryRolesArgs(
+            repository=settings.delivery.github_repository,
+            oidc_provider_arn=settings.delivery.github_oidc_provider_arn,
+            state_bucket_arn=settings.delivery.state_bucket_arn,
+            state_key_arns=settings.delivery.state_key_arns,
+            cluster_name=cluster.name,
+            account=account,
+        ),
+        opts=in_aws,
+    )
+    pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
 
 default_virtual_cluster = virtual_clusters[settings.default_team]
 

@@ -191,6 +191,20 @@ def _policy(account: Account, inputs: Inputs) -> list[str]:
     return [one["Arn"] for one in found if one["PolicyName"] == inputs["name"]]
 
 
+def _oidc_provider(account: Account, inputs: Inputs) -> list[str]:
+    iam, issuer = account.client("iam"), inputs["url"].removeprefix("https://")
+    listed = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
+    found = [one["Arn"] for one in listed if one["Arn"].partition("/")[2] == issuer]
+    # An account has one for each issuer, which may be others'.
+    wanted = inputs.get("tagsAll", {}).items()
+    return [arn for arn in found if wanted <= _oidc_provider_tags(iam, arn).items()]
+
+
+def _oidc_provider_tags(iam: Any, arn: str) -> dict[str, str]:  # noqa: ANN401
+    tags = iam.list_open_id_connect_provider_tags(OpenIDConnectProviderArn=arn)["Tags"]
+    return {one["Key"]: one["Value"] for one in tags}
+
+
 def _secret(account: Account, inputs: Inputs) -> list[str]:
     client = account.client("secretsmanager")
     try:
@@ -236,6 +250,7 @@ _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
     "aws:eks/nodeGroup:NodeGroup": _from("{clusterName}:{nodeGroupName}"),
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": _pod_identity,
     "aws:emrcontainers/virtualCluster:VirtualCluster": _virtual_cluster,
+    "aws:iam/openIdConnectProvider:OpenIdConnectProvider": _oidc_provider,
     "aws:iam/policy:Policy": _policy,
     "aws:iam/role:Role": _from("{name}"),
     "aws:iam/rolePolicy:RolePolicy": _from("{role}:{name}"),

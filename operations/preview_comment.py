@@ -49,6 +49,10 @@ _HOLDS: Final = {
     "aws:emrcontainers/virtualCluster:VirtualCluster": "the team's job runs and their history",
     "kubernetes:core/v1:Namespace": "all that is in the namespace",
 }
+_NOT_LOOKED_AT: Final = (
+    "<sub>Compared with the stack's state. What somebody has changed by hand since, and what AWS "
+    "or Kubernetes would refuse, a preview does not see.</sub>"
+)
 _TAGS: Final = frozenset({"tags", "tagsAll"})
 
 
@@ -155,6 +159,7 @@ def comment(stack: str, preview: Json, sections: Sequence[Section] = ()) -> str:
     parts += (
         [_alert("NOTE", _fenced("\n".join(warned)))] if (warned := warnings_of(preview)) else []
     )
+    parts += [_NOT_LOOKED_AT]
     room = LONGEST - sum(len(part) + 2 for part in parts)
     parts += [_differences(steps, room)] if steps else []
     return "\n\n".join(parts) + "\n"

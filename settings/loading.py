@@ -24,6 +24,7 @@ from settings.rules import (
     changes,
     cluster,
     dag_files,
+    delivery,
     names,
     network,
     plugins,
@@ -40,6 +41,7 @@ from settings.sections import (
     AccountSettings,
     AirflowSettings,
     ClusterSettings,
+    DeliverySettings,
     NetworkSettings,
     Section,
     SparkSettings,
@@ -61,6 +63,7 @@ RULES: list[Rule] = [
     *requirements.RULES,
     *pods.RULES,
     *spark.RULES,
+    *delivery.RULES,
     *production.RULES,
 ]
 """In the order in which mistakes are told."""
@@ -95,6 +98,7 @@ def load(
         cluster=read("cluster", ClusterSettings),
         airflow=read("airflow", AirflowSettings),
         spark=read("spark", SparkSettings),
+        delivery=read("delivery", DeliverySettings),
         live=live or LiveStack(),
     )
     for rule in RULES:

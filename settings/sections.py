@@ -16,13 +16,16 @@ from settings.values import (
     Cidr,
     Cpu,
     FlowLogs,
+    GithubRepository,
     ImageRegistry,
     InstanceType,
     InterfaceEndpoint,
+    KeyArn,
     LogRetentionDays,
     MaintenanceWindow,
     Memory,
     Namespace,
+    OidcProviderArn,
     OptionKey,
     OptionValue,
     Pods,
@@ -34,6 +37,7 @@ from settings.values import (
     Risk,
     SecurityGroupId,
     ServiceAccount,
+    StateBucketArn,
     SupportedAirflow,
     SupportedKubernetes,
     TagKey,
@@ -307,12 +311,26 @@ class SparkSettings(Section):
         return release_of(self.release_label)
 
 
+class DeliverySettings(Section):
+    """What workflows on GitHub may do in the account, by roles that they assume without a key."""
+
+    github_repository: GithubRepository | None = None
+    """The repository whose workflows get the roles; null: there are none."""
+    github_oidc_provider_arn: OidcProviderArn | None = None
+    """The account's OIDC provider for GitHub, of which there is one at most; null: made here."""
+    state_bucket_arn: StateBucketArn | None = None
+    """Where Pulumi's state is, which previews read; null: not in S3."""
+    state_key_arns: Annotated[tuple[KeyArn, ...], Field(max_length=10)] = ()
+    """KMS keys that the state cannot be read without: of the bucket, of the secrets provider."""
+
+
 SECTIONS: dict[str, type[Section]] = {
     "account": AccountSettings,
     "network": NetworkSettings,
     "cluster": ClusterSettings,
     "airflow": AirflowSettings,
     "spark": SparkSettings,
+    "delivery": DeliverySettings,
 }
 
 

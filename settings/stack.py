@@ -14,6 +14,7 @@ from settings.sections import (
     AccountSettings,
     AirflowSettings,
     ClusterSettings,
+    DeliverySettings,
     NetworkSettings,
     SparkSettings,
 )
@@ -38,6 +39,7 @@ class Settings:
     cluster: ClusterSettings
     airflow: AirflowSettings
     spark: SparkSettings
+    delivery: DeliverySettings
     live: LiveStack
     """What the stack has built already."""
 

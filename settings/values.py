@@ -208,6 +208,39 @@ ImageRegistry = Annotated[
         "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     ),
 ]
+GithubRepository = Annotated[
+    str,
+    _pattern(
+        r"[A-Za-z0-9][A-Za-z0-9-]{0,38}(/[\w.-]{1,100}|@\d+/[\w.-]{1,100}@\d+)",
+        "a repository as its tokens name it, owner/name or owner@id/name@id: what `gh api "
+        "repos/<owner>/<name>/actions/oidc/customization/sub` tells as sub_claim_prefix, without "
+        "repo:",
+    ),
+]
+OidcProviderArn = Annotated[
+    str,
+    _pattern(
+        r"arn:aws:iam::\d{12}:oidc-provider/[a-z0-9.-]+(/[\w./-]+)?",
+        "the ARN of an OIDC provider of IAM, such as "
+        "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com",
+    ),
+]
+StateBucketArn = Annotated[
+    str,
+    _pattern(
+        r"arn:aws:s3:::[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.!'()/-]*[\w.!'()-])?",
+        "the ARN of an S3 bucket, with the state's prefix behind it if it has one, such as "
+        "arn:aws:s3:::pulumi-state/platform",
+    ),
+]
+KeyArn = Annotated[
+    str,
+    _pattern(
+        r"arn:aws:kms:[a-z0-9-]+:\d{12}:key/[\w-]+",
+        "the ARN of a KMS key (not of an alias, which no policy can name), such as "
+        "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    ),
+]
 TeamName = Annotated[
     str,
     # EMR's service accounts carry the job execution role's name, coded to half its length again.

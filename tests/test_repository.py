@@ -20,6 +20,13 @@ def test_the_architecture_names_every_folder() -> None:
     assert folders <= set(re.findall(r"`([^`]+/)`", " ".join(rows)))
 
 
+def test_workflows_have_the_pulumi_that_tests_have() -> None:
+    locked = (ROOT / "sandbox/machine/go/go.mod").read_text()
+    (tested,) = re.findall(r"^\tgithub.com/pulumi/pulumi/pkg/v3 v(\S+)", locked, re.MULTILINE)
+    workflows = " ".join(one.read_text() for one in (ROOT / ".github/workflows").iterdir())
+    assert set(re.findall(r"pulumi-version: (\S+)", workflows)) == {f'"{tested}"'}
+
+
 def test_the_program_alone_installs_no_part_of_the_sandbox() -> None:
     # As `uv sync` without options, which `pulumi install` runs.
     uv = Path(sys.executable).parent / "uv"

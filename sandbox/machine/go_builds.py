@@ -17,12 +17,12 @@ from typing import Final
 from sandbox.machine import progress
 from sandbox.machine.processes import SandboxError, run_quietly
 
-ROOT: Final = Path(__file__).parent / "go"
+HERE: Final = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A command of a Go module that go/go.mod locks."""
+    """A command of a Go module that one of the go.mod here locks."""
 
     module: str
     command: str
@@ -47,6 +47,13 @@ TOOLS: Final[dict[str, Tool]] = {
     "kwok": Tool("sigs.k8s.io/kwok", "/cmd/kwok"),
 }
 
+LINTERS: Final[dict[str, Tool]] = {
+    "actionlint": Tool("github.com/rhysd/actionlint", "/cmd/actionlint"),
+}
+
+# By the directory of their go.mod: with one of their own, new linters leave what takes minutes.
+_LOCKED: Final = {HERE / "go": TOOLS, HERE / "go-lint": LINTERS}
+
 # One module and one run for all tools: what they have in common is compiled once, and one tool is
 # linked while another still compiles. Inlining is a third of the compiler's work, and the tools
 # have little to do here; Go's own packages are the hot ones, so they keep it. Debugging symbols
@@ -63,10 +70,15 @@ def cache_directory() -> Path:
 
 def installed(name: str) -> Path:
     """Return where the tool is, or will be: the path tells what it is built from, and how."""
-    digest = hashlib.sha256(repr((TOOLS, COMPILER, LINKER)).encode())
+    root, tools = _locked(name)
+    digest = hashlib.sha256(repr((tools, COMPILER, LINKER)).encode())
     for locked in ("go.mod", "go.sum"):
-        digest.update((ROOT / locked).read_bytes())
+        digest.update((root / locked).read_bytes())
     return cache_directory() / f"tools-{digest.hexdigest()[:12]}" / name
+
+
+def _locked(name: str) -> tuple[Path, dict[str, Tool]]:
+    return next((root, tools) for root, tools in _LOCKED.items() if name in tools)
 
 
 def ensure(names: Iterable[str] = TOOLS) -> None:
@@ -78,23 +90,24 @@ def ensure(names: Iterable[str] = TOOLS) -> None:
     # Two clones may start at once: the second waits and then finds the tools.
     with (cache_directory() / "build.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if missing := [n for n in TOOLS if n in wanted and not installed(n).exists()]:
-            _build(missing)
+        for root, tools in _LOCKED.items():
+            if missing := [n for n in tools if n in wanted and not installed(n).exists()]:
+                _build(missing, root, tools)
 
 
-def _build(names: list[str]) -> None:
-    locked = (ROOT / "go.mod").read_text()
+def _build(names: list[str], root: Path, tools: dict[str, Tool]) -> None:
+    locked = (root / "go.mod").read_text()
     versions = dict(re.findall(r"^\t(\S+) (v\S+)", locked, re.MULTILINE))
-    variables = {t.version_variable: versions[t.module] for t in TOOLS.values()}
+    variables = {t.version_variable: versions[t.module] for t in tools.values()}
     linker = [LINKER, *(f"-X {name}={version}" for name, version in variables.items() if name)]
-    packages = [TOOLS[name].module + TOOLS[name].command for name in names]
+    packages = [tools[name].module + tools[name].command for name in names]
     # Go's caches disappear with the build, unless the user has chosen some.
     with tempfile.TemporaryDirectory(prefix="go-", dir=cache_directory()) as scratch:
-        told = ", ".join(f"{name} {versions[TOOLS[name].module]}" for name in names)
+        told = ", ".join(f"{name} {versions[tools[name].module]}" for name in names)
         with progress.step(f"building {told} (the first time only)"):
             run_quietly(
                 _go("install", *COMPILER, "-ldflags", " ".join(linker), *packages),
-                cwd=ROOT,
+                cwd=root,
                 environment={
                     "GOPATH": f"{scratch}/path",
                     "GOMODCACHE": f"{scratch}/modules",
@@ -108,17 +121,19 @@ def _build(names: list[str]) -> None:
             )
         for name in names:
             installed(name).parent.mkdir(exist_ok=True)
-            Path(scratch, "bin", TOOLS[name].built_as or name).rename(installed(name))
+            Path(scratch, "bin", tools[name].built_as or name).rename(installed(name))
 
 
 def _go(*arguments: str) -> list[str]:
     uv = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
     if uv is None:
         raise SandboxError("uv is not installed: run `make up`, which installs it")
-    locked = ("--project", str(ROOT.parents[1]), "--locked", "--isolated", "--only-group", "go")
+    locked = ("--project", str(HERE.parent), "--locked", "--isolated", "--only-group", "go")
     return [uv, "run", "--quiet", *locked, "go", *arguments]
 
 
 if __name__ == "__main__":
-    ensure()
-    print(installed("pulumi").parent)
+    # The sandbox's tools, or those that are named.
+    asked = sys.argv[1:] or [*TOOLS]
+    ensure(asked)
+    print(*dict.fromkeys(installed(one).parent for one in asked), sep="\n")

@@ -67,7 +67,10 @@ VPC = "aws:ec2/vpc:Vpc"
 
 
 def test_nothing_to_do_is_said_in_one_line() -> None:
-    assert comment("dev", preview()) == "<!-- preview of dev -->\n\n### `dev`: no changes\n"
+    mark, headline, rest = comment("dev", preview()).split("\n\n")
+    assert (mark, headline) == ("<!-- preview of dev -->", "### `dev`: no changes")
+    # And what is said under each preview: what it has not looked at.
+    assert re.fullmatch(r"<sub>Compared with the stack's state\..* does not see\.</sub>\n", rest)
 
 
 def test_what_is_lost_comes_first_and_by_name() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from operations import identities
 from operations import recover as module
 from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
 
@@ -287,3 +288,33 @@ def test_what_was_made_although_its_creation_failed_is_known_by_its_name(
     assert [one.get("id") for one in stack.state["deployment"]["resources"]] == [None, "dev-logs"]
     with pytest.raises(RecoveryError, match="other: `pulumi up` would not create it"):
         recovered(monkeypatch, stack, {"sts": sts}, names=["other"])
+
+
+class Iam:
+    """An account with a provider for GitHub."""
+
+    arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
+
+    def __init__(self, **tags: str) -> None:
+        self.tags = tags
+
+    def list_open_id_connect_providers(self) -> Json:
+        return {"OpenIDConnectProviderList": [{"Arn": self.arn}, {"Arn": f"{self.arn}/acme"}]}
+
+    def list_open_id_connect_provider_tags(self, OpenIDConnectProviderArn: str) -> Json:  # noqa: N803
+        assert OpenIDConnectProviderArn == self.arn
+        return {"Tags": [{"Key": key, "Value": value} for key, value in self.tags.items()]}
+
+
+@pytest.mark.parametrize(
+    ("iam", "found"),
+    [(Iam(stack="dev", owner="us"), Iam.arn), (Iam(stack="prod"), None), (Iam(), None)],
+)
+def test_an_oidc_provider_is_known_by_its_url_and_may_be_others(
+    monkeypatch: pytest.MonkeyPatch, iam: Iam, found: str | None
+) -> None:
+    account = identities.Account("us-west-2")
+    monkeypatch.setattr(account, "client", lambda _: iam)
+    inputs = {"url": "https://token.actions.githubusercontent.com", "tagsAll": {"stack": "dev"}}
+    kind = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
+    assert identities.find(account, kind, inputs) == found

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +21,9 @@ import yaml
 from sandbox.clone import Clone
 from settings.sections import MODELS, names_of
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
+from tests.operations.github import github_tokens
+
+Json = Any
 
 Steps = set[tuple[str, str, str]]
 """(operation, type, name) of all that does not stay as it is."""
@@ -30,6 +37,9 @@ PRINCIPALS = {
     name: f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("admin", "viewer", "analyst")
 }
 LOGS = "arn:aws:s3:::flow-logs-of-others"
+STATE = "arn:aws:s3:::state-of-stacks"
+KEY = f"arn:aws:kms:us-west-2:{ACCOUNT}:key/0a1b2c3d-0000-0000-0000-000000000000"
+ISSUER = "token.actions.githubusercontent.com/acme"
 BEGINNING: dict[str, Any] = {
     "network.zones": 2,
     "airflow.version": "2.11.0",
@@ -97,6 +107,9 @@ ROUNDS = {
             "airflow.logLevel": "WARNING",
             "airflow.podXcom": True,
             "spark.releaseLabel": "emr-7.13.0-latest",
+            "delivery.githubRepository": "acme/platform",
+            "delivery.stateBucketArn": f"{STATE}/platform",
+            "delivery.stateKeyArns": [KEY],
         },
         frozenset({"aws:secretsmanager/secretVersion:SecretVersion"}),  # what connections say
     ),
@@ -120,7 +133,9 @@ ROUNDS = {
             "account.production": True,
             "account.acceptedRisks": ["publicEndpoint", "forceDestroy"],
             "cluster.deletionProtection": True,
+            "delivery.githubOidcProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}",
         },
+        frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
     ),
     "nodes, who delivers": Round(
         {
@@ -177,6 +192,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     clone.aws("s3").create_bucket(
         Bucket=LOGS.rpartition(":")[2],
         CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
+    )
+    clone.aws("iam").create_open_id_connect_provider(
+        Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"]
     )
     yield clone
     clone.stop()
@@ -304,6 +322,154 @@ def test_a_security_group_may_be_let_in(clone: Clone) -> None:
     assert {(operation, kind) for operation, kind, _ in done} == {
         ("create", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     }
+
+
+REVIEWED = {
+    "airflow.environmentClass": "mw1.xlarge",  # AWS alone
+    "airflow.podEgress[1].cidr": "10.30.0.0/16",  # an object in the cluster
+    "airflow.podEgress[1].port": 5439,
+    "airflow.podServiceAccounts[1].name": "writer",  # a role whose name and ARN nobody knows yet
+    "airflow.podServiceAccounts[1].policyArns": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"],
+    "cluster.nodeMax": 13,  # by a dynamic provider
+}
+PLAN = "plan.json"
+
+
+@pytest.fixture(scope="module")
+def reviewed(clone: Clone) -> tuple[str, Json]:
+    """What an administrator's preview of a change shows, which is left in a plan too."""
+    _change(clone, REVIEWED)
+    with mock.patch.dict(clone.environment, {"PULUMI_EXPERIMENTAL": "true"}):
+        shown = _shown(clone, "--save-plan", PLAN)
+    assert {operation for operation, *_ in shown[1]} >= {"create", "update"}
+    return shown
+
+
+def _shown(clone: Clone, *options: str, role: str | None = None) -> tuple[str, Json]:
+    """Run the step of the workflow; return the comment, and what changes in detail.
+
+    role: whose rights it has, by a token as GitHub issues it to a pull request.
+    """
+    step = [".ci/preview", "sandbox", *options]
+    if role is None:
+        _call(clone, step, {})
+    else:
+        claims = {"iss": f"https://{ISSUER}", "sub": "repo:acme/platform:pull_request"}
+        with github_tokens(**claims) as job:
+            as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
+            _call(clone, [sys.executable, *as_role, *step], job)
+    preview = json.loads((clone.directory / "preview.json").read_text())
+    details = [
+        (
+            one["op"],
+            one["urn"],
+            one.get("detailedDiff"),
+            one.get("replaceReasons"),
+            # What is new gets names by chance.
+            one["newState"]["inputs"] if one["op"] == "update" else None,
+        )
+        for one in preview["steps"]
+        if one["op"] != "same"
+    ]
+    return (clone.directory / "comment.md").read_text(), sorted(details, key=lambda one: one[1])
+
+
+def _call(
+    clone: Clone, command: list[str], more: dict[str, str], *, ok: bool = True
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command,
+        cwd=clone.directory,
+        env={**clone.environment, **more},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode == 0) is ok, done.stdout[-4000:] + done.stderr[-4000:]
+    return done
+
+
+def test_a_pull_request_is_previewed_by_who_may_only_read(
+    clone: Clone, reviewed: tuple[str, Json]
+) -> None:
+    assert _shown(clone, role=clone.outputs()["preview_role_arn"]) == reviewed
+
+
+def test_a_pull_request_is_previewed_by_who_the_cluster_does_not_know(
+    clone: Clone, reviewed: tuple[str, Json]
+) -> None:
+    eks, role = clone.aws("eks"), clone.outputs()["preview_role_arn"]
+    entry = {"clusterName": "mwaa-on-eks-sandbox", "principalArn": role}
+    before = eks.describe_access_entry(**entry)["accessEntry"]
+    (policy,) = eks.list_associated_access_policies(**entry)["associatedAccessPolicies"]
+    eks.delete_access_entry(**entry)
+    assert _shown(clone, role=role) == reviewed
+    eks.create_access_entry(**entry, tags=before["tags"])
+    granted = {key: policy[key] for key in ("policyArn", "accessScope")}
+    eks.associate_access_policy(**entry, **granted)
+
+
+def test_a_pull_request_is_previewed_while_the_cluster_does_not_answer(
+    clone: Clone, reviewed: tuple[str, Json]
+) -> None:
+    record = json.loads((clone.directory / ".sandbox/cloud.json").read_text())
+    os.kill(record["processes"]["kube-apiserver"]["pid"], signal.SIGKILL)
+    assert _shown(clone, role=clone.outputs()["preview_role_arn"]) == reviewed
+    clone.start()
+
+
+def test_whoever_previews_may_do_nothing_else(clone: Clone) -> None:
+    with github_tokens(iss=f"https://{ISSUER}", sub="repo:acme/platform:pull_request") as job:
+        role = clone.outputs()["preview_role_arn"]
+        as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
+        for service, operation in (
+            ("eks", "describe-cluster --name mwaa-on-eks-sandbox"),
+            ("secretsmanager", "list-secrets"),
+        ):
+            command = ["aws", service, *operation.split()]
+            done = _call(clone, [sys.executable, *as_role, *command], job, ok=False)
+            assert "AccessDenied" in done.stderr
+
+
+def _deploy(clone: Clone, *, ok: bool) -> str:
+    before = clone.resources()
+    done = _call(clone, [".ci/deploy", "sandbox", PLAN], {}, ok=ok)
+    assert (clone.resources() == before) is not ok
+    return done.stdout + done.stderr
+
+
+def test_what_was_not_reviewed_is_not_deployed(clone: Clone, reviewed: tuple[str, Json]) -> None:
+    assert reviewed
+    as_reviewed = _file(clone).read_text()
+    _change(clone, {"airflow.podQuota.pods": "11"})
+    assert "violates plan" in _deploy(clone, ok=False)
+    _file(clone).write_text(as_reviewed)
+
+
+def test_what_others_have_changed_since_is_not_undone(
+    clone: Clone, reviewed: tuple[str, Json]
+) -> None:
+    assert reviewed
+    state = clone.pulumi("stack", "export").stdout
+    changed = json.loads(state)
+    (retention,) = (
+        one for one in changed["deployment"]["resources"] if one["urn"].endswith("::cluster-logs")
+    )
+    retention["inputs"]["retentionInDays"] = retention["outputs"]["retentionInDays"] = 731
+    file = clone.directory / "state.json"
+    for content, ok in ((json.dumps(changed), False), (state, True)):
+        file.write_text(content)
+        clone.pulumi("stack", "import", "--file", str(file))
+        if not ok:
+            assert "violates plan" in _deploy(clone, ok=ok)
+
+
+def test_what_was_reviewed_is_deployed(clone: Clone, reviewed: tuple[str, Json]) -> None:
+    assert reviewed
+    plan = json.loads((clone.directory / PLAN).read_text())["resourcePlans"]
+    (role,) = (one["goal"] for urn, one in plan.items() if urn.endswith("::pods-writer-role"))
+    _deploy(clone, ok=True)
+    assert clone.aws("iam").get_role(RoleName=role["inputDiff"]["adds"]["name"])
 
 
 def test_what_cannot_change_is_refused_before_anything_else(clone: Clone) -> None:

@@ -46,13 +46,11 @@ def is_allowed(
 
 
 def is_trusted(
-    document: Mapping[str, Any], service: str, action: str, context: Mapping[str, str]
+    document: Mapping[str, Any], kind: str, name: str, action: str, context: Mapping[str, str]
 ) -> bool:
-    """Tell whether a role's trust policy lets a service act."""
+    """Tell whether a role's trust policy lets a principal act: a Service, a Federated one."""
     statements = _statements([document])
-    named = (
-        one for one in statements if service in _list(dict(one.get("Principal", {})).get("Service"))
-    )
+    named = (one for one in statements if name in _list(dict(one.get("Principal", {})).get(kind)))
     return _decide(named, action, context)
 
 

@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import HTTPException
 
-from sandbox.cloud.aws import authorization
+from sandbox.cloud.aws import authorization, rights
 from sandbox.cloud.aws.refusals import front
 from sandbox.machine.aws_api import Aws
 
@@ -52,10 +52,10 @@ def _backend(service: str, account_id: str, partition: str) -> Json:
 
 
 def _authorize(request: Json, resource: str) -> None:
-    demands_of = _DEMANDS.get(request.service_name)
+    demands_of = _DEMANDS.get(request.service_name, _any)
     account_id, partition = request.current_account, request.partition
     session = sessions(partition, account_id).get_assumed_role_from_access_key(request.access_key)
-    if session is None or demands_of is None:
+    if session is None:
         return
     role = role_of(session.role_arn, partition, account_id)
     documents = [json.loads(text) for text in role.policies.values()]
@@ -68,11 +68,7 @@ def _authorize(request: Json, resource: str) -> None:
     everywhere = {"aws:ResourceAccount": account_id}
     for action, wanted, context in demands_of(request, resource):
         if not authorization.is_allowed(documents, action, wanted, everywhere | context):
-            code = "AccessDenied" if request.service_name == "s3" else "AccessDeniedException"
-            message = (
-                f"User: {session.arn} is not authorized to perform: {action} on resource: {wanted}"
-            )
-            _refuse(request, front.RefusedError(code, message))
+            _refuse(request, rights.refusal(session.arn, action, wanted))
 
 
 def _refuse(request: Json, refused: front.RefusedError) -> None:
@@ -131,17 +127,55 @@ def _s3(request: Json, resource: str) -> list[Demand]:
         keys = ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")  # noqa: S314 (of this machine)
         return [(action, f"{resource}/{key.text}", {}) for key in keys]
     prefix = request.querystring.get("prefix", [None])[0]
-    return [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
+    demands = [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
+    bucket_arn, _, key = resource.partition("/")
+    if action == "s3:GetObject" and key not in _keys(request, bucket_arn):
+        # That an object is missing, S3 tells nobody who may not see what there is.
+        demands.append(("s3:ListBucket", bucket_arn, {}))
+    return demands
+
+
+def _keys(request: Json, bucket_arn: str) -> Json:
+    bucket = request.backend.buckets.get(bucket_arn.rpartition(":")[2])
+    return bucket.keys if bucket else {}
 
 
 def _secrets_manager(request: Json, _: str) -> list[Demand]:
     action, secret_id = request._get_action(), request._get_param("SecretId")
     known = request.backend.secrets
-    if secret_id in known:
+    if secret_id and secret_id in known:
         resource = known[secret_id].arn
     else:
         resource = _arn(request, f"secret:{secret_id or '*'}")
     return [(f"secretsmanager:{action}", resource, {})]
+
+
+def _kms(request: Json, _: str) -> list[Demand]:
+    key = request._get_param("KeyId") or request._get_param("TargetKeyId")
+    if key is None and (ciphertext := request._get_param("CiphertextBlob")):
+        # Which key it is encrypted with, moto writes in front of it.
+        key = ciphertext[:36].decode()
+    resource = "*"
+    if key is not None:
+        resource = _arn(request, f"key/{request.kms_backend.any_id_to_key_id(key)}")
+    return [(f"kms:{request._get_action()}", resource, {})]
+
+
+def _ecr(request: Json, _: str) -> list[Demand]:
+    repository = request._get_param("repositoryName")
+    resource = _arn(request, f"repository/{repository}") if repository else "*"
+    return [(f"ecr:{request._get_action()}", resource, {})]
+
+
+def _sts(request: Json, resource: str) -> list[Demand]:
+    action = request._get_action()
+    # Whom the credentials belong to, everybody may ask.
+    return [] if action == "GetCallerIdentity" else [(f"sts:{action}", resource, {})]
+
+
+def _any(request: Json, _: str) -> list[Demand]:
+    """Ask for a right to all resources, where nobody has written down which it is about."""
+    return [(f"{request.service_name}:{request._get_action()}", "*", {})]
 
 
 def _arn(request: Json, resource: str) -> str:
@@ -151,10 +185,12 @@ def _arn(request: Json, resource: str) -> str:
     )
 
 
-# The other services take anybody at his word.
 _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
+    "ecr": _ecr,
     "emr-containers": _emr_containers,
+    "kms": _kms,
     "logs": _logs,
     "s3": _s3,
     "secretsmanager": _secrets_manager,
+    "sts": _sts,
 }

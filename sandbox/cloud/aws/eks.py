@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-import boto3
-
 from sandbox.cloud import ways_out
+from sandbox.cloud.aws import rights
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.refusals.clusters import minor
 from sandbox.cloud.kubernetes import storage_driver, store
@@ -58,7 +57,7 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
         # ministack hands over a decoded path, in which an ARN's slashes divide it.
         encoded = _ARN_IN_PATH.sub(lambda arn: quote(arn[0], safe=""), path)
         request = front.request_of(method, encoded, headers, body, query)
-        if refused := front.refusal(aws, "eks", request):
+        if refused := rights.refused(aws, "eks", request):
             return eks._error(400, refused.code, refused.message)
         for pattern, update in _UPDATES.items():
             match = re.fullmatch(pattern, path)
@@ -110,13 +109,7 @@ def _know_callers(eks: Module, aws: Aws) -> None:
     """Let STS tell who makes a cluster: users are where IAM is, which is not here."""
 
     def resolve_caller_identity(access_key: str) -> Json:
-        sts = boto3.client(
-            "sts",
-            region_name=aws.region,
-            aws_access_key_id=access_key,
-            aws_secret_access_key="unknown",  # noqa: S106  (STS goes by the key's id here)
-        )
-        arn = sts.get_caller_identity()["Arn"]
+        arn = rights.caller(aws, access_key)
         return {"userArn": arn if ":assumed-role/" in arn else arn.replace(":sts:", ":iam:")}
 
     eks.resolve_caller_identity = resolve_caller_identity

@@ -132,7 +132,9 @@ def _credentials(aws: Aws, backend: Json, run: Json) -> dict[str, str]:
     }
     document = json.loads(role.assume_role_policy_document)
     for action in ("sts:AssumeRole", "sts:TagSession"):
-        if not authorization.is_trusted(document, "pods.eks.amazonaws.com", action, context):
+        if not authorization.is_trusted(
+            document, "Service", "pods.eks.amazonaws.com", action, context
+        ):
             raise _RefusedError(
                 f"pods.eks.amazonaws.com is not authorized to perform: {action} on resource: "
                 f"{run.execution_role_arn}"

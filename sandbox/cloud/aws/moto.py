@@ -25,6 +25,7 @@ def complete(aws: Aws) -> None:
     _change_endpoints()
     _grant_access_to_namespaces(aws)
     _tag_virtual_clusters()
+    _change_client_ids()
     _read_conditions()
 
 
@@ -157,6 +158,30 @@ def _tag_virtual_clusters() -> None:
     handler.tag_resource, handler.untag_resource = tag_resource, untag_resource
     paths = import_module("moto.emrcontainers.urls").url_paths
     paths["{0}/tags/(?P<resourceArn>.+)$"] = handler.dispatch
+
+
+def _change_client_ids() -> None:
+    """Add the calls that change for whom a provider of OpenID Connect issues tokens."""
+    responses: Module = import_module("moto.iam.responses")
+    handler = responses.IamResponse
+
+    def client_ids(self: Json) -> list[str]:
+        arn = self._get_param("OpenIDConnectProviderArn")
+        found: list[str] = self.backend.get_open_id_connect_provider(arn).client_id_list
+        return found
+
+    def add(self: Json) -> Json:
+        known, client_id = client_ids(self), self._get_param("ClientID")
+        known.extend([client_id] if client_id not in known else [])
+        return responses.EmptyResult()
+
+    def remove(self: Json) -> Json:
+        known, client_id = client_ids(self), self._get_param("ClientID")
+        known[:] = [one for one in known if one != client_id]
+        return responses.EmptyResult()
+
+    handler.add_client_id_to_open_id_connect_provider = add
+    handler.remove_client_id_from_open_id_connect_provider = remove
 
 
 def _read_conditions() -> None:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
+from sandbox.cloud.aws import rights
 from sandbox.cloud.aws.eks import ensure_log_group
 from sandbox.cloud.aws.refusals import front
 from sandbox.machine.aws_api import Aws
@@ -60,13 +61,13 @@ def complete(aws: Aws) -> None:
     async def handle_request(
         method: str, path: str, headers: Json, body: bytes, query: Json
     ) -> Json:
-        if path.startswith("/tags/"):
-            return _tag_environment(mwaa, method, unquote(path), body, query)
         request = front.request_of(method, path, headers, body, query)
         # In a thread: a check asks this very server too.
-        refused = await asyncio.to_thread(front.refusal, aws, "mwaa", request)
+        refused = await asyncio.to_thread(rights.refused, aws, "mwaa", request)
         if refused:
             return mwaa.error_response_json(refused.code, refused.message, 400)
+        if path.startswith("/tags/"):
+            return _tag_environment(mwaa, method, unquote(path), body, query)
         return await serve(method, path, headers, body, query)
 
     mwaa.handle_request = handle_request

@@ -1,15 +1,19 @@
-"""Roles and their policies."""
+"""Roles, their policies, and who else says who somebody is."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from sandbox.machine.aws_api import Answer, find
 from sandbox.providers.aws.resource import (
+    CHOSEN,
     KEY,
     LOCAL,
     REPLACES,
+    REQUIRED,
     UPDATES,
     AutoName,
     Input,
@@ -17,12 +21,78 @@ from sandbox.providers.aws.resource import (
     same,
 )
 from sandbox.providers.aws.tags import tag_changes, tag_list, tag_map
-from sandbox.providers.protocol import Properties, Value
+from sandbox.providers.protocol import UNKNOWN, Failure, Properties, Value
 
 
 def _text(document: Value) -> str:
     """Write a policy, which boto3 has already read for us."""
     return document if isinstance(document, str) else json.dumps(document)
+
+
+def _issuer(url: str) -> str:
+    return url.removeprefix("https://")
+
+
+class OpenIdConnectProvider(ResourceType):
+    pulumi_type = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
+    service = "iam"
+    inputs: ClassVar = {
+        "clientIdLists": REQUIRED,
+        "tags": UPDATES,
+        "thumbprintLists": CHOSEN,
+        "url": Input(required=True, replaces=True, meaning=_issuer),
+    }
+    api_inputs = ("CreateOpenIDConnectProvider",)
+    members: ClassVar = {"clientIdLists": "ClientIDList", "thumbprintLists": "ThumbprintList"}
+    outputs = ("arn",)
+
+    def validate(self, inputs: Properties) -> Iterator[Failure]:
+        url = inputs["url"]
+        if url is not UNKNOWN and urlsplit(url).scheme != "https":
+            yield Failure("url", f'expected "url" to use HTTPS scheme, got: {url}')
+        elif url is not UNKNOWN and urlsplit(url).query:
+            yield Failure("url", f'"url" cannot contain query parameters: {url}')
+
+    def create(self, inputs: Properties) -> str:
+        thumbprints = inputs.get("thumbprintLists")
+        made = self.api.create_open_id_connect_provider(
+            Url=inputs["url"],
+            ClientIDList=inputs["clientIdLists"],
+            Tags=tag_list(inputs.get("tagsAll", {})),
+            **({"ThumbprintList": thumbprints} if thumbprints else {}),
+        )
+        return str(made["OpenIDConnectProviderArn"])
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        found = find(self.api.get_open_id_connect_provider, OpenIDConnectProviderArn=resource_id)
+        if found is None:
+            return None
+        return {
+            "arn": resource_id,
+            "clientIdLists": found["ClientIDList"],
+            "tagsAll": tag_map(found.get("Tags")),
+            "thumbprintLists": found["ThumbprintList"],
+            "url": found["Url"],
+        }
+
+    def update(self, resource_id: str, old: Properties, new: Properties) -> None:
+        which = {"OpenIDConnectProviderArn": resource_id}
+        thumbprints = new.get("thumbprintLists")
+        if thumbprints and old.get("thumbprintLists") != thumbprints:
+            self.api.update_open_id_connect_provider_thumbprint(**which, ThumbprintList=thumbprints)
+        before, after = set(old["clientIdLists"]), set(new["clientIdLists"])
+        for client_id in sorted(after - before):
+            self.api.add_client_id_to_open_id_connect_provider(**which, ClientID=client_id)
+        for client_id in sorted(before - after):
+            self.api.remove_client_id_from_open_id_connect_provider(**which, ClientID=client_id)
+        wanted, removed = tag_changes(old, new)
+        if removed:
+            self.api.untag_open_id_connect_provider(**which, TagKeys=removed)
+        if wanted:
+            self.api.tag_open_id_connect_provider(**which, Tags=tag_list(wanted))
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        self.api.delete_open_id_connect_provider(OpenIDConnectProviderArn=resource_id)
 
 
 class Role(ResourceType):

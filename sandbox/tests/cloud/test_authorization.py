@@ -64,7 +64,10 @@ def test_a_trust_policy_names_a_service_and_its_conditions() -> None:
     document = {"Version": "2012-10-17", "Statement": statement}
     account = {"aws:SourceAccount": "123456789012"}
     service, action = "pods.eks.amazonaws.com", "sts:AssumeRole"
-    assert is_trusted(document, service, action, account)
-    assert not is_trusted(document, "ec2.amazonaws.com", action, account)
-    assert not is_trusted(document, service, "sts:TagSession", account)
-    assert not is_trusted(document, service, action, {"aws:SourceAccount": "999999999999"})
+    assert is_trusted(document, "Service", service, action, account)
+    assert not is_trusted(document, "Service", "ec2.amazonaws.com", action, account)
+    assert not is_trusted(document, "Service", service, "sts:TagSession", account)
+    assert not is_trusted(
+        document, "Service", service, action, {"aws:SourceAccount": "999999999999"}
+    )
+    assert not is_trusted(document, "Federated", service, action, account)

@@ -44,6 +44,26 @@ POLICY: dict[str, Any] = {
             "Action": "secretsmanager:GetSecretValue",
             "Resource": "arn:aws:secretsmanager:us-west-2:123456789012:secret:ours/*",
         },
+        {
+            "Effect": "Allow",
+            "Action": "ecr:DescribeImages",
+            "Resource": "arn:aws:ecr:us-west-2:123456789012:repository/ours",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "eks:DescribeCluster",
+            "Resource": "arn:aws:eks:us-west-2:123456789012:cluster/ours",
+        },
+        {
+            "Effect": "Allow",
+            "Action": "airflow:GetEnvironment",
+            "Resource": "arn:aws:airflow:us-west-2:123456789012:environment/ours",
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:DescribeAvailabilityZones", "eks:DescribeAddonVersions"],
+            "Resource": "*",
+        },
     ],
 }
 
@@ -141,6 +161,94 @@ def test_an_action_that_no_policy_names_is_refused(clients: Clients) -> None:
         clients("s3").get_object_acl(Bucket="callers", Key="ours/there")
     with pytest.raises(ClientError, match="403"):  # the answer to a HEAD has no message
         clients("s3").head_object(Bucket="callers", Key="theirs/there")
+
+
+# Of services in which each test's things are others'.
+MISSING: dict[str, Callable[[Clients, str], Any]] = {
+    "ecr:DescribeImages": lambda of, owner: of("ecr").describe_images(repositoryName=owner),
+    "eks:DescribeCluster": lambda of, owner: of("eks").describe_cluster(name=owner),
+    "airflow:GetEnvironment": lambda of, owner: of("mwaa").get_environment(Name=owner),
+}
+
+
+@pytest.mark.parametrize("action", MISSING)
+def test_who_may_look_for_a_thing_finds_that_it_is_missing(clients: Clients, action: str) -> None:
+    with pytest.raises(ClientError, match="NotFound"):
+        MISSING[action](clients, "ours")
+    with pytest.raises(ClientError, match=f"not authorized to perform: {action} "):
+        MISSING[action](clients, "theirs")
+
+
+ELSEWHERE: dict[str, Callable[[Clients], Any]] = {
+    "airflow:CreateCliToken": lambda of: of("mwaa").create_cli_token(Name="ours"),
+    "ec2:CreateVpc": lambda of: of("ec2").create_vpc(CidrBlock="10.0.0.0/16"),
+    "eks:DeleteCluster": lambda of: of("eks").delete_cluster(name="ours"),
+    "eks:ListClusters": lambda of: of("eks").list_clusters(),
+    "eks:ListNodegroups": lambda of: of("eks").list_nodegroups(clusterName="ours"),
+    "iam:CreateUser": lambda of: of("iam").create_user(UserName="new"),
+    "iam:GetRole": lambda of: of("iam").get_role(RoleName="callers"),
+    "kms:CreateKey": lambda of: of("kms").create_key(),
+    "secretsmanager:ListSecrets": lambda of: of("secretsmanager").list_secrets(),
+    "sqs:ListQueues": lambda of: of("sqs").list_queues(),
+    "sts:AssumeRole": lambda of: of("sts").assume_role(
+        RoleArn="arn:aws:iam::123456789012:role/callers", RoleSessionName="again"
+    ),
+}
+
+
+@pytest.mark.parametrize("action", ELSEWHERE)
+def test_no_service_takes_a_role_at_its_word(clients: Clients, action: str) -> None:
+    with pytest.raises(ClientError, match=f"not authorized to perform: {action} ") as refused:
+        ELSEWHERE[action](clients)
+    code = refused.value.response["Error"]["Code"]
+    assert code.startswith("UnauthorizedOperation" if action.startswith("ec2:") else "AccessDenied")
+
+
+def test_a_right_to_all_resources_is_one(clients: Clients) -> None:
+    assert clients("ec2").describe_availability_zones()["AvailabilityZones"]
+    asked = {"addonName": "coredns", "kubernetesVersion": "1.35"}
+    assert clients("eks").describe_addon_versions(**asked)["addons"]
+
+
+def test_everybody_may_ask_who_they_are(clients: Clients) -> None:
+    assert clients("sts").get_caller_identity()["Arn"].endswith(":assumed-role/callers/someone")
+
+
+def test_a_key_is_the_one_that_a_text_is_encrypted_with(role: str, clients: Clients) -> None:
+    kms, iam = boto3.client("kms"), boto3.client("iam")
+    ours, theirs = (kms.create_key()["KeyMetadata"] for _ in range(2))
+    allow = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": ours["Arn"]}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    name = {"RoleName": role.rpartition("/")[2], "PolicyName": "key"}
+    iam.put_role_policy(**name, PolicyDocument=document)
+    one, other = (
+        kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"] for key in (ours, theirs)
+    )
+    assert clients("kms").decrypt(CiphertextBlob=one)["Plaintext"] == b"x"
+    with pytest.raises(ClientError, match="not authorized to perform: kms:Decrypt "):
+        clients("kms").decrypt(CiphertextBlob=other)
+    with pytest.raises(ClientError, match="not authorized to perform: kms:Encrypt "):
+        clients("kms").encrypt(KeyId=ours["KeyId"], Plaintext=b"x")
+    iam.delete_role_policy(**name)
+    for key in (ours, theirs):
+        kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+
+
+def test_a_missing_object_is_missing_only_to_who_may_list_the_bucket(
+    role: str, clients: Clients
+) -> None:
+    asked = {"Bucket": "callers", "Key": "ours/none"}
+    # With whatever prefix: a GET has none.
+    with pytest.raises(ClientError, match="not authorized to perform: s3:ListBucket "):
+        clients("s3").get_object(**asked)
+    iam = boto3.client("iam")
+    allow = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::callers"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    name = {"RoleName": role.rpartition("/")[2], "PolicyName": "list"}
+    iam.put_role_policy(**name, PolicyDocument=document)
+    with pytest.raises(clients("s3").exceptions.NoSuchKey):
+        clients("s3").get_object(**asked)
+    iam.delete_role_policy(**name)
 
 
 def test_a_missing_secret_is_missing_only_to_who_may_read_it(clients: Clients) -> None:

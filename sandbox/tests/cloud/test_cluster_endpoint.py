@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from functools import partial
 from ipaddress import AddressValueError, IPv4Network
 from pathlib import Path
@@ -143,15 +144,23 @@ def test_airflow_stands_where_its_environment_does(account: Account, tmp_path: P
     # As the execution role, DescribeCluster tells of Airflow's own way.
     sts, eks = account.api("sts"), account.api("eks")
     arn = environment.inputs["executionRoleArn"]
+    _let_describe(account, arn.rpartition("/")[2], cluster)
     role = sts.assume_role(RoleArn=arn, RoleSessionName="airflow")["Credentials"]
     told = eks.describe_cluster(name=cluster.id)["cluster"]
     as_airflow = _session(role).client("eks").describe_cluster(name=cluster.id)["cluster"]
     assert as_airflow["endpoint"] != told["endpoint"]
     assert {**as_airflow, "endpoint": ""} == {**told, "endpoint": ""}
-    other = account.role("ec2.amazonaws.com").state["arn"]
-    somebody = sts.assume_role(RoleArn=other, RoleSessionName="airflow")["Credentials"]
+    other = account.role("ec2.amazonaws.com")
+    _let_describe(account, other.id, cluster)
+    somebody = sts.assume_role(RoleArn=other.state["arn"], RoleSessionName="airflow")["Credentials"]
     as_somebody = _session(somebody).client("eks").describe_cluster(name=cluster.id)["cluster"]
     assert as_somebody["endpoint"] == told["endpoint"]
+
+
+def _let_describe(account: Account, role: str, cluster: Made) -> None:
+    allow = {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": cluster.state["arn"]}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    account.make("iam/rolePolicy:RolePolicy", role=role, policy=policy)
 
 
 def _session(credentials: dict[str, str]) -> Any:  # noqa: ANN401

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import time
 from typing import Any
 
+import boto3
 import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
 
 # moto answers some of what the stand-in leaves to it.
 from botocore.exceptions import ClientError
@@ -1015,3 +1020,108 @@ def test_every_refusal_is_one_line_for_the_user(account: Account) -> None:
     text = plugin.explain(refused.value)
     assert text.startswith("DeleteVpc: api error DependencyViolation: ")
     assert "\n" not in text
+
+
+# Who else says who somebody is.
+
+GITHUB = "token.actions.githubusercontent.com"
+
+
+def oidc_provider(account: Account, **given: Any) -> Made:  # noqa: ANN401
+    provider = {"url": f"https://{GITHUB}", "clientIdLists": ["sts.amazonaws.com"], **given}
+    return account.make("iam/openIdConnectProvider:OpenIdConnectProvider", **provider)
+
+
+def test_an_account_has_one_oidc_provider_for_each_url(account: Account) -> None:
+    oidc_provider(account)
+    with refuses("EntityAlreadyExists.*https://token.actions.githubusercontent.com"):
+        oidc_provider(account)
+
+
+@pytest.mark.parametrize(
+    ("url", "rule"), [("http://example.com", "HTTPS"), ("https://example.com?a=b", "query")]
+)
+def test_an_oidc_provider_has_a_plain_https_url(account: Account, url: str, rule: str) -> None:
+    kind = "iam/openIdConnectProvider:OpenIdConnectProvider"
+    (failure,) = account.check(kind, url=url, clientIdLists=["sts.amazonaws.com"])
+    assert failure.property == "url"
+    assert rule in failure.reason
+
+
+def test_iam_itself_takes_no_url_without_tls(account: Account) -> None:
+    with refuses("Invalid Open ID Connect Provider URL"):
+        account.api("iam").create_open_id_connect_provider(Url="http://example.com")
+
+
+def trusting(provider: str, **conditions: str) -> str:
+    statement: dict[str, Any] = {
+        "Effect": "Allow",
+        "Principal": {"Federated": provider},
+        "Action": "sts:AssumeRoleWithWebIdentity",
+        "Condition": {"StringEquals": {f"{GITHUB}:{k}": v for k, v in conditions.items()}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def test_a_role_does_not_trust_every_repository_of_github(account: Account) -> None:
+    provider = oidc_provider(account)
+    with refuses("MalformedPolicyDocument.*githubusercontent.com:sub"):
+        account.make(
+            "iam/role:Role", assumeRolePolicy=trusting(provider.id, aud="sts.amazonaws.com")
+        )
+
+
+def token(**claims: Any) -> str:  # noqa: ANN401
+    given = {
+        "iss": f"https://{GITHUB}",
+        "aud": "sts.amazonaws.com",
+        "sub": "repo:acme/platform:pull_request",
+        "exp": time.time() + 600,
+        **claims,
+    }
+    parts = [{"alg": "RS256"}, given]
+    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
+    return ".".join([*(part.decode().rstrip("=") for part in coded), "signature"])
+
+
+def assume(account: Account, role: Made, token: str) -> str:
+    # A workflow has no credentials yet.
+    sts = boto3.client("sts", config=Config(signature_version=UNSIGNED))
+    answer = sts.assume_role_with_web_identity(
+        RoleArn=role.state["arn"], RoleSessionName="workflow", WebIdentityToken=token
+    )
+    return str(answer["AssumedRoleUser"]["Arn"])
+
+
+@pytest.fixture
+def workflow_role(account: Account) -> Made:
+    conditions = {"aud": "sts.amazonaws.com", "sub": "repo:acme/platform:pull_request"}
+    policy = trusting(oidc_provider(account).id, **conditions)
+    return account.make("iam/role:Role", assumeRolePolicy=policy)
+
+
+def test_a_token_that_a_role_trusts_is_exchanged(account: Account, workflow_role: Made) -> None:
+    assert f"assumed-role/{workflow_role.id}/" in assume(account, workflow_role, token())
+
+
+@pytest.mark.parametrize(
+    ("claims", "match"),
+    [
+        ({"sub": "repo:acme/platform:ref:refs/heads/main"}, "Not authorized to perform sts:"),
+        ({"sub": "repo:acme@1/platform@2:pull_request"}, "Not authorized to perform sts:"),
+        ({"sub": "repo:other/platform:pull_request"}, "Not authorized to perform sts:"),
+        ({"aud": "https://github.com/acme"}, "Incorrect token audience"),
+        ({"iss": "https://example.com"}, "No OpenIDConnect provider found"),
+        ({"exp": 1}, "ExpiredToken"),
+    ],
+)
+def test_another_token_is_refused(
+    account: Account, workflow_role: Made, claims: dict[str, Any], match: str
+) -> None:
+    with refuses(match):
+        assume(account, workflow_role, token(**claims))
+
+
+def test_what_is_no_token_is_refused(account: Account, workflow_role: Made) -> None:
+    with refuses("InvalidIdentityToken"):
+        assume(account, workflow_role, "none")

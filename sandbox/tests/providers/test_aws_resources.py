@@ -213,6 +213,11 @@ def _make_network(account: Account) -> None:
     make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(LET_LOGS))
     make("iam/policy:Policy", policy=policy(LET_LOGS))
     make(
+        "iam/openIdConnectProvider:OpenIdConnectProvider",
+        url="https://example.com/issuer",
+        clientIdLists=["sts.amazonaws.com"],
+    )
+    make(
         "ec2/flowLog:FlowLog",
         vpcId=vpc.id,
         trafficType="ALL",

@@ -1,0 +1,84 @@
+"""What IAM and STS refuse that are told of providers of OpenID Connect, and handed their tokens."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sandbox.cloud.aws import authorization
+from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
+from sandbox.machine.aws_api import Aws, find
+
+# Everybody's tokens have the same issuer, so that a trust policy must say whose it means
+# ("Identity-provider controls for shared OIDC providers", IAM User Guide).
+_SHARED: Final = {"token.actions.githubusercontent.com": "sub"}
+
+
+@refuses("iam", "CreateOpenIDConnectProvider")
+def _no_url(_: Aws, told: Told) -> None:
+    if urlsplit(told["Url"]).scheme != "https":
+        raise RefusedError("ValidationError", "Invalid Open ID Connect Provider URL")
+
+
+@refuses("iam", "CreateOpenIDConnectProvider")
+def _twin(aws: Aws, told: Told) -> None:
+    url = told["Url"]
+    arn = f"arn:{aws.partition}:iam::{aws.account}:oidc-provider/{url.partition('://')[2]}"
+    if find(aws.client("iam").get_open_id_connect_provider, OpenIDConnectProviderArn=arn):
+        raise RefusedError("EntityAlreadyExists", f"Provider with url {url} already exists.")
+
+
+@refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
+def _trusts_everybody(_: Aws, told: Told) -> None:
+    document = json.loads(told.get("AssumeRolePolicyDocument") or told["PolicyDocument"])
+    statements = document["Statement"]
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        principal = statement.get("Principal")
+        federated = principal.get("Federated", ()) if isinstance(principal, dict) else ()
+        for arn in [federated] if isinstance(federated, str) else federated:
+            issuer = arn.partition(":oidc-provider/")[2]
+            claim = f"{issuer}:{_SHARED.get(issuer)}"
+            conditions = statement.get("Condition", {}).values()
+            if issuer in _SHARED and not any(claim in condition for condition in conditions):
+                message = f"Missing required field Condition: the trust policy must check {claim}"
+                raise RefusedError("MalformedPolicyDocument", message)
+
+
+@refuses("sts", "AssumeRoleWithWebIdentity")
+def _not_trusted(aws: Aws, told: Told) -> None:
+    """Believe what the token says: who has signed it cannot be looked up here."""
+    claims = _claims(told["WebIdentityToken"])
+    iam, issuer = aws.client("iam"), str(claims["iss"]).removeprefix("https://")
+    arn = f"arn:{aws.partition}:iam::{aws.account}:oidc-provider/{issuer}"
+    provider = find(iam.get_open_id_connect_provider, OpenIDConnectProviderArn=arn)
+    if provider is None:
+        message = f"No OpenIDConnect provider found in your account for https://{issuer}"
+        raise RefusedError("InvalidIdentityToken", message)
+    if claims.get("aud") not in provider["ClientIDList"]:
+        raise RefusedError("InvalidIdentityToken", "Incorrect token audience")
+    if claims.get("exp", 0) < time.time():
+        raise RefusedError("ExpiredTokenException", "Token expired: the token must not be expired")
+    context = {f"{issuer}:{key}": value for key, value in claims.items() if isinstance(value, str)}
+    role = find(iam.get_role, RoleName=told["RoleArn"].rpartition("/")[2])
+    action = "sts:AssumeRoleWithWebIdentity"
+    if role is None or not authorization.is_trusted(
+        role["Role"]["AssumeRolePolicyDocument"], "Federated", arn, action, context
+    ):
+        raise RefusedError("AccessDenied", f"Not authorized to perform {action}")
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    try:
+        body = token.split(".")[1]
+        found: Mapping[str, Any] = json.loads(
+            base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        )
+        found["iss"]
+    except (ValueError, IndexError, KeyError, TypeError):
+        message = "The ID Token provided is not a valid JWT"
+        raise RefusedError("InvalidIdentityToken", message) from None
+    return found

@@ -1,0 +1,88 @@
+"""Whether whoever has assumed a role may do what they ask ministack for: moto knows the roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import boto3
+from moto.core.request import Request
+from moto.core.routing import get_service_router
+from werkzeug.exceptions import NotFound
+
+from sandbox.cloud.aws import authorization
+from sandbox.cloud.aws.refusals import front
+from sandbox.machine.aws_api import Aws
+
+Json: TypeAlias = Any
+
+# How policies name a service, and the resource of operations that name nothing below it.
+_RESOURCES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
+    "eks": ("eks", "cluster", ("name", "clusterName")),
+    "mwaa": ("airflow", "environment", ("Name",)),
+}
+
+
+def refusal(arn: str, action: str, resource: str) -> front.RefusedError:
+    """Return what AWS answers to who has no right to an action."""
+    message = f"User: {arn} is not authorized to perform: {action} on resource: {resource}"
+    service = action.partition(":")[0]
+    if service == "ec2":
+        return front.RefusedError(
+            "UnauthorizedOperation", f"You are not authorized to perform this operation. {message}"
+        )
+    in_xml = service in {"iam", "s3", "sts"}
+    return front.RefusedError("AccessDenied" if in_xml else "AccessDeniedException", message)
+
+
+def caller(aws: Aws, access_key: str) -> str:
+    """Return the ARN of whoever STS knows by an access key."""
+    sts = boto3.client(
+        "sts",
+        region_name=aws.region,
+        aws_access_key_id=access_key,
+        aws_secret_access_key="unknown",  # noqa: S106  (STS goes by the key's id here)
+    )
+    return str(sts.get_caller_identity()["Arn"])
+
+
+def refused(aws: Aws, service: str, request: Request) -> front.RefusedError | None:
+    """Return why AWS would refuse a request: for want of a right, or for what it asks for."""
+    key = front.access_key(request)
+    # Sessions have keys that begin so; users may do anything here.
+    if key is not None and key.startswith("ASIA") and (why := _denied(aws, service, request, key)):
+        return why
+    return front.refusal(aws, service, request)
+
+
+def _denied(aws: Aws, service: str, request: Request, key: str) -> front.RefusedError | None:
+    try:
+        operation, labels = get_service_router(service).match(request)
+    except NotFound:
+        return None
+    arn = caller(aws, key)
+    prefix, kind, names = _RESOURCES[service]
+    action, resource = f"{prefix}:{operation.name}", "*"
+    if len(labels) == 1 and (name := next(iter(labels))) in names:
+        resource = aws.arn(prefix, f"{kind}/{labels[name]}")
+    documents = _policies(aws.client("iam"), arn.split("/")[1])
+    context = {"aws:ResourceAccount": aws.account}
+    if authorization.is_allowed(documents, action, resource, context):
+        return None
+    return refusal(arn, action, resource)
+
+
+def _policies(iam: Json, role: str) -> Iterator[Mapping[str, Any]]:
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        yield _document(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+    for one in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        which = {"PolicyArn": one["PolicyArn"]}
+        version = iam.get_policy(**which)["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(**which, VersionId=version)["PolicyVersion"]
+        yield _document(found["Document"])
+
+
+def _document(given: Json) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(given) if isinstance(given, str) else given
+    return found
