@@ -126,7 +126,7 @@ def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it mov
                 "owner": task.owner,
                 "retries": task.retries,
                 "timeout": seconds(task.execution_timeout),
-                "deferrable": task.deferrable,
+                "deferrable": getattr(task, "deferrable", False),
             }
             for task in dag.tasks
         },
