@@ -20,13 +20,14 @@ from botocore.config import Config
 from shared.airflow_metadata import RestApi, backup
 
 try:
-    from airflow.sdk import DAG, Param, Variable, task
+    from airflow.providers.standard.operators.python import PythonOperator
+    from airflow.sdk import DAG, Param, Variable
 
     read_variable = Variable.get
 except ImportError:  # Airflow 2, whose REST API tells variables as they are
     from airflow import DAG
-    from airflow.decorators import task
     from airflow.models.param import Param
+    from airflow.operators.python import PythonOperator
 
     read_variable = None
 
@@ -34,6 +35,30 @@ except ImportError:  # Airflow 2, whose REST API tells variables as they are
 def setting(key: str) -> str:
     """Return a template that reads one setting of the connection as the task runs."""
     return "{{ conn.airflow_backup.extra_dejson." + key + " }}"
+
+
+def write(environment: str, region: str, s3_uri: str, history_days: str) -> str:
+    """Write the document and return where it is."""
+    # MWAA ends a call after 10 seconds. Many calls at once are throttled.
+    patient = Config(retries={"mode": "standard", "max_attempts": 8})
+    now = datetime.now(UTC)
+    document = backup(
+        RestApi(boto3.client("mwaa", region_name=region, config=patient), environment),
+        now=now,
+        history_days=int(history_days),
+        read_variable=read_variable,
+    )
+    bucket, _, prefix = s3_uri.removeprefix("s3://").partition("/")
+    key = f"{prefix}{environment}-{now:%Y-%m-%dT%H-%M-%SZ}.json"
+    boto3.client("s3", region_name=region).put_object(
+        Bucket=bucket,
+        Key=key,
+        Body=json.dumps({"environment": environment, **document}).encode(),
+        ContentType="application/json",
+    )
+    kinds = [f"{len(items)} {kind}" for kind, items in document.items() if isinstance(items, list)]
+    print(f"s3://{bucket}/{key} has {', '.join(kinds)}")
+    return f"s3://{bucket}/{key}"
 
 
 with DAG(
@@ -59,36 +84,14 @@ with DAG(
     },
     tags=["metadata", "operations"],
 ):
-
-    @task(execution_timeout=timedelta(hours=1))
-    def write(environment: str, region: str, s3_uri: str, history_days: str) -> str:
-        """Write the document and return where it is."""
-        # MWAA ends a call after 10 seconds. Many calls at once are throttled.
-        patient = Config(retries={"mode": "standard", "max_attempts": 8})
-        now = datetime.now(UTC)
-        document = backup(
-            RestApi(boto3.client("mwaa", region_name=region, config=patient), environment),
-            now=now,
-            history_days=int(history_days),
-            read_variable=read_variable,
-        )
-        bucket, _, prefix = s3_uri.removeprefix("s3://").partition("/")
-        key = f"{prefix}{environment}-{now:%Y-%m-%dT%H-%M-%SZ}.json"
-        boto3.client("s3", region_name=region).put_object(
-            Bucket=bucket,
-            Key=key,
-            Body=json.dumps({"environment": environment, **document}).encode(),
-            ContentType="application/json",
-        )
-        kinds = [
-            f"{len(items)} {kind}" for kind, items in document.items() if isinstance(items, list)
-        ]
-        print(f"s3://{bucket}/{key} has {', '.join(kinds)}")
-        return f"s3://{bucket}/{key}"
-
-    write(
-        setting("environment_name"),
-        setting("region_name"),
-        setting("s3_uri"),
-        "{{ params.history_days }}",
+    PythonOperator(
+        task_id="write",
+        execution_timeout=timedelta(hours=1),
+        python_callable=write,
+        op_kwargs={
+            "environment": setting("environment_name"),
+            "region": setting("region_name"),
+            "s3_uri": setting("s3_uri"),
+            "history_days": "{{ params.history_days }}",
+        },
     )

@@ -20,16 +20,28 @@ from botocore.config import Config
 from shared.airflow_metadata import RestApi, restore
 
 try:
-    from airflow.sdk import DAG, Param, task
+    from airflow.providers.standard.operators.python import PythonOperator
+    from airflow.sdk import DAG, Param
 except ImportError:  # Airflow 2
     from airflow import DAG
-    from airflow.decorators import task
     from airflow.models.param import Param
+    from airflow.operators.python import PythonOperator
 
 
 def setting(key: str) -> str:
     """Return a template that reads one setting of the connection as the task runs."""
     return "{{ conn.airflow_backup.extra_dejson." + key + " }}"
+
+
+def make(environment: str, region: str, document: str) -> None:
+    """Make what is not there, and say so."""
+    bucket, _, key = document.removeprefix("s3://").partition("/")
+    s3 = boto3.client("s3", region_name=region)
+    found = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    patient = Config(retries={"mode": "standard", "max_attempts": 8})
+    api = RestApi(boto3.client("mwaa", region_name=region, config=patient), environment)
+    for line in restore(api, found):
+        print(line)
 
 
 with DAG(
@@ -52,16 +64,13 @@ with DAG(
     },
     tags=["metadata", "operations"],
 ):
-
-    @task(execution_timeout=timedelta(hours=1))
-    def make(environment: str, region: str, document: str) -> None:
-        """Make what is not there, and say so."""
-        bucket, _, key = document.removeprefix("s3://").partition("/")
-        s3 = boto3.client("s3", region_name=region)
-        found = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-        patient = Config(retries={"mode": "standard", "max_attempts": 8})
-        api = RestApi(boto3.client("mwaa", region_name=region, config=patient), environment)
-        for line in restore(api, found):
-            print(line)
-
-    make(setting("environment_name"), setting("region_name"), "{{ params.document }}")
+    PythonOperator(
+        task_id="make",
+        execution_timeout=timedelta(hours=1),
+        python_callable=make,
+        op_kwargs={
+            "environment": setting("environment_name"),
+            "region": setting("region_name"),
+            "document": "{{ params.document }}",
+        },
+    )

@@ -449,7 +449,7 @@ def with_backups(platform: Clone) -> Clone:
 
 def _written(clone: Clone, printed: str) -> tuple[str, str]:
     """The URI that a backup printed, and what is there, encrypted."""
-    (uri,) = re.findall(r"s3://\S+\.json", printed)
+    (uri,) = set(re.findall(r"s3://\S+\.json", printed))
     assert uri.startswith(f"s3://{DAG_BUCKET}/metadata-backups/")
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     stored = clone.aws("s3").get_object(Bucket=bucket, Key=key)
