@@ -39,6 +39,8 @@ FIELDS = {
         *("try_number", "start_date", "end_date", "duration"),
     ),
 }
+IDENTITY = ("dag_id", "dag_run_id", "task_id", "map_index")
+TRIES = 5
 HISTORY = {"dag_runs": "/dags/~/dagRuns", "task_instances": "/dags/~/dagRuns/~/taskInstances"}
 
 
@@ -82,6 +84,14 @@ class RestApi:
             if not page[kind] or len(found) >= page["total_entries"]:
                 return found
 
+    def count(self, path: str, **query: Json) -> int:
+        """Return how many items there are."""
+        return int(
+            self.ask("GET", path, QueryParameters={**query, "limit": 1, "offset": 0})[
+                "total_entries"
+            ]
+        )
+
 
 def backup(
     api: RestApi,
@@ -106,13 +116,24 @@ def backup(
     document["dags"] = api.all("dags", "/dags")
     since = f"{now - timedelta(days=history_days):%Y-%m-%dT%H:%M:%SZ}"
     for kind, path in HISTORY.items():
-        found = api.all(kind, path, order_by="start_date", updated_at_gte=since)
-        # What starts in the meantime moves others on to the next page.
-        unlike = {json.dumps([one.get(name) for name in FIELDS[kind]]): one for one in found}
-        document[kind] = list(unlike.values())
+        document[kind] = _history(api, kind, path, since)
     for kind, fields in FIELDS.items():
         document[kind] = [{name: one.get(name) for name in fields} for one in document[kind]]
     return document
+
+
+def _history(api: RestApi, kind: str, path: str, since: str) -> list[dict[str, Json]]:
+    """Return all of a kind. Airflow 2 puts task instances in no order, and pages of theirs can have
+    one twice and another not at all: what is missing then is asked for again."""
+    found: dict[tuple[Json, ...], dict[str, Json]] = {}
+    for _ in range(TRIES):
+        for one in api.all(kind, path, updated_at_gte=since):
+            found[tuple(one.get(name) for name in IDENTITY)] = one
+        if len(found) >= api.count(path, updated_at_gte=since):
+            break
+    else:
+        print(f"{kind}: some are missing, since others have come and gone meanwhile")
+    return list(found.values())
 
 
 def _variable(told: dict[str, Json], read: Callable[[str], str] | None) -> dict[str, Json]:

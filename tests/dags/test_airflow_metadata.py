@@ -15,6 +15,8 @@ Json = Any
 NOW = datetime(2026, 11, 25, 3, tzinfo=UTC)
 TABLES = ("variables", "pools", "connections", "dags", "dagRuns", "taskInstances")
 NAMES = {"variables": "key", "pools": "name", "connections": "connection_id"}
+# Airflow 2 refuses any other query parameter: order_by with taskInstances, for one.
+SPEC = {table: {"limit", "offset", "updated_at_gte"} for table in ("dagRuns", "taskInstances")}
 KINDS = {"dagRuns": "dag_runs", "taskInstances": "task_instances"}
 
 
@@ -35,6 +37,7 @@ class Mwaa:
     def __init__(self, version: int, **held: list[Json]) -> None:
         self.version = version
         self.held: dict[str, list[Json]] = {table: held.get(table, []) for table in TABLES}
+        self.turned = 0
         self.asked: list[tuple[str, str, Json]] = []
 
     def invoke_rest_api(
@@ -60,7 +63,11 @@ class Mwaa:
             (found,) = (one for one in self.held[table] if one[NAMES[table]] == name)
             return self._shown(table, found)
         table = path.rpartition("/")[2]
+        assert query.keys() <= SPEC.get(table, {"limit", "offset"})
         all_ = self.held[table]
+        if self.version == 2 and table == "taskInstances":
+            self.turned += 1  # another order each time
+            all_ = all_[self.turned % len(all_) :] + all_[: self.turned % len(all_)] if all_ else []
         page = all_[query["offset"] : query["offset"] + min(query["limit"], 100)]
         shown = [self._shown(table, one, listed=True) for one in page]
         return {KINDS.get(table, table): shown, "total_entries": len(all_)}
@@ -226,7 +233,7 @@ def test_history_is_a_record_of_all_pages() -> None:
         for n in range(2 * PAGE + 1)
     ]
     task = {"dag_id": "daily", "dag_run_id": "1", "task_id": "a", "map_index": -1, "try_number": 2}
-    mwaa = Mwaa(3, dagRuns=[*runs, runs[0]], taskInstances=[task])
+    mwaa = Mwaa(3, dagRuns=runs, taskInstances=[task])
     document = document_of(mwaa)
 
     assert [run["dag_run_id"] for run in document["dag_runs"]] == [
@@ -238,6 +245,18 @@ def test_history_is_a_record_of_all_pages() -> None:
     query = next(query for _, path, query in mwaa.asked if path == "/dags/~/dagRuns")
     assert query["updated_at_gte"] == "2026-11-18T03:00:00Z"
     assert list(restore(RestApi(Mwaa(3), "dev"), document)) == []
+
+
+def test_no_task_instance_is_lost_between_the_pages_of_airflow_2() -> None:
+    tasks = [
+        {"dag_id": "daily", "dag_run_id": str(n), "task_id": "a", "map_index": -1}
+        for n in range(PAGE + 2)
+    ]
+    document = document_of(Mwaa(2, taskInstances=tasks))
+    assert {one["dag_run_id"] for one in document["task_instances"]} == {
+        one["dag_run_id"] for one in tasks
+    }
+    assert len(document["task_instances"]) == len(tasks)
 
 
 def test_a_document_of_another_form_is_refused() -> None:
