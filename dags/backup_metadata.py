@@ -6,8 +6,8 @@ connections, which DAGs are paused, and the runs and task instances of the last 
 log of the task names the document; the DAG `restore_metadata` reads it.
 
 **Not in it** is what Airflow's REST API does not tell: passwords of connections, and what it takes
-for a secret and masks, in `extra` and, from Airflow 3 on, in variables. XComs and logs are not in it
-either.
+for a secret and masks, in `extra` and, from Airflow 3 on, in variables. XComs and logs are not in
+it either.
 
 It needs the setting `airflow.metadataBackups`, with which `pulumi up` makes the connection
 `airflow_backup` and lets Airflow call its own REST API.
