@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
+from components.airflow_backups import AirflowBackups, AirflowBackupsArgs
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
 from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
@@ -292,6 +293,21 @@ AirflowAccess(
     ),
     opts=in_aws,
 )
+
+if settings.airflow.metadata_backups:
+    AirflowBackups(
+        "airflow-backups",
+        AirflowBackupsArgs(
+            environment_name=name,
+            execution_role_name=airflow.execution_role_name,
+            bucket_name=dag_bucket.name,
+            bucket_arn=dag_bucket.arn,
+            secrets_prefix=settings.secrets_prefix,
+            kms_key_arn=encryption_key.arn,
+            account=account,
+        ),
+        opts=in_aws,
+    )
 
 if settings.delivery.github_repository is not None:
     delivery_roles = DeliveryRoles(

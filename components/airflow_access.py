@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.airflow_connection import airflow_connection
 from components.aws_account import AwsAccount
 from components.capacity import TEAMS_PER_POLICY
 
@@ -106,7 +107,14 @@ class AirflowAccess(pulumi.ComponentResource):
             )
         connections = _connections(args)
         stored = [
-            self._connection(name, connection_id, extra, args)
+            airflow_connection(
+                f"{name}-{connection_id}",
+                connection_id,
+                extra,
+                secrets_prefix=args.secrets_prefix,
+                kms_key_arn=args.kms_key_arn,
+                parent=self,
+            )
             for connection_id, extra in connections.items()
         ]
 
@@ -136,30 +144,6 @@ class AirflowAccess(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         return policy
-
-    def _connection(
-        self,
-        name: str,
-        connection_id: str,
-        extra: Mapping[str, Input[str]],
-        args: AirflowAccessArgs,
-    ) -> aws.secretsmanager.SecretVersion:
-        secret = aws.secretsmanager.Secret(
-            f"{name}-{connection_id}",
-            name=f"{args.secrets_prefix}/connections/{connection_id}",
-            description=f"Airflow connection {connection_id}",
-            kms_key_id=args.kms_key_arn,
-            # The content is derived. A secret that waits for its deletion keeps its name, and the
-            # next `up` could not make it.
-            recovery_window_in_days=0,
-            opts=ResourceOptions(parent=self),
-        )
-        return aws.secretsmanager.SecretVersion(
-            f"{name}-{connection_id}",
-            secret_id=secret.id,
-            secret_string=Output.json_dumps({"conn_type": "generic", "extra": extra}),
-            opts=ResourceOptions(parent=self),
-        )
 
 
 # What KubernetesPodOperator reads of its connection, so that the container that it adds meets Pod

@@ -239,6 +239,8 @@ class AirflowSettings(Section):
     """Options of airflow.cfg by section.key."""
     dag_delivery: Literal["pulumi", "pipeline"] = "pulumi"
     """Who fills the DAG bucket: this program from dags/, or a pipeline of its own."""
+    metadata_backups: bool = False
+    """Let the DAGs backup_metadata and restore_metadata work; every DAG gets Airflow's role Op."""
     plugins: Annotated[str, Field(min_length=1)] | None = None
     """Folder or zip file that becomes /usr/local/airflow/plugins: plugins, wheels, binaries."""
     startup_script: Annotated[str, Field(min_length=1)] | None = None

@@ -16,7 +16,7 @@ from typing import Final, Self
 import boto3
 from botocore.config import Config
 
-from sandbox.cloud.aws import cluster_endpoint
+from sandbox.cloud.aws import cluster_endpoint, rest_api
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.machine import go_builds, ports, processes, progress
@@ -302,6 +302,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             "S3_DATA_DIR": str(DIRECTORY / "tmp" / "s3"),
             "STATE_DIR": str(DIRECTORY / "tmp" / "ministack"),
             "SANDBOX_ENDPOINT": f"https://127.0.0.1:{cloud.ports['endpoint']}",
+            "SANDBOX_AIRFLOW": str(rest_api.SERVING),
             "SANDBOX_ENDPOINT_FOR_AIRFLOW": (
                 f"https://127.0.0.1:{cloud.ports['endpoint-for-airflow']}"
             ),

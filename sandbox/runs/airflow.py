@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.cloud import ways_out
+from sandbox.cloud.aws.rest_api import SERVING, Serving
 from sandbox.cloud.lifecycle import REGION, Cloud
 from sandbox.machine import ports, progress
 from sandbox.machine.processes import SandboxError
@@ -287,6 +289,7 @@ def serve(report: Callable[[str], None]) -> int:
     airflow = prepare(report)
     port = ports.free(("api-server",))["api-server"]
     url = f"http://127.0.0.1:{port}"
+    secret = secrets.token_hex(64)
     page = {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -294,6 +297,8 @@ def serve(report: Callable[[str], None]) -> int:
         "AIRFLOW__API__WORKERS": "1",
         # Where MWAA asks IAM; only this machine reaches the page.
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # With it, MWAA's InvokeRestApi asks as who has an Airflow role.
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
     }
     # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -302,6 +307,7 @@ def serve(report: Callable[[str], None]) -> int:
     lock = (home.FILES / "serving.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one database has one scheduler
+        Serving(url, secret).announce()
         containers = {container: airflow.within(container) for _, container in COMPONENTS.values()}
         for name, (command, container) in COMPONENTS.items():
             with log_file(name).open("wb") as log:
@@ -318,6 +324,8 @@ def serve(report: Callable[[str], None]) -> int:
     except BlockingIOError:
         raise SandboxError("this clone's Airflow runs already") from None
     finally:
+        if started:
+            SERVING.unlink(missing_ok=True)
         _end(started)
         lock.close()
     return 0

@@ -74,6 +74,7 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         "AWS_ENDPOINT_URL_EKS": ministack,
         "AWS_ENDPOINT_URL_MWAA": ministack,
         "KUBECONFIG": str(plane.kubeconfig),
+        "SANDBOX_AIRFLOW": str(directory / "airflow-serving.json"),
     }
     started: list[processes.Process] = []
     try:

@@ -22,9 +22,9 @@ from settings.values import TeamName
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 
-DAGS = ("emr_eks_pi_job", "kubernetes_pod_example")
+DAGS = ("backup_metadata", "emr_eks_pi_job", "kubernetes_pod_example", "restore_metadata")
 """The DAGs that come with the program, of which more is asked than of those that are added."""
-TAGS = {"eks", "emr", "example", "spark"}
+TAGS = {"eks", "emr", "example", "metadata", "operations", "spark"}
 
 # ---- Locks ----
 

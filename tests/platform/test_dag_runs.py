@@ -13,7 +13,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -367,8 +367,8 @@ class Served:
 
     process: subprocess.Popen[bytes]
     url: str
-    pod_dag: str
-    spark_dag: str
+    pod_dag: str = ""
+    spark_dag: str = ""
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
         """Ask Airflow's API."""
@@ -383,14 +383,129 @@ class Served:
         with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
             return json.load(response)
 
-    def start(self, dag: str) -> str:
+    def start(self, dag: str, conf: Mapping[str, str] | None = None) -> str:
         """Start a run and return the path of its only task."""
         self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
-        run = self.ask("POST", f"dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"]
+        told = {"logical_date": None, "conf": conf or {}}
+        run = self.ask("POST", f"dags/{dag}/dagRuns", told)["dag_run_id"]
         path = f"dags/{dag}/dagRuns/{run}/taskInstances"
         wait_for(lambda: self.ask("GET", path)["total_entries"] == 1, "a task")
         (task,) = self.ask("GET", path)["task_instances"]
         return f"{path}/{task['task_id']}"
+
+    def finish(self, dag: str, conf: Mapping[str, str] | None = None) -> str:
+        """Run a DAG of one task to its success and return what the task printed."""
+        task = self.start(dag, conf)
+        ended = ("success", "failed", "up_for_retry")
+        wait_for(lambda: self.ask("GET", task)["state"] in ended, f"the end of {dag}")
+        log = self.ask("GET", f"{task}/logs/1")["content"]
+        printed = "\n".join(line["event"] for line in log)
+        assert self.ask("GET", task)["state"] == "success", printed
+        return printed
+
+
+@contextmanager
+def _airflow(clone: Clone, log: Path, dags: int) -> Iterator[Served]:
+    """All of Airflow, once it shows so many DAGs."""
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            [sys.executable, "-m", "sandbox", "airflow"],
+            cwd=clone.directory,
+            stdout=output,
+            stderr=output,
+        ) as process,
+    ):
+        try:
+            wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
+            url = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+            assert url, log.read_text()
+            served = Served(process, url[0])
+            wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == dags, "all DAGs")
+            yield served
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
+
+
+VARIABLES = (
+    {"key": "release", "value": "1.10", "description": "no number"},
+    {"key": "sources", "value": '{"eu": ["a", "b"]}', "description": None},
+)
+POOL = {"name": "narrow", "slots": 2, "description": "one database", "include_deferred": True}
+CONNECTION = {
+    **{"connection_id": "reports", "conn_type": "postgres", "host": "db.internal", "port": 5432},
+    **{"login": "reader", "schema": "sales", "description": None},
+    "extra": '{"sslmode": "require"}',
+}
+
+
+@pytest.fixture(scope="module")
+def with_backups(platform: Clone) -> Clone:
+    platform.pulumi("config", "set", "--path", "airflow.metadataBackups", "true")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    return platform
+
+
+def _written(clone: Clone, printed: str) -> tuple[str, str]:
+    """The URI that a backup printed, and what is there, encrypted."""
+    (uri,) = set(re.findall(r"s3://\S+\.json", printed))
+    assert uri.startswith(f"s3://{DAG_BUCKET}/metadata-backups/")
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    stored = clone.aws("s3").get_object(Bucket=bucket, Key=key)
+    assert stored["ServerSideEncryption"] == "aws:kms"
+    return uri, stored["Body"].read().decode()
+
+
+def test_what_airflow_held_comes_back_in_a_new_database(
+    with_backups: Clone, tmp_path: Path
+) -> None:
+    files = with_backups.directory / ".sandbox/airflow"
+    with _airflow(with_backups, tmp_path / "old", dags=4) as old:
+        for variable in VARIABLES:
+            old.ask("POST", "variables", variable)
+        old.ask("POST", "variables", {"key": "api_token", "value": "s3cr3t"})
+        old.ask("POST", "pools", POOL)
+        old.ask("POST", "connections", {**CONNECTION, "password": "s3cr3t"})
+        old.finish(POD)
+        uri, text = _written(with_backups, old.finish("backup_metadata"))
+    document = json.loads(text)
+    assert "s3cr3t" not in text
+    assert POD in {run["dag_id"] for run in document["dag_runs"]}
+    assert ("run_pod", "success") in {
+        (t["task_id"], t["state"]) for t in document["task_instances"]
+    }
+    assert document["environment"] == NAME
+
+    for file in (*files.glob("airflow.db*"), files / "database-made-by"):
+        file.unlink()
+    with _airflow(with_backups, tmp_path / "new", dags=4) as new:
+        assert new.ask("GET", "variables")["total_entries"] == 0
+        new.ask("POST", "variables", {"key": "sources", "value": "another"})
+        said = new.finish("restore_metadata", {"document": uri})
+        assert "variable release: made" in said
+        assert "variable sources: left as it is, with another value" in said
+        assert "variable api_token: not made" in said
+        assert "pool narrow: made" in said
+        assert "connection reports: made without its password" in said
+        assert "these DAGs were not paused, and stay as they are here: " in said
+        found = new.ask("GET", "connections/reports")
+        assert found.items() >= CONNECTION.items()
+        assert found["password"] is None
+        assert new.ask("GET", "pools/narrow").items() >= POOL.items()
+        assert new.ask("GET", "variables")["total_entries"] == 2
+        assert {run["dag_id"] for run in new.ask("GET", "dags/~/dagRuns")["dag_runs"]} == {
+            "restore_metadata"
+        }
+        # As it is, and not as the REST API tells it, which says 1.1 of it.
+        _, again = _written(with_backups, new.finish("backup_metadata"))
+        assert VARIABLES[0] in json.loads(again)["variables"]
+
+
+def test_without_its_policy_airflow_does_not_ask_itself(with_backups: Clone) -> None:
+    with _without(with_backups, "airflow:InvokeRestApi"):
+        told = _fails(with_backups, "backup_metadata", {})
+    assert "is not authorized to perform: airflow:InvokeRestApi" in told
 
 
 @pytest.fixture(scope="module")
@@ -398,28 +513,9 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with (
         _variant(platform, POD, {"for step in 1 2 3": "for step in $(seq 600)"}) as pod_dag,
         _variant(platform, SPARK, {'["10"]': '["100000"]'}) as spark_dag,
-        (tmp_path_factory.mktemp("airflow") / "log").open("w+") as log,
-        subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "airflow"],
-            cwd=platform.directory,
-            stdout=log,
-            stderr=log,
-        ) as process,
+        _airflow(platform, tmp_path_factory.mktemp("airflow") / "log", dags=6) as served,
     ):
-
-        def told() -> str:
-            return Path(log.name).read_text()
-
-        try:
-            wait_for(lambda: "Ctrl-C" in told() or process.poll() is not None, "Airflow")
-            url = re.search(r"http://127\.0\.0\.1:\d+", told())
-            assert url, told()
-            served = Served(process, url[0], pod_dag, spark_dag)
-            wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == 4, "all DAGs")
-            yield served
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
+        yield replace(served, pod_dag=pod_dag, spark_dag=spark_dag)
 
 
 def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:

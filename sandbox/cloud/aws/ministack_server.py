@@ -27,7 +27,7 @@ def main() -> None:
         store=os.environ["SANDBOX_ETCD"],
     )
     eks.complete(aws, control_plane)
-    mwaa.complete(aws)
+    mwaa.complete(aws, Path(os.environ["SANDBOX_AIRFLOW"]))
     app.main()
 
 

@@ -6,10 +6,11 @@ import asyncio
 import json
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from sandbox.cloud.aws import rights
+from sandbox.cloud.aws import rest_api, rights
 from sandbox.cloud.aws.eks import ensure_log_group
 from sandbox.cloud.aws.refusals import front
 from sandbox.machine.aws_api import Aws
@@ -20,9 +21,14 @@ Module: TypeAlias = Any
 # The groups are not all named as the settings are.
 _LOG_GROUPS: Final = {"DagProcessingLogs": "DAGProcessing", "WebserverLogs": "WebServer"}
 
+_STATUS: Final = {"ResourceNotFoundException": 404, "InternalServerException": 500}
 
-def complete(aws: Aws) -> None:
-    """Let environments keep what they are told, have log groups and tags, and be refused."""
+
+def complete(aws: Aws, serving: Path) -> None:
+    """Let environments keep what they are told, have log groups and tags, and be refused.
+
+    serving: where an Airflow that runs has announced itself.
+    """
     mwaa: Module = import_module("ministack.services.mwaa")
     create, update, describe = (
         mwaa._create_environment,
@@ -69,6 +75,19 @@ def complete(aws: Aws) -> None:
         refused = await asyncio.to_thread(rights.refused, aws, "mwaa", request)
         if refused:
             return mwaa.error_response_json(refused.code, refused.message, 400)
+        if path.startswith("/restapi/"):
+            name = path.rstrip("/").rpartition("/")[2]
+            role = await asyncio.to_thread(rights.airflow_role, aws, request, name)
+            environment = mwaa._environments.get(name)
+            told = json.loads(body or "{}")
+            try:
+                answer = await asyncio.to_thread(
+                    rest_api.invoke, environment, told, role or "", serving
+                )
+            except rest_api.FailedError as error:
+                status = _STATUS.get(error.code, 400)
+                return mwaa.error_response_json(error.code, error.message, status, error.members)
+            return mwaa.json_response(answer)
         if path.startswith("/tags/"):
             return _tag_environment(mwaa, method, unquote(path), body, query)
         return await serve(method, path, headers, body, query)

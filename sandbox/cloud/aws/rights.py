@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 import boto3
@@ -22,6 +22,9 @@ _RESOURCES: Final[Mapping[str, tuple[str, str, tuple[str, ...]]]] = {
     "eks": ("eks", "cluster", ("name", "clusterName")),
     "mwaa": ("airflow", "environment", ("Name",)),
 }
+
+AIRFLOW_ROLES: Final = ("Admin", "Op", "User", "Viewer", "Public")
+"""As whom InvokeRestApi can be allowed, from the one with most rights down."""
 
 
 def refusal(arn: str, action: str, resource: str) -> front.RefusedError:
@@ -56,6 +59,17 @@ def refused(aws: Aws, service: str, request: Request) -> front.RefusedError | No
     return front.refusal(aws, service, request)
 
 
+def airflow_role(aws: Aws, request: Request, environment: str) -> str | None:
+    """Return the highest Airflow role as which somebody may ask an environment's REST API."""
+    key = front.access_key(request)
+    if key is None or not key.startswith("ASIA"):
+        return AIRFLOW_ROLES[0]
+    allowed = _judge(aws, caller(aws, key))
+    action = "airflow:InvokeRestApi"
+    roles = {role: aws.arn("airflow", f"role/{environment}/{role}") for role in AIRFLOW_ROLES}
+    return next((role for role, arn in roles.items() if allowed(action, arn)), None)
+
+
 def _denied(aws: Aws, service: str, request: Request, key: str) -> front.RefusedError | None:
     try:
         operation, labels = get_service_router(service).match(request)
@@ -66,11 +80,20 @@ def _denied(aws: Aws, service: str, request: Request, key: str) -> front.Refused
     action, resource = f"{prefix}:{operation.name}", "*"
     if len(labels) == 1 and (name := next(iter(labels))) in names:
         resource = aws.arn(prefix, f"{kind}/{labels[name]}")
-    documents = _policies(aws.client("iam"), arn.split("/")[1])
-    context = {"aws:ResourceAccount": aws.account}
-    if authorization.is_allowed(documents, action, resource, context):
+    if operation.name == "InvokeRestApi":
+        if airflow_role(aws, request, labels["Name"]):
+            return None
+        resource = aws.arn("airflow", f"role/{labels['Name']}/{AIRFLOW_ROLES[0]}")
+    elif _judge(aws, arn)(action, resource):
         return None
     return refusal(arn, action, resource)
+
+
+def _judge(aws: Aws, arn: str) -> Callable[[str, str], bool]:
+    """Return what tells whether somebody is allowed an action on a resource."""
+    documents = list(_policies(aws.client("iam"), arn.split("/")[1]))
+    context = {"aws:ResourceAccount": aws.account}
+    return lambda action, resource: authorization.is_allowed(documents, action, resource, context)
 
 
 def _policies(iam: Json, role: str) -> Iterator[Mapping[str, Any]]:

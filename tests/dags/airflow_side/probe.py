@@ -126,7 +126,7 @@ def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it mov
                 "owner": task.owner,
                 "retries": task.retries,
                 "timeout": seconds(task.execution_timeout),
-                "deferrable": task.deferrable,
+                "deferrable": getattr(task, "deferrable", False),
             }
             for task in dag.tasks
         },
@@ -284,6 +284,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
 
 def main(folder: str, connections: str, output: str) -> None:
     """Write what is found out; what goes wrong after the parsing is told in `crash`."""
+    sys.path.append(folder)  # as Airflow does for the modules that DAGs import
     bag, found = parse(Path(folder))
     found["dags"] = {dag_id: describe(dag, Path(folder)) for dag_id, dag in bag.dags.items()}
     try:
