@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -19,7 +20,7 @@ def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
 
     The provider gives up fields under the name that it has set them with, and no other.
     """
-    client = DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
+    client = _client(kubeconfig)
     kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
     metadata = inputs["metadata"]
     try:
@@ -29,6 +30,11 @@ def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
     entries = found.to_dict()["metadata"].get("managedFields") or []
     ours = [one for one in entries if one["manager"].startswith(MANAGER)]
     return max(ours, key=lambda one: str(one["time"]))["manager"] if ours else None
+
+
+@cache  # it asks for every kind that there is
+def _client(kubeconfig: str) -> DynamicClient:
+    return DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
 
 
 def object_id(inputs: Mapping[str, Any]) -> str:
