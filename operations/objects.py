@@ -15,10 +15,12 @@ MANAGER: Final = "pulumi-kubernetes-"
 """How the name begins under which Pulumi's provider applies a resource; the rest is random."""
 
 
-def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
+def field_manager(kubeconfig: str, inputs: Mapping[str, Any], *, is_patch: bool) -> str | None:
     """Return under which name Pulumi last applied an object; None if it has not.
 
     The provider gives up fields under the name that it has set them with, and no other.
+
+    is_patch: somebody else makes the object, so that it may be there without Pulumi.
     """
     client = _client(kubeconfig)
     kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
@@ -28,6 +30,8 @@ def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
     except NotFoundError:
         return None
     entries = found.to_dict()["metadata"].get("managedFields") or []
+    if not entries and not is_patch:  # made of nothing but a name: there is no field to hold
+        return f"{MANAGER}recovered"
     ours = [one for one in entries if one["manager"].startswith(MANAGER)]
     return max(ours, key=lambda one: str(one["time"]))["manager"] if ours else None
 

@@ -316,7 +316,9 @@ def recover(
         kind, inputs = one.resource["type"], one.resource["inputs"]
         if account is None or kind.startswith("kubernetes:"):
             try:
-                manager = field_manager(_kubeconfig(state, one.resource), inputs)
+                manager = field_manager(
+                    _kubeconfig(state, one.resource), inputs, is_patch=kind.endswith("Patch")
+                )
             except (ApiException, HTTPError) as error:
                 raise RecoveryError(
                     f"{one.name}: the API server does not tell whether it is there ({error}): run "

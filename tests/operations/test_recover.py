@@ -16,7 +16,7 @@ import pytest
 import urllib3.exceptions
 from botocore.exceptions import ClientError
 
-from operations import identities, plugins
+from operations import identities, objects, plugins
 from operations import recover as module
 from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
 
@@ -259,7 +259,7 @@ def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(
         raise AssertionError("asks AWS")
 
     monkeypatch.setattr(module, "Account", refuse)
-    monkeypatch.setattr(module, "field_manager", lambda *_: manager)
+    monkeypatch.setattr(module, "field_manager", lambda *_, **__: manager)
     metadata = {"metadata": {"namespace": "jobs", "name": "quota"}}
     quota = resource("kubernetes:core/v1:ResourceQuota", "quota", provider=f"{CLUSTER['urn']}::1")
     stack = Cut(state(CLUSTER, pending=[("creating", quota | {"inputs": metadata})]))
@@ -342,7 +342,7 @@ def test_an_oidc_provider_is_known_by_its_url_and_may_be_others(
 def test_an_api_server_that_is_gone_changes_nothing_and_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise urllib3.exceptions.HTTPError("connection refused")
 
     monkeypatch.setattr(module, "field_manager", refuse)
@@ -440,3 +440,37 @@ def test_what_outlives_the_engine_too_long_is_named(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "PLUGINS_SECONDS", 0)
     with pytest.raises(RecoveryError, match=r"\(pid 7\) outlived the engine.*end it"):
         recover(stack, agreed=lambda _: True, say=said.append)
+
+
+class Objects:
+    """An API server that has one object, with these managers of its fields."""
+
+    def __init__(self, *managers: str) -> None:
+        fields = [{"manager": name, "time": str(n)} for n, name in enumerate(managers)]
+        self.found = {"metadata": {"managedFields": fields} if fields else {}}
+        self.resources = self
+
+    def get(self, *_: object, **__: object) -> Objects:
+        return self
+
+    def to_dict(self) -> Json:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("managers", "is_patch", "found"),
+    [
+        (["pulumi-kubernetes-1", "kube-controller-manager", "pulumi-kubernetes-2"], False, "-2"),
+        (["kube-controller-manager", "pulumi-kubernetes-1"], True, "-1"),
+        (["kubectl"], False, None),  # somebody else's, who was there before
+        ([], True, None),
+        ([], False, "-recovered"),  # a ServiceAccount of which the program says nothing but a name
+    ],
+)
+def test_an_object_is_pulumis_if_it_holds_a_field_of_it_or_nobody_holds_any(
+    monkeypatch: pytest.MonkeyPatch, managers: list[str], is_patch: bool, found: str | None
+) -> None:
+    monkeypatch.setattr(objects, "_client", lambda _: Objects(*managers))
+    inputs = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    manager = objects.field_manager("", inputs, is_patch=is_patch)
+    assert manager == (found and f"pulumi-kubernetes{found}")
