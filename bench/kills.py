@@ -60,6 +60,7 @@ class Series:
         self._types = types
         self._ways = cycle(WAYS)
         self._file = clone.directory / ".sandbox/state/.pulumi/stacks/mwaa-on-eks/sandbox.json"
+        self._read: tuple[int, Any] = (0, {})
         self.kills = 0
 
     def run(self, verb: str, reached: Callable[[int], Callable[[Any], bool]], kills: int) -> None:
@@ -117,25 +118,14 @@ class Series:
 
     def state(self) -> Any:  # noqa: ANN401
         """What the engine has written down by now."""
-        try:
-            return json.loads(self._file.read_text())["checkpoint"]["latest"] or {}
-        except (FileNotFoundError, ValueError):  # not there yet, or being written
-            return {}
+        written = self._file.stat().st_mtime_ns  # the engine renames whole files into its place
+        if written != self._read[0]:
+            self._read = (written, json.loads(self._file.read_text())["checkpoint"]["latest"] or {})
+        return self._read[1]
 
     def _recover(self) -> None:
         """Follow docs/operations.md."""
-        done = self._ask_recovery()
-        if "failed to load checkpoint" in done.stderr:  # killed as it was written
-            file = self._file
-            file.with_name(f"{file.name}.bak").replace(file)
-            done = self._ask_recovery()
-        if done.returncode:
-            raise SystemExit(f"operations.recover failed:\n{done.stdout}{done.stderr}")
-        if pending := pending_of(self.state()):
-            raise SystemExit(f"still pending: {pending}\n{done.stdout}")
-
-    def _ask_recovery(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "operations.recover", "--stack", "sandbox", "--yes"],
             cwd=self._clone.directory,
             env=self._clone.environment,
@@ -143,6 +133,10 @@ class Series:
             capture_output=True,
             text=True,
         )
+        if done.returncode:
+            raise SystemExit(f"operations.recover failed:\n{done.stdout}{done.stderr}")
+        if pending := pending_of(self.state()):
+            raise SystemExit(f"still pending: {pending}\n{done.stdout}")
 
 
 def pending_of(state: Mapping[str, Any]) -> dict[str, str]:
@@ -153,12 +147,9 @@ def pending_of(state: Mapping[str, Any]) -> dict[str, str]:
 
 def _kill(pid: int, *, plugins: bool) -> None:
     engine = psutil.Process(pid)
-    below = engine.children(recursive=True)
     os.kill(pid, signal.SIGSTOP)  # so that it starts nothing while its plugins go
-    for process in [*(below if plugins else []), engine]:
+    for process in [*(engine.children(recursive=True) if plugins else []), engine]:
         process.kill()
-    # What a plugin has begun, it may still ask for until it notices.
-    psutil.wait_procs(below, timeout=30)
 
 
 def _urn(resource: Mapping[str, Any]) -> str:

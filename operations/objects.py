@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 import yaml
@@ -14,12 +15,14 @@ MANAGER: Final = "pulumi-kubernetes-"
 """How the name begins under which Pulumi's provider applies a resource; the rest is random."""
 
 
-def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
+def field_manager(kubeconfig: str, inputs: Mapping[str, Any], *, is_patch: bool) -> str | None:
     """Return under which name Pulumi last applied an object; None if it has not.
 
     The provider gives up fields under the name that it has set them with, and no other.
+
+    is_patch: somebody else makes the object, so that it may be there without Pulumi.
     """
-    client = DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
+    client = _client(kubeconfig)
     kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
     metadata = inputs["metadata"]
     try:
@@ -27,8 +30,15 @@ def field_manager(kubeconfig: str, inputs: Mapping[str, Any]) -> str | None:
     except NotFoundError:
         return None
     entries = found.to_dict()["metadata"].get("managedFields") or []
+    if not entries and not is_patch:  # made of nothing but a name: there is no field to hold
+        return f"{MANAGER}recovered"
     ours = [one for one in entries if one["manager"].startswith(MANAGER)]
     return max(ours, key=lambda one: str(one["time"]))["manager"] if ours else None
+
+
+@cache  # it asks for every kind that there is
+def _client(kubeconfig: str) -> DynamicClient:
+    return DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
 
 
 def object_id(inputs: Mapping[str, Any]) -> str:

@@ -21,12 +21,17 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from operations.identities import Account, TwinsError, UnknownTypeError, find
 from operations.objects import field_manager, object_id
+from operations.plugins import orphaned
 
 Json: TypeAlias = Any
 
@@ -38,6 +43,8 @@ _FAILED: Final = re.compile(r"(?i)create_failed|failed")
 POLL_SECONDS: Final = 15
 LONGEST_SECONDS: Final = 3 * 3600
 """MWAA takes longest: an upgrade in place up to two hours."""
+PLUGINS_SECONDS: Final = 600
+"""Pulumi's plugins look every five minutes whether their engine is still there."""
 
 
 _QUESTIONS: Final[Mapping[str, tuple[str, str, Callable[[Json, str], Json], str]]] = {
@@ -113,8 +120,11 @@ class Stack:
         self._name = name
 
     def run(self, *arguments: str) -> str:
-        """Run the CLI; what it prints is shown if it fails."""
-        command = ["pulumi", *arguments, "--stack", self._name, "--non-interactive"]
+        """Run the CLI on the stack; what it prints is shown if it fails."""
+        return self._pulumi(*arguments, "--stack", self._name)
+
+    def _pulumi(self, *arguments: str) -> str:
+        command = ["pulumi", *arguments, "--non-interactive"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
         if done.returncode != 0:
             raise RecoveryError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
@@ -123,6 +133,20 @@ class Stack:
     def export(self) -> Json:
         """Return the state, with its secrets encrypted."""
         return json.loads(self.run("stack", "export"))
+
+    def cut_notes(self) -> list[Path]:
+        """Return what a backend of files was about to note of the stack's file when it was killed.
+
+        It renames a new state into its place, and writes the notes beside it (<stack>.json.attrs)
+        before that where they are: without their content, it does not read the state.
+        """
+        url: str = json.loads(self._pulumi("whoami", "--json"))["url"]
+        if not url.startswith("file://"):
+            return []
+        root = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
+        name = self._name.rpartition("/")[2]
+        found = (root / ".pulumi" / "stacks").glob(f"**/{name}.json*.attrs")
+        return [path for path in found if path.stat().st_size == 0]
 
     def take(self, state: Json) -> None:
         """Make this the state."""
@@ -269,7 +293,8 @@ def recover(
 
     names: resources whose creation failed, and of which the provider says now that they exist.
     """
-    state = stack.export()
+    _wait_for_plugins(say)
+    state = _readable(stack, agreed, say)
     # `pulumi stack import` drops pending operations: nothing is imported that still has some.
     if not pending_of(state) and (holder := stack.lock(state)):
         _release(stack, holder, agreed, say)
@@ -290,7 +315,15 @@ def recover(
     def look(one: Pending, others: list[str]) -> Json | None:
         kind, inputs = one.resource["type"], one.resource["inputs"]
         if account is None or kind.startswith("kubernetes:"):
-            manager = field_manager(_kubeconfig(state, one.resource), inputs)
+            try:
+                manager = field_manager(
+                    _kubeconfig(state, one.resource), inputs, is_patch=kind.endswith("Patch")
+                )
+            except (ApiException, HTTPError) as error:
+                raise RecoveryError(
+                    f"{one.name}: the API server does not tell whether it is there ({error}): run "
+                    "this again once it does"
+                ) from None
             return manager and {"id": object_id(inputs), "__fieldManager": manager}
         identity = find(account, kind, inputs, others)
         return identity and {"id": identity}
@@ -330,6 +363,38 @@ def recover(
         stack.run("state", "taint", one.urn, "--yes")
         say(f"{one.name}: AWS failed to make it; the next `pulumi up` replaces it")
     say("recovered: `pulumi up` completes the stack, `pulumi destroy` takes it away")
+
+
+def _readable(stack: Stack, agreed: Callable[[str], bool], say: Callable[[str], None]) -> Json:
+    try:
+        return stack.export()
+    except RecoveryError as error:
+        if "failed to load checkpoint: EOF" not in str(error) or not (notes := stack.cut_notes()):
+            raise
+    names = ", ".join(map(str, notes))
+    if not agreed(f"{names} is empty, and Pulumi can do without; the state is whole: delete it?"):
+        raise RecoveryError("nothing was changed")
+    for path in notes:
+        path.unlink()
+    say(f"deleted {names}")
+    return stack.export()
+
+
+def _wait_for_plugins(say: Callable[[str], None]) -> None:
+    """Return when no plugin of a killed engine can ask for anything any more."""
+    deadline = time.monotonic() + PLUGINS_SECONDS
+    said: list[str] = []
+    while found := orphaned():
+        told = ", ".join(found)
+        if time.monotonic() > deadline:
+            raise RecoveryError(
+                f"{told} outlived the engine, and may still ask for what it had begun: end it, and "
+                "run this again"
+            )
+        if found != said:
+            said = found
+            say(f"the engine is gone, and {told} still runs: waiting for its end")
+        time.sleep(1)
 
 
 def _finish_security_groups(
@@ -412,6 +477,7 @@ def main() -> int:
     )
     told = parser.parse_args()
 
+    @cache  # after the lock is gone, the same is found again
     def agreed(question: str) -> bool:
         return told.yes or input(f"{question} (yes/no) ").strip().lower() == "yes"
 

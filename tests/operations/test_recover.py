@@ -7,13 +7,16 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3.exceptions
 from botocore.exceptions import ClientError
 
-from operations import identities
+from operations import identities, objects, plugins
 from operations import recover as module
 from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
 
@@ -256,7 +259,7 @@ def test_for_what_is_in_kubernetes_alone_aws_is_not_asked(
         raise AssertionError("asks AWS")
 
     monkeypatch.setattr(module, "Account", refuse)
-    monkeypatch.setattr(module, "field_manager", lambda *_: manager)
+    monkeypatch.setattr(module, "field_manager", lambda *_, **__: manager)
     metadata = {"metadata": {"namespace": "jobs", "name": "quota"}}
     quota = resource("kubernetes:core/v1:ResourceQuota", "quota", provider=f"{CLUSTER['urn']}::1")
     stack = Cut(state(CLUSTER, pending=[("creating", quota | {"inputs": metadata})]))
@@ -334,3 +337,140 @@ def test_an_oidc_provider_is_known_by_its_url_and_may_be_others(
     inputs = {"url": "https://token.actions.githubusercontent.com", "tagsAll": {"stack": "dev"}}
     kind = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
     assert identities.find(account, kind, inputs) == found
+
+
+def test_an_api_server_that_is_gone_changes_nothing_and_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib3.exceptions.HTTPError("connection refused")
+
+    monkeypatch.setattr(module, "field_manager", refuse)
+    metadata = {"metadata": {"namespace": "jobs", "name": "quota"}}
+    quota = resource("kubernetes:core/v1:ResourceQuota", "quota", provider=f"{CLUSTER['urn']}::1")
+    before = state(CLUSTER, pending=[("creating", quota | {"inputs": metadata})])
+    stack = Cut(before)
+    with pytest.raises(RecoveryError, match=r"quota .* \(connection refused\): run this again"):
+        recover(stack, agreed=lambda _: True, say=lambda _: None)
+    assert stack.state == before
+
+
+class OfFiles(Stack):
+    """A stack of a backend of files, as Pulumi reads it: never with notes that are cut off."""
+
+    def __init__(self, name: str, directory: Path, parameters: str = "") -> None:
+        super().__init__(name)
+        self.url = f"file://{directory}{parameters}"
+        self.notes = directory / ".pulumi/stacks/mwaa-on-eks/dev.json.attrs"
+        self.notes.parent.mkdir(parents=True)
+        for file in ("dev.json", "dev.json.bak.attrs", "other.json.attrs"):
+            self.notes.with_name(file).write_text("{}")
+        self.notes.with_name("dev-2.json.attrs").write_text("")
+
+    def _pulumi(self, *arguments: str) -> str:
+        if arguments[0] == "whoami":
+            return json.dumps({"user": "me", "url": self.url})
+        if self.notes.exists() and not self.notes.read_text():
+            raise RecoveryError("failed:\nerror: failed to load checkpoint: EOF")
+        return '{"deployment": {}}'
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("dev", ""), ("organization/mwaa-on-eks/dev", "?create_dir=true")]
+)
+def test_notes_of_the_state_that_a_kill_cut_off_go_if_somebody_agrees(
+    tmp_path: Path, name: str, parameters: str
+) -> None:
+    stack = OfFiles(name, tmp_path, parameters)
+    stack.notes.write_text("")
+    before = {*stack.notes.parent.iterdir()}
+    with pytest.raises(RecoveryError, match="nothing was changed"):
+        recover(stack, agreed=lambda _: False, say=lambda _: None)
+    assert stack.notes.exists()
+    said: list[str] = []
+    recover(stack, agreed=lambda _: True, say=said.append)
+    assert said[0] == f"deleted {stack.notes}"
+    assert before - {*stack.notes.parent.iterdir()} == {stack.notes}
+
+
+@pytest.mark.parametrize("url", ["s3://states", "https://api.pulumi.com", None])
+def test_a_state_that_is_damaged_otherwise_is_told_and_left_alone(
+    tmp_path: Path, url: str | None
+) -> None:
+    class Damaged(OfFiles):
+        def export(self) -> Json:
+            raise RecoveryError("failed to load checkpoint: EOF")
+
+    stack = Damaged("dev", tmp_path)
+    stack.url = url or stack.url
+    with pytest.raises(RecoveryError, match="EOF"):
+        recover(stack, agreed=lambda _: True, say=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["/opt/plugins/pulumi-resource-aws-test"], ["-m", "pulumi.dynamic"], ["pulumi-resource-eks"]],
+)
+def test_a_plugin_is_waited_for_once_nothing_answers_where_its_engine_did(
+    command: list[str],
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        address = f"127.0.0.1:{engine.getsockname()[1]}"
+        # Python takes the rest as the arguments of what it reads.
+        started = [sys.executable, "-c", "input()", *command, address]
+        plugin = subprocess.Popen(started, stdin=subprocess.PIPE)
+        name = f"{Path(command[-1]).name} (pid {plugin.pid})"
+        assert name not in plugins.orphaned()
+    assert name in plugins.orphaned()
+    plugin.communicate(b"\n")
+    assert name not in plugins.orphaned()
+
+
+def test_what_outlives_the_engine_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [["pulumi-resource-aws (pid 7)"], ["pulumi-resource-aws (pid 7)"], []]
+    monkeypatch.setattr(module, "orphaned", lambda: found.pop(0))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    said: list[str] = []
+    stack = Cut({"version": 3, "deployment": None})
+    recover(stack, agreed=lambda _: True, say=said.append)
+    waiting = "the engine is gone, and pulumi-resource-aws (pid 7) still runs: waiting for its end"
+    assert said[0] == waiting
+    assert said.count(waiting) == 1
+    monkeypatch.setattr(module, "orphaned", lambda: ["pulumi-resource-aws (pid 7)"])
+    monkeypatch.setattr(module, "PLUGINS_SECONDS", 0)
+    with pytest.raises(RecoveryError, match=r"\(pid 7\) outlived the engine.*end it"):
+        recover(stack, agreed=lambda _: True, say=said.append)
+
+
+class Objects:
+    """An API server that has one object, with these managers of its fields."""
+
+    def __init__(self, *managers: str) -> None:
+        fields = [{"manager": name, "time": str(n)} for n, name in enumerate(managers)]
+        self.found = {"metadata": {"managedFields": fields} if fields else {}}
+        self.resources = self
+
+    def get(self, *_: object, **__: object) -> Objects:
+        return self
+
+    def to_dict(self) -> Json:
+        return self.found
+
+
+@pytest.mark.parametrize(
+    ("managers", "is_patch", "found"),
+    [
+        (["pulumi-kubernetes-1", "kube-controller-manager", "pulumi-kubernetes-2"], False, "-2"),
+        (["kube-controller-manager", "pulumi-kubernetes-1"], True, "-1"),
+        (["kubectl"], False, None),  # somebody else's, who was there before
+        ([], True, None),
+        ([], False, "-recovered"),  # a ServiceAccount of which the program says nothing but a name
+    ],
+)
+def test_an_object_is_pulumis_if_it_holds_a_field_of_it_or_nobody_holds_any(
+    monkeypatch: pytest.MonkeyPatch, managers: list[str], is_patch: bool, found: str | None
+) -> None:
+    monkeypatch.setattr(objects, "_client", lambda _: Objects(*managers))
+    inputs = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}
+    manager = objects.field_manager("", inputs, is_patch=is_patch)
+    assert manager == (found and f"pulumi-kubernetes{found}")
