@@ -78,6 +78,7 @@ ROUNDS = {
             "airflow.podEgress[0].cidr": "10.20.0.0/16",
             "airflow.podEgress[0].port": 5432,
             "airflow.options": {"core.default_task_retries": "2"},
+            "airflow.metadataBackups": True,
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,

@@ -98,6 +98,10 @@ VALID: dict[str, Properties] = {
         },
     },
     "iam/policy:Policy": {"policy": DOCUMENT, "path": "/one/"},
+    "iam/openIdConnectProvider:OpenIdConnectProvider": {
+        "url": "https://issuer.example.com",
+        "clientIdLists": ["sts.amazonaws.com"],
+    },
     "iam/role:Role": {"assumeRolePolicy": trust("ec2.amazonaws.com"), "path": "/one/"},
     "iam/rolePolicy:RolePolicy": {"role": "one", "policy": DOCUMENT},
     "iam/rolePolicyAttachment:RolePolicyAttachment": {"role": "one", "policyArn": POLICY},
@@ -290,6 +294,7 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("iam/policy:Policy", "name", LONG, "1 to 128 characters"),
     ("iam/policy:Policy", "policy", json.dumps("…", ensure_ascii=False), "match"),
     ("iam/policy:Policy", "tags.a", "R&D", "match"),
+    ("iam/openIdConnectProvider:OpenIdConnectProvider", "url", LONG, "1 to 255 characters"),
     ("iam/role:Role", "assumeRolePolicy", json.dumps({"one": "x" * 131072}), "1 to 131072"),
     ("iam/role:Role", "description", "role → nodes", "match"),
     ("iam/role:Role", "description", LONG, "at most 1000 characters"),

@@ -58,6 +58,17 @@ def _no_way_out(aws: Aws, told: Told) -> None:
         raise RefusedError("Gateway.NotAttached", message)
 
 
+@refuses("ec2", "CreateNatGateway")
+def _address_taken(aws: Aws, told: Told) -> None:
+    # moto refuses this too, but has made an interface by then, which holds the subnet for good.
+    if "AllocationId" in told:
+        which = [told["AllocationId"]]
+        for address in aws.client("ec2").describe_addresses(AllocationIds=which)["Addresses"]:
+            if "AssociationId" in address:
+                message = f"The address {which[0]} is already associated"
+                raise RefusedError("Resource.AlreadyAssociated", message)
+
+
 @refuses("ec2", "CreateVpcEndpoint")
 def _two_subnets_of_one_zone(aws: Aws, told: Told) -> None:
     subnet_ids = told.get("SubnetIds")
