@@ -16,15 +16,16 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import urllib3
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.github_comment import GitHubError, Repository
 from operations.identities import Account
-from operations.recover import RecoveryError, Stack
+from operations.objects import live_object
+from operations.stack import Stack, StackError
 
 Json: TypeAlias = Any
 
@@ -269,28 +270,10 @@ def _subjects(binding: Json) -> set[str]:
 
 def _cluster(state: State) -> Callable[[Json], Json] | None:
     """Return how to ask the cluster as the stack's own provider does."""
-    # Not for who only looks at AWS: the program itself needs no client.
-    from kubernetes import config  # noqa: PLC0415
-    from kubernetes.dynamic import DynamicClient  # noqa: PLC0415
-    from kubernetes.dynamic.exceptions import NotFoundError  # noqa: PLC0415
-
     providers = state.of("pulumi:providers:kubernetes")
     if not providers:
         return None
-    kubeconfig = _plain(providers[-1]["inputs"]["kubeconfig"])
-    client = DynamicClient(config.new_client_from_config_dict(yaml.safe_load(kubeconfig)))
-
-    def get(inputs: Json) -> Json:
-        kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
-        metadata = inputs["metadata"]
-        try:
-            return client.get(
-                kind, name=metadata["name"], namespace=metadata.get("namespace")
-            ).to_dict()
-        except NotFoundError:
-            return None
-
-    return get
+    return partial(live_object, _plain(providers[-1]["inputs"]["kubeconfig"]))
 
 
 def drifts(stack: Stack) -> list[Drift]:
@@ -367,7 +350,7 @@ def main() -> int:
         BotoCoreError,
         ClientError,
         GitHubError,
-        RecoveryError,
+        StackError,
         urllib3.exceptions.HTTPError,
     ) as error:
         print(error, file=sys.stderr)

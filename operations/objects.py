@@ -15,13 +15,8 @@ MANAGER: Final = "pulumi-kubernetes-"
 """How the name begins under which Pulumi's provider applies a resource; the rest is random."""
 
 
-def field_manager(kubeconfig: str, inputs: Mapping[str, Any], *, is_patch: bool) -> str | None:
-    """Return under which name Pulumi last applied an object; None if it has not.
-
-    The provider gives up fields under the name that it has set them with, and no other.
-
-    is_patch: somebody else makes the object, so that it may be there without Pulumi.
-    """
+def live_object(kubeconfig: str, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the object that the program asked for as the cluster has it; None if it has not."""
     client = _client(kubeconfig)
     kind = client.resources.get(api_version=inputs["apiVersion"], kind=inputs["kind"])
     metadata = inputs["metadata"]
@@ -29,7 +24,21 @@ def field_manager(kubeconfig: str, inputs: Mapping[str, Any], *, is_patch: bool)
         found = client.get(kind, name=metadata["name"], namespace=metadata.get("namespace"))
     except NotFoundError:
         return None
-    entries = found.to_dict()["metadata"].get("managedFields") or []
+    told: dict[str, Any] = found.to_dict()
+    return told
+
+
+def field_manager(kubeconfig: str, inputs: Mapping[str, Any], *, is_patch: bool) -> str | None:
+    """Return under which name Pulumi last applied an object; None if it has not.
+
+    The provider gives up fields under the name that it has set them with, and no other.
+
+    is_patch: somebody else makes the object, so that it may be there without Pulumi.
+    """
+    found = live_object(kubeconfig, inputs)
+    if found is None:
+        return None
+    entries = found["metadata"].get("managedFields") or []
     if not entries and not is_patch:  # made of nothing but a name: there is no field to hold
         return f"{MANAGER}recovered"
     ours = [one for one in entries if one["manager"].startswith(MANAGER)]

@@ -15,14 +15,11 @@ import json
 import os
 import re
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -32,6 +29,7 @@ from urllib3.exceptions import HTTPError
 from operations.identities import Account, TwinsError, UnknownTypeError, find
 from operations.objects import field_manager, object_id
 from operations.plugins import orphaned
+from operations.stack import Stack, StackError
 
 Json: TypeAlias = Any
 
@@ -90,7 +88,7 @@ _QUESTIONS: Final[Mapping[str, tuple[str, str, Callable[[Json, str], Json], str]
 """What takes time: the service, the operation, its input, and where its output tells the status."""
 
 
-class RecoveryError(Exception):
+class RecoveryError(StackError):
     """What somebody has to decide."""
 
 
@@ -111,59 +109,6 @@ class Pending:
     def name(self) -> str:
         """The resource's name in the program, with its type."""
         return f"{self.urn.rpartition('::')[2]} ({self.resource['type']})"
-
-
-class Stack:
-    """A stack, through the Pulumi CLI."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def run(self, *arguments: str) -> str:
-        """Run the CLI on the stack; what it prints is shown if it fails."""
-        return self._pulumi(*arguments, "--stack", self._name)
-
-    def _pulumi(self, *arguments: str) -> str:
-        command = ["pulumi", *arguments, "--non-interactive"]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
-        if done.returncode != 0:
-            raise RecoveryError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def export(self) -> Json:
-        """Return the state, with its secrets encrypted."""
-        return json.loads(self.run("stack", "export"))
-
-    def cut_notes(self) -> list[Path]:
-        """Return what a backend of files was about to note of the stack's file when it was killed.
-
-        It renames a new state into its place, and writes the notes beside it (<stack>.json.attrs)
-        before that where they are: without their content, it does not read the state.
-        """
-        url: str = json.loads(self._pulumi("whoami", "--json"))["url"]
-        if not url.startswith("file://"):
-            return []
-        root = Path(url.removeprefix("file://").partition("?")[0]).expanduser()
-        name = self._name.rpartition("/")[2]
-        found = (root / ".pulumi" / "stacks").glob(f"**/{name}.json*.attrs")
-        return [path for path in found if path.stat().st_size == 0]
-
-    def take(self, state: Json) -> None:
-        """Make this the state."""
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-            json.dump(state, file)
-            file.flush()
-            self.run("stack", "import", "--file", file.name)
-
-    def lock(self, state: Json) -> str | None:
-        """Make this the state, or return who holds the stack."""
-        try:
-            self.take(state)
-        except RecoveryError as error:
-            if found := re.search(r"created by .*", str(error)):
-                return found[0]
-            raise
-        return None
 
 
 def pending_of(state: Json) -> list[Pending]:
@@ -368,7 +313,7 @@ def recover(
 def _readable(stack: Stack, agreed: Callable[[str], bool], say: Callable[[str], None]) -> Json:
     try:
         return stack.export()
-    except RecoveryError as error:
+    except StackError as error:
         if "failed to load checkpoint: EOF" not in str(error) or not (notes := stack.cut_notes()):
             raise
     names = ", ".join(map(str, notes))
@@ -488,7 +433,7 @@ def main() -> int:
             say=lambda text: print(text, flush=True),
             names=told.lost,
         )
-    except (BotoCoreError, ClientError, RecoveryError, TwinsError, UnknownTypeError) as error:
+    except (BotoCoreError, ClientError, StackError, TwinsError, UnknownTypeError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

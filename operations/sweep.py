@@ -21,7 +21,7 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from operations.identities import Account, tagged
-from operations.recover import RecoveryError, Stack
+from operations.stack import Stack, StackError
 
 Tags = Mapping[str, str]
 
@@ -190,7 +190,7 @@ def main() -> int:
                   "credentials of that", file=sys.stderr)  # fmt: skip
             return 2
         found = sweep(account, project, told.stack)
-    except (BotoCoreError, ClientError, RecoveryError) as error:
+    except (BotoCoreError, ClientError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
     where = f"of {project}-{told.stack} in account {caller}, {region}"

@@ -29,7 +29,7 @@ from operations.preflight.quotas import check_quotas
 from operations.preflight.result import Result, Verdict
 from operations.preflight.rights import check_rights
 from operations.preview_comment import errors_of, warnings_of
-from operations.recover import RecoveryError, Stack
+from operations.stack import Stack, StackError
 
 Check = tuple[str, Callable[[], list[Result]]]
 
@@ -51,7 +51,7 @@ def preflight(stack: Stack, preview: Path | None) -> list[Result]:
     try:
         told = _previewed(stack, preview)
         state = stack.export()
-    except (RecoveryError, json.JSONDecodeError) as error:
+    except (StackError, json.JSONDecodeError) as error:
         return [*results, Result("preview", _told(str(error)), Verdict.FAIL, _MEND)]
     if errors := errors_of(told):
         return [*results, *(Result("preview", one, Verdict.FAIL, _MEND) for one in errors)]
@@ -73,7 +73,7 @@ def _previewed(stack: Stack, file: Path | None) -> Json:
         return json.loads(file.read_text())
     try:
         return json.loads(stack.run("preview", "--json"))
-    except RecoveryError as error:
+    except StackError as error:
         _, _, printed = str(error).partition("failed:\n")
         try:
             failed, _ = json.JSONDecoder().raw_decode(printed)

@@ -21,7 +21,7 @@ from operations.preflight import __main__ as command
 from operations.preflight import checks, quotas, rights
 from operations.preflight.plan import Plan
 from operations.preflight.result import Result, Verdict
-from operations.recover import RecoveryError, Stack
+from operations.stack import Stack, StackError
 
 Json = Any
 NUMBER, REGION = "123456789012", "us-west-2"
@@ -536,7 +536,7 @@ class Previewed(Stack):
     def run(self, *arguments: str) -> str:
         self.ran.append(" ".join(arguments))
         if self.error and arguments[0] == "preview":
-            raise RecoveryError(self.error)
+            raise StackError(self.error)
         return json.dumps(self.told if arguments[0] == "preview" else NO_STATE)
 
 

@@ -18,7 +18,8 @@ from botocore.exceptions import ClientError
 
 from operations import identities, objects, plugins
 from operations import recover as module
-from operations.recover import Pending, RecoveryError, Stack, adopted, pending_of, recover
+from operations.recover import Pending, RecoveryError, adopted, pending_of, recover
+from operations.stack import Stack
 
 Json = Any
 VPC = "aws:ec2/vpc:Vpc"
