@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 
+import boto3
 import pytest
 
 from sandbox.cloud.aws.refusals import front
@@ -34,8 +35,8 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """moto, ministack and an API server, found through the environment of this process."""
+def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """moto, ministack and an API server, with the variables through which they are found."""
     directory = tmp_path_factory.mktemp("emulators")
     ports = loopback.free(LISTENING)
     plane = ControlPlane(directory, ports)
@@ -92,12 +93,20 @@ def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, st
         wait_for(lambda: answers(ports["moto"]), "moto")
         wait_for(lambda: answers(ports["ministack"]), "ministack")
         wait_for(plane.is_ready, "kube-apiserver")
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in found.items():
-                patch.setenv(name, value)
-            yield found
+        yield found
     finally:
         processes.end(started)
+
+
+@pytest.fixture(scope="module")
+def emulators(_running: dict[str, str]) -> Iterator[dict[str, str]]:
+    """moto, ministack and an API server, found through the environment of this process."""
+    # For a module at a time: tests of other rooms in this process have AWS to themselves.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _running.items():
+            patch.setenv(name, value)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        yield _running
 
 
 @pytest.fixture
