@@ -16,7 +16,7 @@ from operations.preflight.rights import requests
 from sandbox.clone import Clone
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "private"])
 def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     # The examples name an account of the reader's; here there is one account.
     account = clone.aws("sts").get_caller_identity()["Account"]

@@ -1,48 +1,83 @@
-"""A platform without a way to the internet: images from copies, everything else by endpoints."""
+"""The example without a way to the internet, in the order of this file: images and packages from
+the account, everything else by endpoints."""
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.aws_account import push
+from settings.sections import NEEDED_WITHOUT_NAT
+from tests.platform.listing import everything
 
 pytestmark = pytest.mark.dag_runs
 
-REGISTRY = "123456789012.dkr.ecr.us-west-2.amazonaws.com/mirror"
-SETTINGS = {
-    "network.nat": "none",
-    "airflow.webserverAccess": "PRIVATE_ONLY",
-    "cluster.imageRegistry": REGISTRY,
-}
+NAME = "mwaa-on-eks-sandbox"
+ACCOUNT = "123456789012"
+REGISTRY = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/mirror"
+SHARED_SERVICES = "192.168.7.7"
+# What MWAA's image lacks of the Kubernetes provider, as README names it.
+WHEELS = (
+    *("apache-airflow-providers-cncf-kubernetes", "kubernetes", "kubernetes-asyncio"),
+    *("websocket-client", "requests-oauthlib", "oauthlib", "durationpy"),
+)
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+def before() -> set[str]:
+    """What the sandbox held before the first `up`; filled by the fixture below."""
+    return set()
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterator[Clone]:
+    """A clone in a connected network, with the settings of the example, but for what is named."""
     clone = Clone.make(tmp_path_factory.mktemp("clone"))
-    clone.start()
+    example = (clone.directory / "Pulumi.private.yaml").read_text()
+    (named,) = set(re.findall(r"\b\d{12}\b", example))
+    config = yaml.safe_load(example.replace(named, ACCOUNT))["config"]
+    # That it goes again is a part of this.
+    config["mwaa-on-eks:cluster"]["deletionProtection"] = False
+    config["mwaa-on-eks:account"]["forceDestroy"] = True
+    config["mwaa-on-eks:account"]["acceptedRisks"] = ["forceDestroy", "noDeletionProtection"]
+    _write(clone, config)
+    clone.start(SHARED_SERVICES)
+    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for arn in config["mwaa-on-eks:cluster"]["adminPrincipalArns"]:
+        clone.aws("iam").create_role(
+            RoleName=arn.rpartition("/")[2], AssumeRolePolicyDocument=document
+        )
+    before |= everything(clone)
     clone.pulumi("stack", "init")
     yield clone
     clone.stop()
 
 
-def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
-    for key, value in SETTINGS.items():
-        clone.pulumi("config", "set", "--path", key, value)
+def _write(clone: Clone, config: dict[str, Any]) -> None:
+    file = clone.directory / "Pulumi.sandbox.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "config": config}))
 
+
+def test_without_the_copies_nothing_is_made(clone: Clone) -> None:
     refused = clone.pulumi("up", "--yes", "--skip-preview", check=False)
     assert refused.returncode != 0
     assert f"{REGISTRY}/registry.k8s.io/autoscaling/cluster-autoscaler:v1.35." in refused.stdout
     assert "is not there" in refused.stdout
     assert clone.aws("eks").list_clusters()["clusters"] == []
 
+
+def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
     images = subprocess.run(
         [sys.executable, "-m", "components.images", "1.35"],
         cwd=clone.directory,
@@ -55,7 +90,6 @@ def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
         push(clone.aws("ecr"), f"mirror/{repository}", tag)
     clone.pulumi("up", "--yes", "--skip-preview")
 
-    assert clone.aws("ec2").describe_nat_gateways()["NatGateways"] == []
     core: Any = CoreV1Api(clone.kubernetes)
     example = next(image for image in images if "busybox" in image)
     container = {"name": "main", "image": f"{REGISTRY}/{example}", "command": ["true"]}
@@ -67,10 +101,48 @@ def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
     )
 
 
+def test_nothing_of_it_is_on_the_internet(clone: Clone) -> None:
+    ec2 = clone.aws("ec2")
+    assert ec2.describe_nat_gateways()["NatGateways"] == []
+    (cluster,) = clone.aws("eks").list_clusters()["clusters"]
+    access = clone.aws("eks").describe_cluster(name=cluster)["cluster"]["resourcesVpcConfig"]
+    assert (access["endpointPublicAccess"], access["endpointPrivateAccess"]) == (False, True)
+    environment = clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
+    assert environment["WebserverAccessMode"] == "PRIVATE_ONLY"
+    made = {
+        one["ServiceName"].split(".", 3)[3] for one in ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    }
+    assert made == {"s3", *NEEDED_WITHOUT_NAT}
+
+
 def test_airflow_gets_no_package_from_the_internet(clone: Clone) -> None:
     done = clone.sandbox("dags", "kubernetes_pod_example", check=False)
     assert done.returncode != 0
     assert "No module named 'airflow.providers.cncf'" in done.stdout + done.stderr
+
+
+def test_with_its_packages_among_the_plugins_it_runs_both_examples(clone: Clone) -> None:
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *("--only-binary=:all:", "--python-version", "3.12", "--dest", "plugins"),
+            *("--constraint", "sandbox/runs/requirements/3.3.1.txt", *WHEELS),
+        ],
+        cwd=clone.directory,
+        check=True,
+    )
+    requirements = clone.directory / "dags/requirements.txt"
+    _, *packages = requirements.read_text().splitlines()
+    offline = ["--find-links /usr/local/airflow/plugins", "--no-index"]
+    requirements.write_text("\n".join([*offline, *packages, ""]))
+    clone.pulumi("config", "set", "--path", "airflow.plugins", "plugins")
+    previewed = clone.pulumi("preview")
+    assert "warning" not in previewed.stdout + previewed.stderr
+    clone.pulumi("up", "--yes", "--skip-preview")
+    done = clone.sandbox("dags")
+    assert "kubernetes_pod_example was successful" in done.stdout
+    assert "Pi is roughly 3.1" in done.stdout
+    clone.pulumi("preview", "--expect-no-changes")
 
 
 def test_a_public_image_stays_out_of_reach(clone: Clone) -> None:
@@ -84,3 +156,15 @@ def test_a_public_image_stays_out_of_reach(clone: Clone) -> None:
         return statuses and statuses[0].state.waiting
 
     assert "registry.k8s.io/v2/pause/manifests/3.10" in wait_for(why, "a reason").message
+
+
+def test_it_goes_and_leaves_nothing(clone: Clone, before: set[str]) -> None:
+    core: Any = CoreV1Api(clone.kubernetes)
+    for name in ("copied", "public"):
+        core.delete_namespaced_pod(name, "default")
+    ecr = clone.aws("ecr")
+    for repository in ecr.describe_repositories()["repositories"]:
+        ecr.delete_repository(repositoryName=repository["repositoryName"], force=True)
+    clone.unprotect()
+    clone.pulumi("destroy", "--yes", "--skip-preview")
+    assert everything(clone) - before == set()
