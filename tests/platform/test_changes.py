@@ -432,17 +432,6 @@ def test_whoever_previews_may_do_nothing_else(clone: Clone) -> None:
             assert "AccessDenied" in done.stderr
 
 
-def test_drift_is_looked_for_by_who_may_only_read(clone: Clone) -> None:
-    with github_tokens(
-        iss=f"https://{ISSUER}", sub="repo:acme/platform:ref:refs/heads/main"
-    ) as job:
-        role = clone.outputs()["drift_role_arn"]
-        as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
-        drift = [sys.executable, "-m", "operations.drift", "--stack", "sandbox"]
-        done = _call(clone, [sys.executable, *as_role, *drift], job)
-    assert done.stdout == "sandbox is what its state says\n"
-
-
 def _deploy(clone: Clone, *, ok: bool) -> str:
     before = clone.resources()
     done = _call(clone, [".ci/deploy", "sandbox", PLAN], {}, ok=ok)
