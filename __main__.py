@@ -319,6 +319,8 @@ if settings.delivery.github_repository is not None:
             state_key_arns=settings.delivery.state_key_arns,
             cluster_name=cluster.name,
             dag_bucket_arn=dag_bucket.arn,
+            kms_key_arn=encryption_key.arn,
+            secrets_prefix=settings.secrets_prefix,
             dags=DagDelivery(
                 bucket_arn=dag_bucket.arn,
                 kms_key_arn=encryption_key.arn,
@@ -329,9 +331,10 @@ if settings.delivery.github_repository is not None:
             else None,
             account=account,
         ),
-        opts=in_aws,
+        opts=in_cluster,
     )
     pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
+    pulumi.export("drift_role_arn", delivery_roles.drift_role_arn)
     pulumi.export("dags_role_arn", delivery_roles.dags_role_arn)
 
 # Deleted first, since it depends on all. Protected, it also ends `destroy --skip-preview` before

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
+import pulumi_kubernetes as k8s
 from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
+DRIFT_GROUP = "drift"
+"""The Kubernetes group of who looks for drift."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,9 @@ class DeliveryRolesArgs:
     cluster_name: Input[str]
     dag_bucket_arn: Input[str]
     """Previews look who has written there, and read nothing of it."""
+    kms_key_arn: Input[str]
+    """Encrypts what a refresh reads: files of DAGs and secrets."""
+    secrets_prefix: str
     dags: DagDelivery | None
     """None where the program delivers the DAGs itself."""
     account: AwsAccount
@@ -48,6 +54,7 @@ class DeliveryRoles(pulumi.ComponentResource):
     """The roles that one repository's workflows assume, each by its own event."""
 
     preview_role_arn: Output[str]
+    drift_role_arn: Output[str]
     dags_role_arn: Output[str] | None
     """None where the program delivers the DAGs itself."""
 
@@ -66,23 +73,27 @@ class DeliveryRoles(pulumi.ComponentResource):
             policy=Output.json_dumps(_preview_policy(args)),
             opts=ResourceOptions(parent=self),
         )
-        entry = aws.eks.AccessEntry(
-            f"{name}-preview",
-            cluster_name=args.cluster_name,
-            principal_arn=preview.arn,
+        self._let_view(name, "preview", preview)
+
+        drift = self._role(name, "drift", "ref:refs/heads/main")
+        aws.iam.RolePolicyAttachment(
+            f"{name}-drift",
+            role=drift.name,
+            # ReadOnlyAccess would read what is in buckets and tables, too.
+            policy_arn=f"arn:{args.account.partition}:iam::aws:policy/SecurityAudit",
             opts=ResourceOptions(parent=self),
         )
-        aws.eks.AccessPolicyAssociation(
-            f"{name}-preview",
-            cluster_name=args.cluster_name,
-            principal_arn=entry.principal_arn,
-            # AmazonEKSAdminViewPolicy would show secrets.
-            policy_arn=f"arn:{args.account.partition}:eks::aws:cluster-access-policy/AmazonEKSViewPolicy",
-            access_scope={"type": "cluster"},
+        aws.iam.RolePolicy(
+            f"{name}-drift",
+            role=drift.name,
+            policy=Output.json_dumps(_drift_policy(args)),
             opts=ResourceOptions(parent=self),
         )
+        self._let_view(name, "drift", drift, DRIFT_GROUP)
+        self._let_read_rights(f"{name}-drift", DRIFT_GROUP)
 
         self.preview_role_arn = preview.arn
+        self.drift_role_arn = drift.arn
         self.dags_role_arn = None
         if args.dags is not None:
             # MWAA takes up to two hours for an update, which the workflow waits for.
@@ -106,6 +117,55 @@ class DeliveryRoles(pulumi.ComponentResource):
             client_id_lists=[AUDIENCE],
             opts=ResourceOptions(parent=self),
         ).arn
+
+    def _let_view(self, name: str, purpose: str, role: aws.iam.Role, *groups: str) -> None:
+        entry = aws.eks.AccessEntry(
+            f"{name}-{purpose}",
+            cluster_name=self._args.cluster_name,
+            principal_arn=role.arn,
+            kubernetes_groups=[*groups] or None,
+            opts=ResourceOptions(parent=self),
+        )
+        aws.eks.AccessPolicyAssociation(
+            f"{name}-{purpose}",
+            cluster_name=self._args.cluster_name,
+            principal_arn=entry.principal_arn,
+            # AmazonEKSAdminViewPolicy would show secrets.
+            policy_arn=f"arn:{self._args.account.partition}:eks::aws:cluster-access-policy/AmazonEKSViewPolicy",
+            access_scope={"type": "cluster"},
+            opts=ResourceOptions(parent=self),
+        )
+
+    def _let_read_rights(self, name: str, group: str) -> None:
+        """Let a group read those kinds of this program's objects that a viewer does not see."""
+        role = k8s.rbac.v1.ClusterRole(
+            name,
+            metadata={"name": group},
+            rules=[
+                {
+                    "api_groups": ["rbac.authorization.k8s.io"],
+                    "resources": ["clusterroles", "clusterrolebindings", "roles", "rolebindings"],
+                    "verbs": ["get"],
+                },
+                {
+                    "api_groups": ["storage.k8s.io"],
+                    "resources": ["storageclasses"],
+                    "verbs": ["get"],
+                },
+            ],
+            opts=ResourceOptions(parent=self),
+        )
+        k8s.rbac.v1.ClusterRoleBinding(
+            name,
+            metadata={"name": group},
+            role_ref={
+                "api_group": "rbac.authorization.k8s.io",
+                "kind": "ClusterRole",
+                "name": role.metadata.name,
+            },
+            subjects=[{"api_group": "rbac.authorization.k8s.io", "kind": "Group", "name": group}],
+            opts=ResourceOptions(parent=self),
+        )
 
     def _role(self, name: str, purpose: str, *occasions: str, hours: int = 1) -> aws.iam.Role:
         """Make a role that workflows of the repository assume on these occasions alone.
@@ -171,7 +231,62 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Action": "s3:ListBucketVersions",
             "Resource": args.dag_bucket_arn,
         },
+        *_state_statements(args),
     ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _drift_policy(args: DeliveryRolesArgs) -> dict[str, object]:
+    """Allow what operations/drift.py asks AWS beside what AWS's policy SecurityAudit allows."""
+    via = [f"{service}.{args.account.region}.amazonaws.com" for service in ("s3", "secretsmanager")]
+    statements: list[dict[str, object]] = [
+        {
+            "Sid": "WhatSecurityAuditLacks",
+            "Effect": "Allow",
+            "Action": [
+                "eks:DescribeAddon",
+                "eks:DescribePodIdentityAssociation",
+                "emr-containers:DescribeVirtualCluster",
+            ],
+            "Resource": "*",  # they tell how a thing is set up, and nothing of what it holds
+        },
+        {
+            "Sid": "WhoHasWrittenDags",
+            "Effect": "Allow",
+            "Action": "s3:ListBucketVersions",
+            "Resource": args.dag_bucket_arn,
+        },
+        {
+            # A refresh asks for the head of each object, which is the right to read it.
+            "Sid": "Files",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+            "Resource": Output.concat(args.dag_bucket_arn, "/*"),
+        },
+        {
+            # A refresh compares the connections that the program has written.
+            "Sid": "Connections",
+            "Effect": "Allow",
+            "Action": "secretsmanager:GetSecretValue",
+            "Resource": args.account.arn(
+                "secretsmanager", f"secret:{args.secrets_prefix}/connections/*"
+            ),
+        },
+        {
+            "Sid": "KeyOfFilesAndConnections",
+            "Effect": "Allow",
+            "Action": "kms:Decrypt",
+            "Resource": args.kms_key_arn,
+            "Condition": {"StringEquals": {"kms:ViaService": via}},
+        },
+        *_state_statements(args),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _state_statements(args: DeliveryRolesArgs) -> list[dict[str, object]]:
+    """Allow to read Pulumi's state."""
+    statements: list[dict[str, object]] = []
     if args.state_bucket_arn is not None:
         statements += [
             {
@@ -198,7 +313,7 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
                 "Resource": list(args.state_key_arns),
             }
         )
-    return {"Version": "2012-10-17", "Statement": statements}
+    return statements
 
 
 def _dags_policy(args: DagDelivery, account: AwsAccount) -> dict[str, object]:

@@ -13,6 +13,8 @@ from components.credentials import BOUNDED, require_account
 
 _OF_MWAA = "AmazonMWAAManaged"
 """The tag of the endpoints that MWAA makes with an environment, and deletes with it."""
+_OF_DRIVER = "ebs.csi.aws.com/cluster"
+"""The tag of each volume that the EBS CSI driver has made."""
 _PROPS = ("account_id", "region", "cluster_name", "vpc_id", "buckets", "tags")
 
 
@@ -102,6 +104,7 @@ def in_the_way(props: Mapping[str, Any]) -> list[str]:
     return [
         *(_of_cluster(cluster, about, props["region"], props["tags"]) if about else ()),
         *_of_buckets(props["buckets"], props["region"]),
+        *(_of_volumes(props["region"], props["tags"]) if about else ()),
         *_of_network(vpc, cluster_group, props["region"], props["tags"]),
     ]
 
@@ -166,6 +169,28 @@ def _of_buckets(buckets: Mapping[str, bool], region: str) -> Iterator[str]:
                 "versions of all objects, and destroy again"
             )
             break
+
+
+def _of_volumes(region: str, tags: Mapping[str, str]) -> Iterator[str]:
+    """Yield those of claims, which would outlive a driver that is deleted soon after them."""
+    filters = [{"Name": "tag-key", "Values": [_OF_DRIVER]}]
+    filters += [{"Name": f"tag:{key}", "Values": [value]} for key, value in tags.items()]
+    ec2 = boto3.client("ec2", region_name=region, config=BOUNDED)
+    for page in ec2.get_paginator("describe_volumes").paginate(
+        Filters=filters  # type: ignore[arg-type]
+    ):
+        for volume in page["Volumes"]:
+            named = {tag["Key"]: tag["Value"] for tag in volume["Tags"]}
+            claim, namespace = (
+                named.get(f"kubernetes.io/created-for/pvc/{key}", "?")
+                for key in ("name", "namespace")
+            )
+            yield (
+                f"volume {volume['VolumeId']} holds what pods have written to the claim {claim} of "
+                f"namespace {namespace}, and would be left without the driver that deletes it: "
+                f"`kubectl delete persistentvolumeclaim {claim} --namespace {namespace}`, or "
+                f"`aws ec2 delete-volume --volume-id {volume['VolumeId']}` where the claim is gone"
+            )
 
 
 def _of_network(

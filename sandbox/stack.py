@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -92,7 +93,23 @@ def _destroy(running: Cloud, report: Callable[[str], None]) -> int:
         report("the sandbox still runs; `python -m sandbox stop` ends it as it is")
         return status
     _quietly(running, "stack", "rm", STACK, "--yes", "--preserve-config")
+    _tell_what_is_left(running, report)
     return 0
+
+
+def _tell_what_is_left(running: Cloud, report: Callable[[str], None]) -> None:
+    """Say what a destroy has left in AWS, which here goes with the sandbox."""
+    command = [sys.executable, "-m", "operations.sweep", "--stack", STACK]
+    done = subprocess.run(
+        [*command, "--region", lifecycle.REGION],
+        cwd=ROOT,
+        env=_environment(running),
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        report(f"{done.stdout}{done.stderr}".rstrip())
 
 
 def _with_stack(report: Callable[[str], None]) -> Cloud:

@@ -443,6 +443,17 @@ def test_a_start_that_was_cut_off_is_made_again(clone: Clone) -> None:
 
 def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     pids = _pids(clone)
+    # What a volume driver leaves whose add-on is gone before it has deleted it.
+    tags = [{"Key": "kubernetes.io/cluster/mwaa-on-eks-sandbox", "Value": "owned"}]
+    volume = (
+        Clone(clone.directory)
+        .aws("ec2")
+        .create_volume(
+            AvailabilityZone="us-west-2a",
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+        )["VolumeId"]
+    )
     settings = (clone.directory / "Pulumi.sandbox.yaml").read_text()
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     _kill(clone, "kwok")
@@ -453,6 +464,10 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     try:
         done = clone.sandbox("down")
         assert "2 deleted" in done.stdout
+        assert (
+            f"left of mwaa-on-eks-sandbox in account 123456789012, us-west-2:\n- volume {volume}\n"
+            in done.stdout
+        )
         assert bystander.poll() is None
     finally:
         bystander.kill()

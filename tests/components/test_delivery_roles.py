@@ -12,6 +12,7 @@ from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesA
 from sandbox.cloud.aws.authorization import is_allowed
 from tests.components.conftest import ACCOUNT, Engine, Resource
 
+KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd"
 ARGS = DeliveryRolesArgs(
     repository="acme/platform",
     oidc_provider_arn=None,
@@ -19,11 +20,12 @@ ARGS = DeliveryRolesArgs(
     state_key_arns=(),
     cluster_name="mwaa-on-eks-test",
     dag_bucket_arn="arn:aws:s3:::dags",
+    kms_key_arn=KEY,
+    secrets_prefix="airflow/mwaa-on-eks-test",
     dags=None,
     account=ACCOUNT,
 )
 GITHUB = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
-KEY = "arn:aws:kms:us-west-2:123456789012:key/1234abcd"
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
 PROVIDER = "aws:iam/openIdConnectProvider:OpenIdConnectProvider"
@@ -151,18 +153,18 @@ def test_a_preview_may_read_the_state_below_its_prefix_alone(engine: Engine) -> 
 def test_in_the_cluster_a_preview_may_look_at_all_but_secrets(engine: Engine) -> None:
     run(engine)
 
-    entry = engine.one(ENTRY).inputs
+    entry = engine.one(ENTRY, "-preview").inputs
     assert entry["principalArn"] == "arn:aws:mock:::delivery-preview"
     assert not entry.get("kubernetesGroups")
-    granted = engine.one(ASSOCIATION).inputs
+    granted = engine.one(ASSOCIATION, "-preview").inputs
     assert granted["policyArn"] == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
-    assert "delivery-preview" in engine.waits_for(engine.one(ASSOCIATION))
+    assert "delivery-preview" in engine.waits_for(engine.one(ASSOCIATION, "-preview"))
 
 
 def test_everything_lies_under_the_component(engine: Engine) -> None:
     run(engine)
 
-    assert engine.tops() == {"delivery", "preview_role_arn"}
+    assert engine.tops() == {"delivery", "preview_role_arn", "drift_role_arn"}
 
 
 DAGS = DagDelivery(
@@ -186,7 +188,7 @@ def test_only_the_main_branch_delivers_dags(engine: Engine) -> None:
 def test_where_the_program_delivers_no_workflow_may(engine: Engine) -> None:
     run(engine)
 
-    assert [role.name for role in engine.all(ROLE)] == ["delivery-preview"]
+    assert {role.name for role in engine.all(ROLE)} == {"delivery-preview", "delivery-drift"}
 
 
 @pytest.mark.parametrize(
@@ -221,3 +223,62 @@ def test_who_delivers_dags_may_do_that_and_nothing_else(
     assert is_allowed([policy], action, resource, context) is allowed
     if service:
         assert not is_allowed([policy], action, resource, {})
+
+
+def test_only_the_main_branch_looks_for_drift_and_sees_no_more_of_the_account_than_an_auditor(
+    engine: Engine,
+) -> None:
+    run(engine)
+
+    role = json.loads(engine.one(ROLE, "-drift").inputs["assumeRolePolicy"])
+    condition = role["Statement"][0]["Condition"]["StringEquals"]
+    assert condition["token.actions.githubusercontent.com:sub"] == [
+        "repo:acme/platform:ref:refs/heads/main"
+    ]
+    (attached,) = engine.all("aws:iam/rolePolicyAttachment:RolePolicyAttachment")
+    assert attached.inputs["policyArn"] == "arn:aws:iam::aws:policy/SecurityAudit"
+
+
+PREFIX = "arn:aws:secretsmanager:us-west-2:123456789012:secret:airflow/mwaa-on-eks-test"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "allowed"),
+    [
+        ("s3:GetObject", "arn:aws:s3:::dags/dags/a.py", True),
+        ("s3:ListBucketVersions", "arn:aws:s3:::dags", True),
+        ("secretsmanager:GetSecretValue", f"{PREFIX}/connections/emr_eks-a1b2c3", True),
+        ("kms:Decrypt", KEY, True),
+        ("s3:GetObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", True),
+        ("s3:GetObject", "arn:aws:s3:::jobs/a", False),
+        ("s3:PutObject", "arn:aws:s3:::dags/dags/a.py", False),
+        ("s3:PutObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", False),
+        ("secretsmanager:GetSecretValue", f"{PREFIX}/variables/token-a1b2c3", False),
+        ("secretsmanager:PutSecretValue", f"{PREFIX}/connections/emr_eks-a1b2c3", False),
+        ("kms:Encrypt", KEY, False),
+        ("sts:AssumeRole", "arn:aws:iam::123456789012:role/execution", False),
+    ],
+)
+def test_who_looks_for_drift_may_read_what_a_refresh_reads_and_nothing_else(
+    engine: Engine, action: str, resource: str, allowed: bool
+) -> None:
+    run(engine, state_bucket_arn="arn:aws:s3:::state/platform")
+
+    policy = json.loads(engine.one(POLICY, "-drift").inputs["policy"])
+    context = {"kms:ViaService": "secretsmanager.us-west-2.amazonaws.com"}
+    assert is_allowed([policy], action, resource, context) is allowed
+    if action == "kms:Decrypt":
+        assert not is_allowed([policy], action, resource, {})
+
+
+def test_who_looks_for_drift_sees_rights_in_the_cluster_and_no_secrets(engine: Engine) -> None:
+    run(engine)
+
+    assert engine.one(ENTRY, "-drift").inputs["kubernetesGroups"] == ["drift"]
+    granted = engine.one(ASSOCIATION, "-drift").inputs
+    assert granted["policyArn"] == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy"
+    rules = engine.one("kubernetes:rbac.authorization.k8s.io/v1:ClusterRole").inputs["rules"]
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"get"}
+    assert "secrets" not in {one for rule in rules for one in rule["resources"]}
+    binding = engine.one("kubernetes:rbac.authorization.k8s.io/v1:ClusterRoleBinding").inputs
+    assert [one["name"] for one in binding["subjects"]] == ["drift"]

@@ -171,6 +171,30 @@ def test_what_others_made_in_the_cluster_is_in_the_way(account: Account) -> None
     assert f"`aws emr-containers delete-virtual-cluster --id {virtual}`" in spark
 
 
+def test_volumes_of_claims_are_in_the_way_and_those_of_nodes_are_not(account: Account) -> None:
+    of_driver = {
+        "ebs.csi.aws.com/cluster": "true",
+        "kubernetes.io/created-for/pvc/name": "data",
+        "kubernetes.io/created-for/pvc/namespace": "mwaa",
+    }
+    made = {}
+    for name, tags in (
+        ("of a claim", TAGS | of_driver),
+        ("of a node", TAGS),
+        ("of another stack", TAGS | of_driver | {"stack": "other"}),
+    ):
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        made[name] = account.client("ec2").create_volume(
+            AvailabilityZone=f"{REGION}a",
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": listed}],
+        )["VolumeId"]
+    (line,) = account.in_the_way()
+    assert line.startswith(f"volume {made['of a claim']} holds what pods have written to the claim")
+    assert "`kubectl delete persistentvolumeclaim data --namespace mwaa`" in line
+    account.client("ec2").delete_volume(VolumeId=made["of a claim"])
+
+
 def test_what_others_made_in_the_network_is_in_the_way(account: Account) -> None:
     endpoint = account.make_endpoint("guardduty-data")
     group = account.make_group("theirs")

@@ -13,6 +13,7 @@ import pytest
 from kubernetes.client import RbacAuthorizationV1Api
 
 from sandbox.clone import Clone
+from tests.operations.github import github_tokens
 
 NAME = "mwaa-on-eks-sandbox"
 BUCKET = f"{NAME}-dags-123456789012"
@@ -28,6 +29,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     clone = Clone.make(tmp_path_factory.mktemp("delivery"))
     clone.start()
     clone.pulumi("stack", "init")
+    clone.pulumi("config", "set", "--path", "delivery.githubRepository", "acme/platform")
     clone.pulumi("up", "--yes", "--skip-preview")
     yield clone
     clone.stop()
@@ -176,15 +178,20 @@ def test_the_program_takes_over_what_a_pipeline_has_delivered(stack: Clone) -> N
 
 
 def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
-    """The exit status, and what differs by resource."""
-    done = subprocess.run(
-        [sys.executable, "-m", "operations.drift", "--stack", "sandbox"],
-        cwd=clone.directory,
-        env=clone.environment,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    """The exit status, and what differs by resource, as the workflow sees it with its role."""
+    role = clone.outputs()["drift_role_arn"]
+    issuer, subject = "https://token.actions.githubusercontent.com", "repo:acme/platform"
+    as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
+    drift = ["-m", "operations.drift", "--stack", "sandbox"]
+    with github_tokens(iss=issuer, sub=f"{subject}:ref:refs/heads/main") as job:
+        done = subprocess.run(
+            [sys.executable, *as_role, sys.executable, *drift],
+            cwd=clone.directory,
+            env={**clone.environment, **job},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
     assert done.stderr == ""
     blocks = re.split(r"\n(?! )", done.stdout.strip())
     return done.returncode, {one.partition("\n")[0]: one for one in blocks}

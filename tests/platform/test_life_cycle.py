@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, V1ConfigMap, V1ObjectMeta
 
 from sandbox.clone import Clone
+from sandbox.machine.waiting import wait_for
 from tests.platform.listing import everything
 
 NAME = "mwaa-on-eks-sandbox"
@@ -300,15 +302,83 @@ def _start_job_run(clone: Clone) -> tuple[str, str]:
     return virtual_cluster, run["id"]
 
 
+def _claim_a_volume(clone: Clone) -> str:
+    """Let a team's claim have a volume, and return its id."""
+    core: Any = CoreV1Api(clone.kubernetes)
+    node = core.list_node().items[0].metadata.name
+    core.create_namespaced_persistent_volume_claim(
+        "emr-mwaa",
+        {
+            # As if a pod that wants it had got this node.
+            "metadata": {
+                "name": "data",
+                "annotations": {"volume.kubernetes.io/selected-node": node},
+            },
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        },
+    )
+    wait_for(lambda: _claim(core).status.phase == "Bound", "a volume")
+    volume = core.read_persistent_volume(_claim(core).spec.volume_name)
+    handle: str = volume.spec.csi.volume_handle
+    return handle
+
+
+def _claim(core: Any) -> Any:  # noqa: ANN401
+    return core.read_namespaced_persistent_volume_claim("data", "emr-mwaa")
+
+
 def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
     """Let a destroy end before its first deletion, by AWS as it is now and not by the state."""
-    eks, before = clone.aws("eks"), _ids(clone)
+    eks, volume, before = clone.aws("eks"), _claim_a_volume(clone), _ids(clone)
     eks.update_cluster_config(name=NAME, deletionProtection=True)
     stopped = clone.pulumi("destroy", "--yes", "--skip-preview", "--continue-on-error", check=False)
     assert stopped.returncode != 0
     assert f"cluster {NAME} has deletion protection" in stopped.stdout
+    (delete,) = re.findall(rf"volume {volume} holds .*?: `kubectl ([^`]+)`", stopped.stdout)
     assert _ids(clone) == before
     eks.update_cluster_config(name=NAME, deletionProtection=False)
+    assert delete == "delete persistentvolumeclaim data --namespace emr-mwaa"
+    CoreV1Api(clone.kubernetes).delete_namespaced_persistent_volume_claim("data", "emr-mwaa")
+    ec2 = clone.aws("ec2")
+    wait_for(lambda: not ec2.describe_volumes()["Volumes"], "the volume to go")
+
+
+def _is_stopped_by_a_finalizer(clone: Clone) -> None:
+    """Let a destroy end at a namespace in which an object waits for a controller that is gone."""
+    core, where = CoreV1Api(clone.kubernetes), ("left-by-an-operator", "emr-mwaa")
+    metadata = V1ObjectMeta(name=where[0], finalizers=["example.com/never"])
+    core.create_namespaced_config_map(where[1], V1ConfigMap(metadata=metadata))
+    state = json.loads(clone.pulumi("stack", "export").stdout)
+    for one in state["deployment"]["resources"]:
+        if one["type"] == "kubernetes:core/v1:Namespace":
+            one["customTimeouts"] = {"delete": 3}  # of ten minutes
+    file = clone.directory / ".sandbox/shorter.json"
+    file.write_text(json.dumps(state))
+    clone.pulumi("stack", "import", "--file", str(file))
+    stopped = clone.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    assert stopped.returncode != 0
+    assert "finalizers might be preventing deletion" in stopped.stdout
+    left = {one["type"] for one in clone.resources()}
+    assert {"kubernetes:core/v1:Namespace", NODE_GROUP, "aws:kms/key:Key"} <= left
+    core.patch_namespaced_config_map(*where, {"metadata": {"finalizers": None}})
+
+
+def _let_others_use_the_cluster(clone: Clone) -> None:
+    """Make what goes with the cluster, whose it is: an access entry and a pod identity."""
+    eks = clone.aws("eks")
+    eks.create_access_entry(
+        clusterName=NAME, principalArn=clone.outputs()["emr_on_eks_role_arn"], type="STANDARD"
+    )
+    one, *_ = eks.list_pod_identity_associations(clusterName=NAME)["associations"]
+    role = eks.describe_pod_identity_association(
+        clusterName=NAME, associationId=one["associationId"]
+    )["association"]["roleArn"]
+    eks.create_pod_identity_association(
+        clusterName=NAME, namespace="default", serviceAccount="theirs", roleArn=role
+    )
 
 
 def _sweep(clone: Clone, expected: int) -> str:
@@ -344,9 +414,10 @@ def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failu
     platform.unprotect()
     _is_stopped_by_what_is_in_the_way(platform)
     _let_a_role_have_a_policy_of_others(platform)
-    told = _fails(platform, "destroy", {NODE_GROUP: {"delete": {"1": "fail"}}})
+    _let_others_use_the_cluster(platform)
+    _is_stopped_by_a_finalizer(platform)
+    told = _fails(platform, "destroy", {"aws:s3/bucket:Bucket": {"delete": {"1": "fail"}}})
     assert "InternalFailure" in told
-    _fails(platform, "destroy", {"aws:s3/bucket:Bucket": {"delete": {"1": "fail"}}})
     left = {one["type"] for one in platform.resources()}
     assert "aws:s3/bucket:Bucket" in left
     assert "aws:kms/key:Key" in left, "the key of what is in the bucket is gone"

@@ -121,8 +121,22 @@ def _logs(request: Json, _: str) -> list[Demand]:
     return [(f"logs:{action}", resource, {})]
 
 
+# moto has other names for these; "Actions defined by Amazon S3", Service Authorization Reference.
+_PARTS_OF_BUCKETS: Final = {
+    ("GET", "encryption"): "s3:GetEncryptionConfiguration",
+    ("GET", "ownershipControls"): "s3:GetBucketOwnershipControls",
+    ("GET", "publicAccessBlock"): "s3:GetBucketPublicAccessBlock",
+}
+
+
 def _s3(request: Json, resource: str) -> list[Demand]:
     action = f"s3:{request.data['Action']}"
+    if action == "s3:HeadBucket":
+        action = "s3:ListBucket"
+    if "/" not in resource:
+        for (method, part), name in _PARTS_OF_BUCKETS.items():
+            if request.method == method and part in request.querystring:
+                action = name
     if action == "s3:DeleteObject" and request.is_delete_keys():
         keys = ElementTree.fromstring(request.body).iterfind("{*}Object/{*}Key")  # noqa: S314 (of this machine)
         return [(action, f"{resource}/{key.text}", {}) for key in keys]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
+from urllib3.exceptions import HTTPError
+
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws import rights
 from sandbox.cloud.aws.refusals import front
@@ -231,7 +233,7 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
         if key not in eks._access_entries:
             made = eks._build_access_entry(cluster_name, group["nodeRole"], entry)
             eks._access_entries[key] = made
-        _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
+        in_cluster(group, lambda: _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"]))
         return eks._json_resp(200, {"nodegroup": group})
 
     def delete_nodegroup(cluster_name: str, name: str) -> Json:
@@ -247,6 +249,15 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
         return answer
 
     eks._create_nodegroup, eks._delete_nodegroup = create_nodegroup, delete_nodegroup
+
+
+def in_cluster(made: Json, act: Callable[[], None]) -> None:
+    """Do what belongs to a thing in the cluster; if that does not answer, the thing has failed."""
+    try:
+        act()
+    except HTTPError as error:
+        made["status"] = "CREATE_FAILED"
+        made["health"] = {"issues": [{"code": "ClusterUnreachable", "message": str(error)}]}
 
 
 def _can_join(eks: Module, aws: Aws, cluster_name: str, subnet_id: str) -> bool:
@@ -311,7 +322,7 @@ def _own_pod_identities(eks: Module) -> None:
         addon["addonVersion"] = addon["addonVersion"] or "v1.0.0-eksbuild.1"
         addon["podIdentityAssociations"] = _associate(eks, cluster_name, addon, wanted)
         if addon["addonName"] == storage_driver.ADDON:
-            storage_driver.install()
+            in_cluster(addon, storage_driver.install)
         groups = [key for key in eks._nodegroups if str(key).startswith(f"{cluster_name}/")]
         if addon["addonName"] in _DEPLOYMENTS and not groups:
             message = (

@@ -163,6 +163,22 @@ def test_an_action_that_no_policy_names_is_refused(clients: Clients) -> None:
         clients("s3").head_object(Bucket="callers", Key="theirs/there")
 
 
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("get_bucket_encryption", "GetEncryptionConfiguration"),
+        ("get_bucket_ownership_controls", "GetBucketOwnershipControls"),
+        ("get_public_access_block", "GetBucketPublicAccessBlock"),
+        ("get_bucket_versioning", "GetBucketVersioning"),
+    ],
+)
+def test_how_a_bucket_is_set_up_has_actions_of_its_own(
+    clients: Clients, operation: str, action: str
+) -> None:
+    with pytest.raises(ClientError, match=f"not authorized to perform: s3:{action} "):
+        getattr(clients("s3"), operation)(Bucket="callers")
+
+
 # Of services in which each test's things are others'.
 MISSING: dict[str, Callable[[Clients, str], Any]] = {
     "ecr:DescribeImages": lambda of, owner: of("ecr").describe_images(repositoryName=owner),

@@ -548,14 +548,23 @@ def test_a_claim_gets_a_volume_that_outlives_its_pods(cluster: Cluster, storage:
     assert cluster.log("reads") == "kept\n"
     assert cluster.claim("shared").status.phase == "Pending", "EBS has no such volumes"
 
-    volume = cluster.claim("kept").spec.volume_name
-    directory = cluster.clone.directory / ".sandbox/volumes" / volume
+    name = cluster.claim("kept").spec.volume_name
+    (volume,) = cluster.clone.aws("ec2").describe_volumes()["Volumes"]
+    assert {one["Key"]: one["Value"] for one in volume["Tags"]} == {
+        "CSIVolumeName": name,
+        "ebs.csi.aws.com/cluster": "true",
+        "kubernetes.io/created-for/pvc/name": "kept",
+        "kubernetes.io/created-for/pvc/namespace": NAMESPACE,
+    }
+    assert (volume["Size"], volume["VolumeType"]) == (1, "gp3")
+    directory = cluster.clone.directory / ".sandbox/volumes" / volume["VolumeId"]
     assert (directory / "file").read_text() == "kept\n"
     for name in ("writes", "reads", "shares"):
         cluster.core.delete_namespaced_pod(name, NAMESPACE)
     cluster.core.delete_namespaced_persistent_volume_claim("kept", NAMESPACE)
     wait_for(lambda: not cluster.core.list_persistent_volume().items, "the volume to go")
     assert not directory.exists()
+    assert cluster.clone.aws("ec2").describe_volumes()["Volumes"] == []
 
 
 def test_probes_decide_what_is_ready_and_what_lives(cluster: Cluster) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import kubernetes.client
 import pytest
+from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.aws.eks import in_cluster
 from sandbox.cloud.kubernetes import nodes
 from sandbox.providers.protocol import Properties
 from sandbox.tests.aws_account import Account, Made, given, sent
@@ -202,3 +204,14 @@ def test_a_cluster_gets_a_key_and_keeps_it(
     assert cluster.state["encryptionConfig"] == encrypted(one)
     cluster.update(given(cluster, encryptionConfig=encrypted(other)))
     assert cluster.state["encryptionConfig"] == encrypted(one)
+
+
+def test_what_needs_a_cluster_that_does_not_answer_fails_and_is_there() -> None:
+    made: dict[str, Any] = {"status": "ACTIVE", "health": {"issues": []}}
+
+    def act() -> None:
+        raise HTTPError("connection refused")
+
+    in_cluster(made, act)
+    assert made["status"] == "CREATE_FAILED"
+    assert [one["code"] for one in made["health"]["issues"]] == ["ClusterUnreachable"]

@@ -90,7 +90,8 @@ def main() -> None:
         no_view = why_no_view(Path(empty))
     if no_view:
         print(f"containers see this machine's files only: {no_view}", flush=True)
-    images = Images(Aws(os.environ["AWS_REGION"]))
+    aws = Aws(os.environ["AWS_REGION"])
+    images = Images(aws)
     api = kubernetes.client.CoreV1Api(client)
     machine = Machine(api, DIRECTORY / "pods", services, no_view, images)
     Server.pods = pods = Pods(machine)
@@ -105,7 +106,7 @@ def main() -> None:
     context.load_cert_chain(keys / "kubelet.crt", keys / "kubelet.key")
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Server)
     server.socket = context.wrap_socket(server.socket, server_side=True)
-    for following in (pods.follow, Played(api, images).follow, Driver(client).follow):
+    for following in (pods.follow, Played(api, images).follow, Driver(client, aws).follow):
         threading.Thread(target=following, daemon=True).start()
     server.serve_forever()
 

@@ -1,19 +1,26 @@
-"""Volumes for claims, as the EBS CSI driver makes them: directories of the sandbox."""
+"""Volumes for claims, as the EBS CSI driver makes them: in EC2, with directories of the sandbox."""
 
 from __future__ import annotations
 
 import http.client
+import json
+import math
 import shutil
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes.client import ApiException, CoreV1Api, StorageV1Api
+from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.kubernetes.storage_driver import DRIVER
+from sandbox.cloud.kubernetes.storage_driver import ADDON, DRIVER
+from sandbox.machine.aws_api import Aws, find
 from sandbox.machine.program import DIRECTORY
 
+NAME: Final = "CSIVolumeName"
+"""The tag by which the driver finds again what it has made."""
 ZONE: Final = "topology.kubernetes.io/zone"
 INTERVAL: Final = 1.0
 
@@ -26,7 +33,8 @@ def directory_of(handle: str) -> Path:
 class Driver:
     """Makes volumes and removes them, where the driver is installed."""
 
-    def __init__(self, client: Any) -> None:  # noqa: ANN401
+    def __init__(self, client: Any, aws: Aws) -> None:  # noqa: ANN401
+        self._aws = aws
         self._core: Any = CoreV1Api(client)
         self._storage: Any = StorageV1Api(client)
 
@@ -39,7 +47,7 @@ class Driver:
                 ):
                     self._make()
                     self._remove()
-            except (ApiException, HTTPError) as error:
+            except (ApiException, HTTPError, BotoCoreError, ClientError) as error:
                 print(f"claims: {error}", flush=True)
             time.sleep(INTERVAL)
 
@@ -66,6 +74,7 @@ class Driver:
     def _make_one(self, claim: Any, chosen: Any, node: str | None) -> None:  # noqa: ANN401
         name = f"pvc-{claim.metadata.uid}"
         zone = node and (self._core.read_node(node).metadata.labels or {}).get(ZONE)
+        handle = self._volume(name, claim, chosen.parameters or {}, zone)
         where = {"key": ZONE, "operator": "In", "values": [zone]}
         spec = {
             "accessModes": claim.spec.access_modes,
@@ -77,7 +86,7 @@ class Driver:
                 "namespace": claim.metadata.namespace,
                 "uid": claim.metadata.uid,
             },
-            "csi": {"driver": DRIVER, "fsType": "ext4", "volumeHandle": name},
+            "csi": {"driver": DRIVER, "fsType": "ext4", "volumeHandle": handle},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [where]}]}}
             if zone
             else None,
@@ -86,7 +95,7 @@ class Driver:
             "volumeMode": claim.spec.volume_mode,
         }
         annotations = {"pv.kubernetes.io/provisioned-by": DRIVER}
-        directory_of(name).mkdir(parents=True, exist_ok=True)
+        directory_of(handle).mkdir(parents=True, exist_ok=True)
         try:
             self._core.create_persistent_volume(
                 {"metadata": {"name": name, "annotations": annotations}, "spec": spec}
@@ -94,6 +103,47 @@ class Driver:
         except ApiException as error:
             if error.status != http.client.CONFLICT:  # made, and not bound yet
                 raise
+
+    def _volume(self, name: str, claim: Any, parameters: dict[str, str], zone: str | None) -> str:  # noqa: ANN401
+        """Return the id of the EC2 volume of this name, which is made once."""
+        ec2 = self._aws.client("ec2")
+        named = [{"Name": f"tag:{NAME}", "Values": [name]}]
+        for one in ec2.describe_volumes(Filters=named)["Volumes"]:
+            return str(one["VolumeId"])
+        tags = {
+            NAME: name,
+            f"{DRIVER}/cluster": "true",
+            "kubernetes.io/created-for/pvc/name": claim.metadata.name,
+            "kubernetes.io/created-for/pvc/namespace": claim.metadata.namespace,
+            **self._extra_tags(),
+        }
+        zones = ec2.describe_availability_zones()["AvailabilityZones"]
+        key = parameters.get("kmsKeyId")
+        size = parse_quantity(claim.spec.resources.requests["storage"])
+        made = ec2.create_volume(
+            AvailabilityZone=zone or zones[0]["ZoneName"],
+            Size=math.ceil(size / 2**30),
+            VolumeType=parameters.get("type", "gp3"),
+            Encrypted=parameters.get("encrypted") == "true",
+            **({"KmsKeyId": key} if key else {}),
+            TagSpecifications=[
+                {
+                    "ResourceType": "volume",
+                    "Tags": [{"Key": key, "Value": value} for key, value in tags.items()],
+                }
+            ],
+        )
+        return str(made["VolumeId"])
+
+    def _extra_tags(self) -> dict[str, str]:
+        """Return what the add-on's configuration lets each volume have."""
+        eks = self._aws.client("eks")
+        for cluster in eks.list_clusters()["clusters"]:
+            if found := find(eks.describe_addon, clusterName=cluster, addonName=ADDON):
+                told = json.loads(found["addon"].get("configurationValues") or "{}")
+                tags: dict[str, str] = told.get("controller", {}).get("extraVolumeTags", {})
+                return tags | {f"kubernetes.io/cluster/{cluster}": "owned"}
+        return {}
 
     def _remove(self) -> None:
         for volume in self._core.list_persistent_volume().items:
@@ -104,5 +154,7 @@ class Driver:
                 and volume.spec.persistent_volume_reclaim_policy == "Delete"
                 and volume.metadata.deletion_timestamp is None
             ):
-                shutil.rmtree(directory_of(volume.spec.csi.volume_handle), ignore_errors=True)
+                handle = volume.spec.csi.volume_handle
+                find(self._aws.client("ec2").delete_volume, VolumeId=handle)
+                shutil.rmtree(directory_of(handle), ignore_errors=True)
                 self._core.delete_persistent_volume(volume.metadata.name)
