@@ -33,6 +33,7 @@ from settings.values import (
     Principal,
     Protected,
     PublicCidr,
+    ReachableCidr,
     ReleaseLabel,
     Risk,
     SecurityGroupId,
@@ -140,7 +141,7 @@ class ClusterSettings(Section):
     """API: access entries only, for good. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server from the internet; empty: nobody, only privateAccess… may."""
-    private_access_cidrs: Annotated[tuple[Cidr, ...], Field(max_length=40)] = ()
+    private_access_cidrs: Annotated[tuple[ReachableCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server within the VPC and from networks connected to it, by address."""
     private_access_security_group_ids: Annotated[
         tuple[SecurityGroupId, ...], Field(max_length=40)
@@ -204,7 +205,7 @@ class PodServiceAccountSettings(Section):
 class PodEgressSettings(Section):
     """What pods may call besides HTTPS."""
 
-    cidr: Cidr
+    cidr: ReachableCidr
     """Range of addresses."""
     port: Annotated[int, Field(ge=1, le=65535)]
     """TCP port, such as 5432."""

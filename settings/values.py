@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, collapse_addresses
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -90,8 +90,35 @@ def _vpc_range(network: IPv4Network) -> IPv4Network:
     return network
 
 
+# "IANA IPv4 Special-Purpose Address Registry" and multicast: nobody calls from there or answers.
+_UNREACHABLE = tuple(
+    map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"))
+)
+
+
+def _reachable_range(network: IPv4Network) -> IPv4Network:
+    for block in _UNREACHABLE:
+        if network.subnet_of(block):
+            raise ValueError(
+                f"lies in {block}, which holds no addresses of machines on a network (of the "
+                "machine itself, of a link, multicast): name the addresses that are meant"
+            )
+    return network
+
+
+def public_addresses(networks: Iterable[IPv4Network]) -> int:
+    """Count the addresses of the internet that lie in these ranges together."""
+    count = 0
+    for network in collapse_addresses(networks):
+        # Of two blocks one lies in the other, or they have nothing in common.
+        private = [block for block in _PRIVATE if block.overlaps(network)]
+        count += network.num_addresses
+        count -= sum(min(network.num_addresses, block.num_addresses) for block in private)
+    return count
+
+
 def _public_range(value: str) -> str:
-    network = _network(value)
+    network = _reachable_range(_network(value))
     if any(network.subnet_of(private) for private in _PRIVATE):
         raise ValueError(
             "is a private range, which EKS refuses here: name the public addresses that requests "
@@ -160,6 +187,7 @@ Cidr = Annotated[
     BeforeValidator(_network, json_schema_input_type=str),
     _Values(_IPV4_RANGE),
 ]
+ReachableCidr = Annotated[Cidr, _Rule(_IPV4_RANGE, _reachable_range)]
 VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
 PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
 SecurityGroupId = Annotated[

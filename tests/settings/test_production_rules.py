@@ -39,6 +39,14 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "account.logRetentionDays",
             "add shortLogRetention",
         ),
+        *(
+            (PRODUCTION | {"airflow.podEgress": egress}, "airflow.podEgress", "add openPodEgress")
+            for egress in (
+                [{"cidr": "0.0.0.0/0", "port": 5432}],
+                [{"cidr": cidr, "port": 5432} for cidr in ("0.0.0.0/1", "128.0.0.0/1")],
+                [{"cidr": f"{first}.0.0.0/8", "port": 5432} for first in (3, 4)],
+            )
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
@@ -51,6 +59,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     "changes",
     [
         PRODUCTION,
+        PRODUCTION | {"airflow.podEgress": [{"cidr": "10.0.0.0/8", "port": 5432}]},
         PRODUCTION | {"network.nat": "single", "account.acceptedRisks": ["singleNat"]},
     ],
 )

@@ -71,6 +71,22 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
             "cluster.publicAccessCidrs[0]",
             "EKS refuses",
         ),
+        *(
+            ({setting: [cidr]}, f"{setting}[0]", f"lies in {block}, which holds no addresses of")
+            for setting in ("cluster.publicAccessCidrs", "cluster.privateAccessCidrs")
+            for cidr, block in (
+                ("0.0.0.0/32", "0.0.0.0/8"),
+                ("127.0.0.1/32", "127.0.0.0/8"),
+                ("169.254.169.254/32", "169.254.0.0/16"),
+                ("224.0.0.0/4", "224.0.0.0/4"),
+                ("255.255.255.255/32", "240.0.0.0/4"),
+            )
+        ),
+        (
+            {"airflow.podEgress": [{"cidr": "169.254.169.254/32", "port": 80}]},
+            "airflow.podEgress[0].cidr",
+            "lies in 169.254.0.0/16",
+        ),
         (
             {"cluster.publicAccessCidrs": [f"203.0.113.{host}/32" for host in range(41)]},
             "cluster.publicAccessCidrs",
