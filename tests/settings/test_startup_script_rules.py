@@ -97,7 +97,7 @@ def test_a_download_without_internet_is_warned_about(
 
 def test_a_secret_is_refused(load: Load, dags: Path) -> None:
     (line,) = mistakes(load, script(dags, f"export KEY={ACCESS_KEY}\n"))
-    assert line.startswith("./startup.sh: holds an AWS access key: revoke it")
+    assert line.startswith("./startup.sh: holds an AWS access key (line 1): revoke it")
 
 
 def test_a_pipeline_delivers_its_own(load: Load, dags: Path) -> None:
