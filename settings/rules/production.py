@@ -50,9 +50,8 @@ WEAKNESSES = (
         "publicWebServer",
         "airflow.webserverAccess",
         lambda s: s.airflow.webserver_access,
-        lambda s: s.airflow.webserver_access == "PUBLIC_ONLY",
-        "sends workers to the web server through the internet: choose PUBLIC_AND_PRIVATE or "
-        "PRIVATE_ONLY",
+        lambda s: s.airflow.webserver_access != "PRIVATE_ONLY",
+        "lets the whole internet try Airflow's sign-in: choose PRIVATE_ONLY",
     ),
     Weakness(
         "publicEndpoint",
