@@ -30,6 +30,7 @@ _RESERVED = re.compile(
     r"|PYTHONPATH|PYTHONUNBUFFERED|WATCHTOWER_VERSION|USE_NON_CRITICAL_LOGGING"
 )
 _SETS = re.compile(r"^\s*(?:export\s+|declare\s+-x\s+)?(\w+)=", re.M)
+_FURTHER_INDEX = re.compile(r"^[^#\n]*(--extra-index-url|PIP_EXTRA_INDEX_URL)", re.M)
 _DOWNLOADS = re.compile(r"^[^#\n]*?\b(yum|dnf|pip3?|curl|wget)\s", re.M)
 
 
@@ -69,6 +70,13 @@ def _flaws(s: Settings, content: bytes) -> Iterator[tuple[str, bool]]:
     for name in dict.fromkeys(_SETS.findall(text)):
         if _RESERVED.fullmatch(name):
             yield f"sets {name}, which MWAA sets back: take it out", True
+    if further := _FURTHER_INDEX.search(text):
+        yield (
+            f"names {further[1]}, which lets whoever registers a name of yours at PyPI have his "
+            "package installed, if its version is higher: name one index that has PyPI's packages "
+            "too",
+            True,
+        )
     downloads = _DOWNLOADS.search(text)
     if downloads and s.network.nat == "none":
         yield (
