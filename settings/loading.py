@@ -212,6 +212,8 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
             text = f"must be a map of settings: {', '.join(names_of(MODELS[path]))}"
         case "missing":
             value, text = None, "is missing and has no default"
+        case _ if value is None and detail["type"] != "model_type":
+            text = "has no value: give it one, or take the line out"
         case "string_type" if isinstance(value, dict) and len(detail["loc"]) > 1:
             name, leaf = _behind_dots(str(detail["loc"][-1]), value)
             place = f'{key.rpartition(".")[0]}["{name}"]'

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from components.capacity import EnvironmentCapacity, NodeGroup
@@ -59,6 +59,15 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,  # YAML reads 111122223333 and 64 as numbers
         use_attribute_docstrings=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _count(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse a boolean as a number, which Python takes for 1 or 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is int:
+            raise ValueError("must be a number")
+        return value
+
     stand_ins: ClassVar[Mapping[str, str]] = {}
     """For settings without a default, so that rules about the other ones can still be checked."""
 

@@ -42,7 +42,7 @@ class _Rule(_Values):
 
 def _pattern(regex: str, words: str) -> _Rule:
     def check(value: str) -> str:
-        if not re.fullmatch(regex, value):
+        if not re.fullmatch(regex, value, re.ASCII):
             raise ValueError(f"must be {words}")
         return value
 
@@ -137,7 +137,12 @@ def _principal(value: str) -> str:
             "is a session, which lasts hours only; name its role, with the role's path if it has "
             f"one: arn:{partition}:iam::{account}:role/{role}"
         )
-    if not re.fullmatch(r"arn:aws:iam::\d{12}:(role|user)/([\w+=,.@-]+/)*[\w+=,.@-]+", value):
+    # Names and paths as botocore's models of IAM have them.
+    if not re.fullmatch(
+        r"arn:aws:iam::\d{12}:(role|user)/(?=.{0,575}$)([\w+=,.@-]+/)*[\w+=,.@-]{1,64}",
+        value,
+        re.ASCII,
+    ):
         raise ValueError(f"must be {_PRINCIPAL}")
     if "/aws-service-role/" in value:
         raise ValueError("is a service-linked role, which EKS accepts no access entry for")
@@ -163,7 +168,9 @@ def _retention(days: int) -> int:
     return days
 
 
-_RELEASE_LABEL = re.compile(r"(emr-(?:spark-)?\d+\.\d+\.\d+)(?:-[a-z][a-z0-9-]*)?-(?:latest|\d{8})")
+_RELEASE_LABEL = re.compile(
+    r"(emr-(?:spark-)?\d+\.\d+\.\d+)(?:-[a-z][a-z0-9-]*)?-(?:latest|\d{8})", re.ASCII
+)
 _RELEASE_LABELS = f"one of {', '.join(EMR)} with -latest or -<yyyymmdd> behind it"
 
 
@@ -178,6 +185,12 @@ def _release_label(value: str) -> str:
         raise ValueError(
             f"is no label of a release that this program supports; choose {_RELEASE_LABELS}"
         )
+    return value
+
+
+def _no_float(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("must be text: put it in quotes, since YAML makes 1.1 of 1.10")
     return value
 
 
@@ -208,14 +221,15 @@ Namespace = Annotated[
 ServiceAccount = Annotated[
     str,
     _pattern(
-        r"(?!default$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-        "a name of its own, not default: up to 63 small letters, digits and hyphens",
+        # IAM takes 64 characters for its role, of which others are used around it.
+        r"(?!default$)[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?",
+        "a name of its own, not default: up to 46 small letters, digits and hyphens",
     ),
 ]
 PolicyArn = Annotated[
     str,
     _pattern(
-        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/([\w+=,.@-]+/)*[\w+=,.@-]+",
+        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/(?=.{0,639}$)([\w+=,.@-]+/)*[\w+=,.@-]{1,128}",
         "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
     ),
 ]
@@ -231,7 +245,7 @@ ImageRegistry = Annotated[
     str,
     # Host names, and botocore's RepositoryName.
     _pattern(
-        r"([a-z0-9-]+\.)+[a-z0-9-]+(:\d+)?(/[a-z0-9]+([._-][a-z0-9]+)*)*",
+        r"(?=.{1,255}$)([a-z0-9-]+\.)+[a-z0-9-]+(:\d{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*",
         "a registry, with the path that its images begin with if there is one, such as "
         "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     ),
@@ -274,9 +288,9 @@ TeamName = Annotated[
     # EMR's service accounts carry the job execution role's name, coded to half its length again.
     _pattern(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "up to 20 small letters, digits, hyphens"),
 ]
-Cpu = Annotated[str, _pattern(r"[1-9]\d*m?", "a number of CPUs, such as 64 or 500m")]
-Memory = Annotated[str, _pattern(r"[1-9]\d*[MGT]i", "a size with its unit, such as 256Gi")]
-Pods = Annotated[str, _pattern(r"[1-9]\d*", "a number of pods, such as 100")]
+Cpu = Annotated[str, _pattern(r"[1-9]\d{0,8}m?", "a number of CPUs, such as 64 or 500m")]
+Memory = Annotated[str, _pattern(r"[1-9]\d{0,8}[MGT]i", "a size with its unit, such as 256Gi")]
+Pods = Annotated[str, _pattern(r"[1-9]\d{0,8}", "a number of pods, such as 100")]
 InstanceType = Annotated[
     str,
     _pattern(
@@ -287,13 +301,14 @@ InstanceType = Annotated[
 TagKey = Annotated[
     str,
     _pattern(
-        r"(?i:(?!aws:))[\w .:/=+@-]{1,128}",
+        r"(?i:(?!aws:))(?u:[\w .:/=+@-]{1,128})",
         "up to 128 letters, digits, spaces and _.:/=+-@, and not begin with aws:",
     ),
 ]
 TagValue = Annotated[
     str,
-    _pattern(r"(?=.*\S)[\w .:/=+@-]{1,256}", "up to 256 letters, digits, spaces and _.:/=+-@"),
+    BeforeValidator(_no_float, json_schema_input_type=str),
+    _pattern(r"(?u:(?=.*\S)[\w .:/=+@-]{1,256})", "up to 256 letters, digits, spaces and _.:/=+-@"),
 ]
 OptionKey = Annotated[
     str,

@@ -7,7 +7,7 @@ from collections import Counter
 
 from botocore.exceptions import UnknownRegionError
 
-from settings.rules.rule import Finding, Findings, Rules
+from settings.rules.rule import Finding, Findings, Rules, listed_once
 from settings.stack import Settings, aws_regions
 
 RULES = Rules()
@@ -36,6 +36,12 @@ def _tags(s: Settings) -> Findings:
                 "is a key twice, whatever its capitals (project, stack and Name are set already): "
                 "remove or rename it",
             )
+
+
+@RULES.reading("account.acceptedRisks", "account.unprotected")
+def _twice(s: Settings) -> Findings:
+    yield from listed_once("account.acceptedRisks", s.account.accepted_risks)
+    yield from listed_once("account.unprotected", s.account.unprotected)
 
 
 @RULES.reading("account.unprotected", "account.production")

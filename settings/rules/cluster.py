@@ -176,6 +176,30 @@ def _principals(s: Settings) -> Findings:
                 )
 
 
+@RULES.reading("cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "spark.teams")
+def _names_of_principals(s: Settings) -> Findings:
+    lists = {
+        "cluster.adminPrincipalArns": s.cluster.admin_principal_arns,
+        "cluster.viewerPrincipalArns": s.cluster.viewer_principal_arns,
+        **{
+            f"spark.teams[{place}].viewerPrincipalArns": team.viewer_principal_arns
+            for place, team in enumerate(s.spark.teams)
+        },
+    }
+    before: dict[tuple[str, ...], str] = {}
+    for key, arns in lists.items():
+        for arn in arns:
+            *kind, path = arn.lower().split("/", 1)
+            other = before.setdefault((*kind, path.rpartition("/")[2]), arn)
+            if other != arn:
+                yield Finding(
+                    key,
+                    arn,
+                    f"has the name of {other}, and IAM keeps a name once, whatever its path and "
+                    "capitals: leave the one that exists",
+                )
+
+
 # "Amazon VPC quotas", Amazon VPC User Guide.
 _INBOUND_RULES = 60
 

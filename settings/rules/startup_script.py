@@ -45,6 +45,8 @@ def _startup_script(s: Settings) -> Findings:
     if s.airflow.dag_delivery == "pipeline":
         text = "is not delivered with airflow.dagDelivery: pipeline: remove it"
         yield Finding(KEY, script, f"{text}, and let the pipeline roll the script out")
+    elif misplaced := dag_files.misplaced(script):
+        yield Finding(KEY, script, misplaced)
     elif place.suffix != ".sh" or not place.is_file():
         text = "must be a file of this repository whose name ends in .sh"
         yield Finding(KEY, script, text)
