@@ -213,7 +213,7 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
         case "missing":
             value, text = None, "is missing and has no default"
         case _ if value is None and detail["type"] != "model_type":
-            text = "has no value: give it one, or take the line out"
+            text = "has no value: give it one"
         case "string_type" if isinstance(value, dict) and len(detail["loc"]) > 1:
             name, leaf = _behind_dots(str(detail["loc"][-1]), value)
             place = f'{key.rpartition(".")[0]}["{name}"]'
@@ -226,6 +226,10 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
             text = f"must be a list: {way_out}"
         case "value_error":
             text = str(detail["ctx"]["error"])
+        case "bool_parsing" | "bool_type":
+            text = "must be true or false"
+        case "int_parsing" | "int_from_float" | "int_type":
+            text = "must be a whole number"
         case "extra_forbidden":
             parent, _, name = path.rpartition(".")
             text = f"is no setting{_suggestion(name, names_of(MODELS[parent]))}"

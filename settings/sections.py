@@ -65,7 +65,7 @@ class Section(BaseModel):
     def _count(cls, value: object, info: ValidationInfo) -> object:
         """Refuse a boolean as a number, which Python takes for 1 or 0."""
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is int:
-            raise ValueError("must be a number")
+            raise ValueError("must be a whole number")
         return value
 
     stand_ins: ClassVar[Mapping[str, str]] = {}

@@ -64,13 +64,16 @@ def _one_of(table: Mapping[str, object], what: str) -> _Rule:
 
 
 _IPV4_RANGE = "an IPv4 range such as 10.0.0.0/16"
+_PUBLIC_RANGE = "a public IPv4 range such as 203.0.113.0/24"
 
 
-def _network(value: object) -> IPv4Network:
+def _network(value: object, words: str = _IPV4_RANGE) -> IPv4Network:
     try:
         network = IPv4Network(str(value), strict=False)
     except ValueError as error:
-        raise ValueError(f"must be {_IPV4_RANGE}") from error
+        if ":" in str(value):
+            words = f"{words}, since the network and its cluster have no IPv6"
+        raise ValueError(f"must be {words}") from error
     if str(network) != value:
         raise ValueError(f"must be written in its canonical form: {network}")
     return network
@@ -118,7 +121,7 @@ def public_addresses(networks: Iterable[IPv4Network]) -> int:
 
 
 def _public_range(value: str) -> str:
-    network = _reachable_range(_network(value))
+    network = _reachable_range(_network(value, _PUBLIC_RANGE))
     if any(network.subnet_of(private) for private in _PRIVATE):
         raise ValueError(
             "is a private range, which EKS refuses here: name the public addresses that requests "
@@ -145,7 +148,9 @@ def _principal(value: str) -> str:
     ):
         raise ValueError(f"must be {_PRINCIPAL}")
     if "/aws-service-role/" in value:
-        raise ValueError("is a service-linked role, which EKS accepts no access entry for")
+        raise ValueError(
+            "is a service-linked role, which EKS accepts no access entry for: name one of people"
+        )
     if ":role/AWSReservedSSO_" in value:
         raise ValueError(
             "lacks its path: the role of an IAM Identity Center permission set is "
@@ -202,7 +207,7 @@ Cidr = Annotated[
 ]
 ReachableCidr = Annotated[Cidr, _Rule(_IPV4_RANGE, _reachable_range)]
 VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
-PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
+PublicCidr = Annotated[str, _Rule(_PUBLIC_RANGE, _public_range)]
 SecurityGroupId = Annotated[
     str,
     _pattern(

@@ -24,7 +24,9 @@ def _overlaps(s: Settings) -> Findings:
     for forbidden in s.network.forbidden_cidrs:
         if vpc.overlaps(forbidden):
             yield Finding(
-                "network.cidrBlock", str(vpc), f"overlaps {forbidden} of network.forbiddenCidrs"
+                "network.cidrBlock",
+                str(vpc),
+                f"overlaps {forbidden} of network.forbiddenCidrs: choose a range beside it",
             )
         elif services.overlaps(forbidden):
             yield Finding(

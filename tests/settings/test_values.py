@@ -16,7 +16,7 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
     [
         ({"account.id": "1111"}, "account.id", "12 digits of an AWS account"),
         ({"account.id": 12345678901}, "account.id", "in quotes"),
-        ({"account.production": "perhaps"}, "account.production", "must be a valid boolean"),
+        ({"account.production": "perhaps"}, "account.production", "must be true or false"),
         (
             {"account.acceptedRisks": ["all"]},
             "account.acceptedRisks[0]",
@@ -136,7 +136,7 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
         ({"cluster.architecture": "arm"}, "cluster.architecture", "'x86_64' or 'arm64'"),
         ({"cluster.nodeMin": 0}, "cluster.nodeMin", "greater than or equal to 1"),
         ({"cluster.nodeMax": 451}, "cluster.nodeMax", "less than or equal to 450"),
-        ({"cluster.nodeMax": "ten"}, "cluster.nodeMax", "valid integer"),
+        ({"cluster.nodeMax": "ten"}, "cluster.nodeMax", "must be a whole number"),
         (
             {"cluster.imageRegistry": "https://registry.example.com"},
             "cluster.imageRegistry",
