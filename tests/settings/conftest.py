@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ def assert_right(load: Load, warnings: list[str], changes: dict[str, Any]) -> No
     assert warnings == []
 
 
+@cache
 def botocore_shape(service: str, shape: str) -> dict[str, Any]:
     model = botocore.loaders.Loader().load_service_model(service, "service-2")
     found: dict[str, Any] = model["shapes"][shape]
