@@ -16,7 +16,14 @@ FIXED = settings(derandomize=True, database=None, deadline=None)
 
 _BLOCKS = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/15", "100.64.0.0/10", "8.0.0.0/8")
 _SIZES = ("large", "xlarge", "2xlarge", "4xlarge")
-_NAMES = st.from_regex(r"[a-z][a-z0-9-]{0,20}", fullmatch=True)
+
+
+def _words(longest: int) -> st.SearchStrategy[str]:
+    """Names, some of them as long as they may be, or longer by one."""
+    inner = (f"0,{longest // 2}", f"0,{longest - 2}", f"{longest - 2}", f"0,{longest - 1}")
+    return st.one_of(
+        [st.from_regex(rf"[a-z]([a-z0-9-]{{{n}}}[a-z0-9])?", fullmatch=True) for n in inner]
+    )
 
 
 @st.composite
@@ -57,18 +64,21 @@ def networks() -> st.SearchStrategy[dict[str, Any]]:
 
 def names() -> st.SearchStrategy[dict[str, Any]]:
     """What names are made from, apart from those of project and stack."""
-    accounts = st.from_regex(r"[a-z0-9][a-z0-9-]{0,46}", fullmatch=True)
     policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
     return st.fixed_dictionaries(
-        {"spark.teams": st.lists(st.fixed_dictionaries({"name": _NAMES}), min_size=1, max_size=12)},
+        {
+            "spark.teams": st.lists(
+                st.fixed_dictionaries({"name": _words(20)}), min_size=1, max_size=5
+            )
+        },
         optional={
-            "airflow.podNamespace": st.from_regex(r"[a-z0-9][a-z0-9-]{0,63}", fullmatch=True),
+            "airflow.podNamespace": _words(63),
             "airflow.podServiceAccounts": st.lists(
-                st.fixed_dictionaries({"name": accounts, "policyArns": st.just([policy])}),
+                st.fixed_dictionaries({"name": _words(46), "policyArns": st.just([policy])}),
                 max_size=3,
             ),
         },
     )
 
 
-STACKS = st.from_regex(r"[a-z0-9][a-z0-9-]{0,33}", fullmatch=True)
+STACKS = _words(33)

@@ -21,7 +21,11 @@ from tests.settings.any_settings import FIXED, STACKS, names, networks
 from tests.settings.conftest import Load, botocore_shape
 
 # `load` and `dags` keep nothing from one example to the next.
-FEW = settings(FIXED, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    FIXED,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+)
 
 pytestmark = pytest.mark.usefixtures("dags")
 
