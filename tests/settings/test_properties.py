@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from components.subnet_plan import plan_subnets
@@ -78,6 +78,8 @@ def is_name(service: str, shape: str, name: str) -> bool:
 
 
 @FEW
+@example(changes={"spark.teams": [{"name": "t" * 19}]}, stack="x" * 33)
+@example(changes={"spark.teams": [{"name": "t" * 18}]}, stack="x" * 33)
 @given(changes=names(), stack=STACKS)
 def test_names_are_names_to_every_service(load: Load, changes: dict[str, Any], stack: str) -> None:
     s = accepted(load, changes, stack)
