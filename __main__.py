@@ -13,6 +13,7 @@ from components.airflow_environment import AirflowEnvironment, AirflowEnvironmen
 from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
+from components.credentials import check_caller
 from components.dag_bucket import DagBucket, DagBucketArgs
 from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
 from components.destroy_check import DestroyCheck, let_roles_go
@@ -37,6 +38,16 @@ from settings.loading import load as load_settings
 
 settings = load_settings(pulumi.Config(), live=read_live_stack())
 name, account = settings.name, settings.aws_account
+check_caller(
+    account.id,
+    account.region,
+    [
+        *settings.cluster.admin_principal_arns,
+        *settings.cluster.viewer_principal_arns,
+        *settings.group_members,
+    ],
+    settings.live.access_entries,
+)
 protect_all_but(settings.account.unprotected)
 let_roles_go()
 made = all_resources()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fnmatch import fnmatch
+from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 DAG_FOLDER = "dags"
 REQUIREMENTS = "requirements.txt"
@@ -22,19 +26,51 @@ _LEFTOVERS = (
     *(".DS_Store", ".idea", ".vscode"),
 )
 
-# As gitleaks knows them; AWS's documentation writes keys that end so. A PEM header without a key
-# behind it is code that takes keys apart.
+# Secrets whose form is unmistakable, as their issuers document it; AWS's documentation writes keys
+# with EXAMPLE in them. A PEM header without a key behind it is code that takes keys apart. Scanners
+# (detect-secrets, gitleaks) go on to guess by entropy, and so need a file of exceptions.
 _SECRETS = {
-    "an AWS access key": re.compile(rb"\b(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE\b)[A-Z0-9]{16}\b"),
-    "a private key": re.compile(
-        rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+[A-Za-z0-9+/]"
-    ),
+    "an AWS access key": rb"\b(?:AKIA|ASIA)(?![A-Z0-9]{9}EXAMPLE\b)[A-Z0-9]{16}\b",
+    "an AWS secret key": rb"(?i:secret_?access_?key)[\"']?\s*[:=]\s*[\"']?"
+    rb"(?![\w/+]*EXAMPLE)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])",
+    "a private key": rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])+"
+    rb"[A-Za-z0-9+/]"
+    # The same in base64, as kubeconfig files and Kubernetes secrets hold it.
+    rb"|LS0tLS1CRUdJTiB(?:QUklWQVRFIEtFW|SU0EgUFJJVkFURSBLRV|FQyBQUklWQVRFIEtFW"
+    rb"|PUEVOU1NIIFBSSVZBVEUgS0VZ)",
+    "a token of GitHub": rb"\b(?:gh[opsur]_[A-Za-z0-9]{36,}|github_pat_\w{60,})\b",
+    "a token of GitLab": rb"\bglpat-[\w-]{20,}",
+    "a token of PyPI": rb"\bpypi-AgE[\w-]{50,}",
+    "a token of Pulumi": rb"\bpul-[0-9a-f]{40}\b",
+    "a token of Slack": rb"\bxox[abeprs]-(?:\d+-)?[A-Za-z0-9-]{20,}"
+    rb"|hooks\.slack\.com/services/T\w+/B\w+/\w{20,}",
+    "a key of Google's API": rb"\bAIza[\w-]{35}(?![\w-])",
 }
+_PATTERNS = {secret: re.compile(pattern) for secret, pattern in _SECRETS.items()}
 
 
 def secrets_in(content: bytes) -> Iterator[str]:
-    """Name the secrets that a file would carry into the bucket."""
-    return (secret for secret, pattern in _SECRETS.items() if pattern.search(content))
+    """Name the secrets that a file would carry into the bucket, by their kinds and lines."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        content = content.decode("utf-16", "replace").encode()
+    for secret, pattern in _PATTERNS.items():
+        found = [content.count(b"\n", 0, match.start()) + 1 for match in pattern.finditer(content)]
+        if found:
+            lines = ", ".join(map(str, dict.fromkeys(found)))
+            yield f"{secret} (line {lines})"
+    if content.startswith(b"PK\3\4"):
+        yield from _secrets_in_zip(content)
+
+
+def _secrets_in_zip(content: bytes) -> Iterator[str]:
+    """Look into DAGs that are packaged; others' packages hold keys for their own tests."""
+    with suppress(BadZipFile, NotImplementedError), ZipFile(BytesIO(content)) as archive:
+        readable = [one for one in archive.infolist() if not one.flag_bits & 1]
+        if any(".dist-info/" in one.filename for one in readable):
+            return
+        for one in readable:
+            for secret in secrets_in(archive.read(one)):
+                yield f"{secret[:-1]} of {one.filename})"
 
 
 def files_to_upload(source: Path) -> Iterator[tuple[str, Path]]:

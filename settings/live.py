@@ -34,6 +34,8 @@ class LiveStack:
     airflow_version: str | None = None
     kubernetes_version: str | None = None
     authentication_mode: str | None = None
+    access_entries: frozenset[str] | None = None
+    """Who has access to its cluster by an entry that it has made."""
     written_files: Mapping[str, WrittenFile] | None = None
     """What it has written into the bucket of the DAGs, by key; None if it has no such bucket."""
     pinned_files: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,13 @@ class LiveStack:
             airflow_version=environment.get("airflowVersion"),
             kubernetes_version=cluster.get("version"),
             authentication_mode=cluster.get("accessConfig", {}).get("authenticationMode"),
+            access_entries=frozenset(
+                entry["principalArn"]
+                for entry in _of_type(resources, "aws:eks/accessEntry:AccessEntry")
+                if "principalArn" in entry
+            )
+            if cluster
+            else None,
             written_files=_written_files(resources),
             pinned_files={
                 environment[f"{kind}S3Path"]: version

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from components.dag_folder import secrets_in
 from settings.live import LiveStack
 from settings.rules import (
     account,
@@ -125,6 +126,8 @@ def _line(config: pulumi.Config, finding: Finding) -> str:
     if finding.value is None:
         return f"{where}: {finding.text}"
     shown = json.dumps(finding.value, default=str, ensure_ascii=False)
+    if any(_plain_secrets("", finding.value)):
+        return f"{where} = [secret]: {finding.text}"
     return f"{where} = {shown if len(shown) <= 120 else shown[:119] + '…'}: {finding.text}"
 
 
@@ -159,6 +162,7 @@ def _read_section(config: pulumi.Config, name: str, model: type[S]) -> tuple[S, 
                 "variable of Airflow, and leave it out here",
             )
         )
+    findings += _plain_secrets(name, given)
     try:
         return model.model_validate(given), findings
     except ValidationError as error:
@@ -168,6 +172,23 @@ def _read_section(config: pulumi.Config, name: str, model: type[S]) -> tuple[S, 
         given = given if isinstance(given, dict) else {}
         sound = {key: value for key, value in given.items() if key not in bad}
         return model.model_validate({**model.stand_ins, **sound}), findings
+
+
+def _plain_secrets(key: str, value: object) -> Iterator[Finding]:
+    """Yield what everyone could read who may read the stack's file."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _plain_secrets(f"{key}.{name}", one)
+    elif isinstance(value, list | tuple):
+        for place, one in enumerate(value):
+            yield from _plain_secrets(f"{key}[{place}]", one)
+    elif isinstance(value, str):
+        for secret in secrets_in(value.encode()):
+            text = (
+                f"holds {secret.partition(' (')[0]}: revoke it, take it out, and keep its "
+                "successor in Secrets Manager, as a connection or variable of Airflow"
+            )
+            yield Finding(key, value, text)
 
 
 def _echo(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
@@ -191,6 +212,8 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
             text = f"must be a map of settings: {', '.join(names_of(MODELS[path]))}"
         case "missing":
             value, text = None, "is missing and has no default"
+        case _ if value is None and detail["type"] != "model_type":
+            text = "has no value: give it one"
         case "string_type" if isinstance(value, dict) and len(detail["loc"]) > 1:
             name, leaf = _behind_dots(str(detail["loc"][-1]), value)
             place = f'{key.rpartition(".")[0]}["{name}"]'
@@ -203,6 +226,10 @@ def _translated(section: str, detail: ErrorDetails) -> Finding:
             text = f"must be a list: {way_out}"
         case "value_error":
             text = str(detail["ctx"]["error"])
+        case "bool_parsing" | "bool_type":
+            text = "must be true or false"
+        case "int_parsing" | "int_from_float" | "int_type":
+            text = "must be a whole number"
         case "extra_forbidden":
             parent, _, name = path.rpartition(".")
             text = f"is no setting{_suggestion(name, names_of(MODELS[parent]))}"

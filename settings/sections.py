@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
 from components.capacity import EnvironmentCapacity, NodeGroup
@@ -33,6 +33,7 @@ from settings.values import (
     Principal,
     Protected,
     PublicCidr,
+    ReachableCidr,
     ReleaseLabel,
     Risk,
     SecurityGroupId,
@@ -58,6 +59,15 @@ class Section(BaseModel):
         coerce_numbers_to_str=True,  # YAML reads 111122223333 and 64 as numbers
         use_attribute_docstrings=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _count(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse a boolean as a number, which Python takes for 1 or 0."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is int:
+            raise ValueError("must be a whole number")
+        return value
+
     stand_ins: ClassVar[Mapping[str, str]] = {}
     """For settings without a default, so that rules about the other ones can still be checked."""
 
@@ -140,7 +150,7 @@ class ClusterSettings(Section):
     """API: access entries only, for good. API_AND_CONFIG_MAP: the aws-auth ConfigMap counts too."""
     public_access_cidrs: Annotated[tuple[PublicCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server from the internet; empty: nobody, only privateAccess… may."""
-    private_access_cidrs: Annotated[tuple[Cidr, ...], Field(max_length=40)] = ()
+    private_access_cidrs: Annotated[tuple[ReachableCidr, ...], Field(max_length=40)] = ()
     """Who may reach the API server within the VPC and from networks connected to it, by address."""
     private_access_security_group_ids: Annotated[
         tuple[SecurityGroupId, ...], Field(max_length=40)
@@ -204,7 +214,7 @@ class PodServiceAccountSettings(Section):
 class PodEgressSettings(Section):
     """What pods may call besides HTTPS."""
 
-    cidr: Cidr
+    cidr: ReachableCidr
     """Range of addresses."""
     port: Annotated[int, Field(ge=1, le=65535)]
     """TCP port, such as 5432."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, collapse_addresses
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -42,7 +42,7 @@ class _Rule(_Values):
 
 def _pattern(regex: str, words: str) -> _Rule:
     def check(value: str) -> str:
-        if not re.fullmatch(regex, value):
+        if not re.fullmatch(regex, value, re.ASCII):
             raise ValueError(f"must be {words}")
         return value
 
@@ -64,13 +64,16 @@ def _one_of(table: Mapping[str, object], what: str) -> _Rule:
 
 
 _IPV4_RANGE = "an IPv4 range such as 10.0.0.0/16"
+_PUBLIC_RANGE = "a public IPv4 range such as 203.0.113.0/24"
 
 
-def _network(value: object) -> IPv4Network:
+def _network(value: object, words: str = _IPV4_RANGE) -> IPv4Network:
     try:
         network = IPv4Network(str(value), strict=False)
     except ValueError as error:
-        raise ValueError(f"must be {_IPV4_RANGE}") from error
+        if ":" in str(value):
+            words = f"{words}, since the network and its cluster have no IPv6"
+        raise ValueError(f"must be {words}") from error
     if str(network) != value:
         raise ValueError(f"must be written in its canonical form: {network}")
     return network
@@ -90,8 +93,35 @@ def _vpc_range(network: IPv4Network) -> IPv4Network:
     return network
 
 
+# "IANA IPv4 Special-Purpose Address Registry" and multicast: nobody calls from there or answers.
+_UNREACHABLE = tuple(
+    map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"))
+)
+
+
+def _reachable_range(network: IPv4Network) -> IPv4Network:
+    for block in _UNREACHABLE:
+        if network.subnet_of(block):
+            raise ValueError(
+                f"lies in {block}, which holds no addresses of machines on a network (of the "
+                "machine itself, of a link, multicast): name the addresses that are meant"
+            )
+    return network
+
+
+def public_addresses(networks: Iterable[IPv4Network]) -> int:
+    """Count the addresses of the internet that lie in these ranges together."""
+    count = 0
+    for network in collapse_addresses(networks):
+        # Of two blocks one lies in the other, or they have nothing in common.
+        private = [block for block in _PRIVATE if block.overlaps(network)]
+        count += network.num_addresses
+        count -= sum(min(network.num_addresses, block.num_addresses) for block in private)
+    return count
+
+
 def _public_range(value: str) -> str:
-    network = _network(value)
+    network = _reachable_range(_network(value, _PUBLIC_RANGE))
     if any(network.subnet_of(private) for private in _PRIVATE):
         raise ValueError(
             "is a private range, which EKS refuses here: name the public addresses that requests "
@@ -110,10 +140,17 @@ def _principal(value: str) -> str:
             "is a session, which lasts hours only; name its role, with the role's path if it has "
             f"one: arn:{partition}:iam::{account}:role/{role}"
         )
-    if not re.fullmatch(r"arn:aws:iam::\d{12}:(role|user)/([\w+=,.@-]+/)*[\w+=,.@-]+", value):
+    # Names and paths as botocore's models of IAM have them.
+    if not re.fullmatch(
+        r"arn:aws:iam::\d{12}:(role|user)/(?=.{0,575}$)([\w+=,.@-]+/)*[\w+=,.@-]{1,64}",
+        value,
+        re.ASCII,
+    ):
         raise ValueError(f"must be {_PRINCIPAL}")
     if "/aws-service-role/" in value:
-        raise ValueError("is a service-linked role, which EKS accepts no access entry for")
+        raise ValueError(
+            "is a service-linked role, which EKS accepts no access entry for: name one of people"
+        )
     if ":role/AWSReservedSSO_" in value:
         raise ValueError(
             "lacks its path: the role of an IAM Identity Center permission set is "
@@ -136,7 +173,9 @@ def _retention(days: int) -> int:
     return days
 
 
-_RELEASE_LABEL = re.compile(r"(emr-(?:spark-)?\d+\.\d+\.\d+)(?:-[a-z][a-z0-9-]*)?-(?:latest|\d{8})")
+_RELEASE_LABEL = re.compile(
+    r"(emr-(?:spark-)?\d+\.\d+\.\d+)(?:-[a-z][a-z0-9-]*)?-(?:latest|\d{8})", re.ASCII
+)
 _RELEASE_LABELS = f"one of {', '.join(EMR)} with -latest or -<yyyymmdd> behind it"
 
 
@@ -154,14 +193,21 @@ def _release_label(value: str) -> str:
     return value
 
 
+def _no_float(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("must be text: put it in quotes, since YAML makes 1.1 of 1.10")
+    return value
+
+
 AccountId = Annotated[str, _pattern(r"\d{12}", "the 12 digits of an AWS account, in quotes")]
 Cidr = Annotated[
     IPv4Network,
     BeforeValidator(_network, json_schema_input_type=str),
     _Values(_IPV4_RANGE),
 ]
+ReachableCidr = Annotated[Cidr, _Rule(_IPV4_RANGE, _reachable_range)]
 VpcCidr = Annotated[Cidr, _Rule(f"an IPv4 range {_IN_PRIVATE}; /16 to /24", _vpc_range)]
-PublicCidr = Annotated[str, _Rule("a public IPv4 range", _public_range)]
+PublicCidr = Annotated[str, _Rule(_PUBLIC_RANGE, _public_range)]
 SecurityGroupId = Annotated[
     str,
     _pattern(
@@ -180,14 +226,15 @@ Namespace = Annotated[
 ServiceAccount = Annotated[
     str,
     _pattern(
-        r"(?!default$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
-        "a name of its own, not default: up to 63 small letters, digits and hyphens",
+        # IAM takes 64 characters for its role, of which others are used around it.
+        r"(?!default$)[a-z0-9]([a-z0-9-]{0,44}[a-z0-9])?",
+        "a name of its own, not default: up to 46 small letters, digits and hyphens",
     ),
 ]
 PolicyArn = Annotated[
     str,
     _pattern(
-        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/([\w+=,.@-]+/)*[\w+=,.@-]+",
+        r"arn:aws[\w-]*:iam::(aws|\d{12}):policy/(?=.{0,639}$)([\w+=,.@-]+/)*[\w+=,.@-]{1,128}",
         "the ARN of an IAM policy, such as arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
     ),
 ]
@@ -203,7 +250,7 @@ ImageRegistry = Annotated[
     str,
     # Host names, and botocore's RepositoryName.
     _pattern(
-        r"([a-z0-9-]+\.)+[a-z0-9-]+(:\d+)?(/[a-z0-9]+([._-][a-z0-9]+)*)*",
+        r"(?=.{1,255}$)([a-z0-9-]+\.)+[a-z0-9-]+(:\d{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*",
         "a registry, with the path that its images begin with if there is one, such as "
         "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror",
     ),
@@ -246,9 +293,9 @@ TeamName = Annotated[
     # EMR's service accounts carry the job execution role's name, coded to half its length again.
     _pattern(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "up to 20 small letters, digits, hyphens"),
 ]
-Cpu = Annotated[str, _pattern(r"[1-9]\d*m?", "a number of CPUs, such as 64 or 500m")]
-Memory = Annotated[str, _pattern(r"[1-9]\d*[MGT]i", "a size with its unit, such as 256Gi")]
-Pods = Annotated[str, _pattern(r"[1-9]\d*", "a number of pods, such as 100")]
+Cpu = Annotated[str, _pattern(r"[1-9]\d{0,8}m?", "a number of CPUs, such as 64 or 500m")]
+Memory = Annotated[str, _pattern(r"[1-9]\d{0,8}[MGT]i", "a size with its unit, such as 256Gi")]
+Pods = Annotated[str, _pattern(r"[1-9]\d{0,8}", "a number of pods, such as 100")]
 InstanceType = Annotated[
     str,
     _pattern(
@@ -259,13 +306,14 @@ InstanceType = Annotated[
 TagKey = Annotated[
     str,
     _pattern(
-        r"(?i:(?!aws:))[\w .:/=+@-]{1,128}",
+        r"(?i:(?!aws:))(?u:[\w .:/=+@-]{1,128})",
         "up to 128 letters, digits, spaces and _.:/=+-@, and not begin with aws:",
     ),
 ]
 TagValue = Annotated[
     str,
-    _pattern(r"(?=.*\S)[\w .:/=+@-]{1,256}", "up to 256 letters, digits, spaces and _.:/=+-@"),
+    BeforeValidator(_no_float, json_schema_input_type=str),
+    _pattern(r"(?u:(?=.*\S)[\w .:/=+@-]{1,256})", "up to 256 letters, digits, spaces and _.:/=+-@"),
 ]
 OptionKey = Annotated[
     str,

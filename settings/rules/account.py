@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 
 from botocore.exceptions import UnknownRegionError
 
-from settings.rules.rule import Finding, Findings, Rules
+from settings.rules.rule import Finding, Findings, Rules, listed_once
 from settings.stack import Settings, aws_regions
 
 RULES = Rules()
@@ -37,6 +38,12 @@ def _tags(s: Settings) -> Findings:
             )
 
 
+@RULES.reading("account.acceptedRisks", "account.unprotected")
+def _twice(s: Settings) -> Findings:
+    yield from listed_once("account.acceptedRisks", s.account.accepted_risks)
+    yield from listed_once("account.unprotected", s.account.unprotected)
+
+
 @RULES.reading("account.unprotected", "account.production")
 def _unprotected(s: Settings) -> Findings:
     if s.account.production and s.account.unprotected:
@@ -54,7 +61,8 @@ def _region(s: Settings) -> Findings:
     try:
         partition = aws_regions().get_partition_for_region(region)
     except UnknownRegionError:
-        yield Finding("account.region", region, "is no AWS region, such as us-west-2")
+        meant = _meant(region) or ", such as us-west-2"
+        yield Finding("account.region", region, f"is no AWS region{meant}".strip())
         return
     if partition != "aws":
         # Names of services are written down here that end otherwise there.
@@ -65,15 +73,27 @@ def _region(s: Settings) -> Findings:
             "region of the partition aws, such as us-west-2",
         )
         return
-    lacking = [
-        service
-        for service, name in (("MWAA", "mwaa"), ("EKS", "eks"), ("EMR on EKS", "emr-containers"))
-        if region not in aws_regions().get_available_regions(name, partition_name=partition)
-    ]
+    lacking = [name for service, name in _SERVICES.items() if region not in _regions_with(service)]
     if lacking and "unlistedRegion" not in s.account.accepted_risks:
+        # Any name of the form is in the partition to botocore, us-wset-2 too.
+        meant = _meant(region) if len(lacking) == len(_SERVICES) else ""
         yield Finding(
             "account.region",
             region,
-            f"has no {' and no '.join(lacking)}, as far as this botocore knows: choose another "
-            "region, or add unlistedRegion to account.acceptedRisks if AWS offers it by now",
+            f"has no {' and no '.join(lacking)}, as far as this botocore knows{meant or ': '}"
+            f"{'Or ' if meant else ''}choose another region, or add unlistedRegion to "
+            "account.acceptedRisks if AWS offers it by now",
         )
+
+
+_SERVICES = {"mwaa": "MWAA", "eks": "EKS", "emr-containers": "EMR on EKS"}
+
+
+def _regions_with(service: str) -> set[str]:
+    return set(aws_regions().get_available_regions(service))
+
+
+def _meant(region: str) -> str:
+    fitting = sorted(set.intersection(*map(_regions_with, _SERVICES)))
+    close = difflib.get_close_matches(region.strip().lower(), fitting, n=1)
+    return f"; did you mean {close[0]}? " if close else ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network
 
-from settings.rules.rule import Finding, Findings, Rules, listed_once, supported
+from settings.rules.rule import Finding, Findings, Rules, listed_once, supported, too_open
 from settings.stack import Settings
 from settings.versions import KUBERNETES
 
@@ -103,13 +104,18 @@ def _instance_types(s: Settings) -> Findings:
 def _ways_to_the_api_server(s: Settings) -> Findings:
     cidrs = s.cluster.public_access_cidrs
     yield from listed_once("cluster.publicAccessCidrs", cidrs)
-    if "0.0.0.0/0" in cidrs:
-        yield Finding(
-            "cluster.publicAccessCidrs",
-            cidrs,
-            "lets the whole internet try the API server: name the ranges that need it",
-            warning=not s.account.production,
-        )
+    yield from too_open(
+        "cluster.publicAccessCidrs",
+        map(IPv4Network, cidrs),
+        "try the API server",
+        warning=not s.account.production,
+    )
+    yield from too_open(
+        "cluster.privateAccessCidrs",
+        s.cluster.private_access_cidrs,
+        "try the API server, as far as it is routed to the VPC",
+        warning=not s.account.production,
+    )
     private = s.cluster.private_access_cidrs, s.cluster.private_access_security_group_ids
     yield from listed_once("cluster.privateAccessCidrs", map(str, private[0]))
     yield from listed_once("cluster.privateAccessSecurityGroupIds", private[1])
@@ -167,6 +173,30 @@ def _principals(s: Settings) -> Findings:
                     arn,
                     f"is of another account than account.id, {s.account.id}: name a role there "
                     "that these people may assume",
+                )
+
+
+@RULES.reading("cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "spark.teams")
+def _names_of_principals(s: Settings) -> Findings:
+    lists = {
+        "cluster.adminPrincipalArns": s.cluster.admin_principal_arns,
+        "cluster.viewerPrincipalArns": s.cluster.viewer_principal_arns,
+        **{
+            f"spark.teams[{place}].viewerPrincipalArns": team.viewer_principal_arns
+            for place, team in enumerate(s.spark.teams)
+        },
+    }
+    before: dict[tuple[str, ...], str] = {}
+    for key, arns in lists.items():
+        for arn in arns:
+            *kind, path = arn.lower().split("/", 1)
+            other = before.setdefault((*kind, path.rpartition("/")[2]), arn)
+            if other != arn:
+                yield Finding(
+                    key,
+                    arn,
+                    f"has the name of {other}, and IAM keeps a name once, whatever its path and "
+                    "capitals: leave the one that exists",
                 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from components import dag_folder
@@ -12,6 +13,14 @@ from settings.stack import Settings
 RULES = Rules()
 
 DAGS = Path(__file__).parents[2] / "dags"
+
+
+def misplaced(source: str) -> str | None:
+    """Tell why what a setting names is no part of the repository; nothing where it is one."""
+    place = Path(os.path.normpath(DAGS.parent / source))  # links are followed as in dags/
+    if DAGS.parent in place.parents:
+        return None
+    return "is no part of this repository: name what lies in it, by its path from here"
 
 
 @RULES.reading("airflow.dagDelivery")

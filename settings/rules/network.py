@@ -20,10 +20,13 @@ def _overlaps(s: Settings) -> Findings:
     # in others (the bootstrap script of awslabs/amazon-eks-ami relied on it).
     in_ten = vpc.overlaps(IPv4Network("10.0.0.0/8"))
     services = IPv4Network("172.20.0.0/16" if in_ten else "10.100.0.0/16")
+    yield from listed_once("network.forbiddenCidrs", map(str, s.network.forbidden_cidrs))
     for forbidden in s.network.forbidden_cidrs:
         if vpc.overlaps(forbidden):
             yield Finding(
-                "network.cidrBlock", str(vpc), f"overlaps {forbidden} of network.forbiddenCidrs"
+                "network.cidrBlock",
+                str(vpc),
+                f"overlaps {forbidden} of network.forbiddenCidrs: choose a range beside it",
             )
         elif services.overlaps(forbidden):
             yield Finding(

@@ -40,6 +40,8 @@ def _plugins(s: Settings) -> Findings:
     if s.airflow.dag_delivery == "pipeline":
         text = "is not delivered with airflow.dagDelivery: pipeline: remove it"
         yield Finding(KEY, source, f"{text}, and let the pipeline roll plugins.zip out")
+    elif misplaced := dag_files.misplaced(source):
+        yield Finding(KEY, source, misplaced)
     elif place.is_dir():
         yield from _folder(s, source, place)
     elif place.is_file():

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from settings.rules.rule import Finding, Findings, Rule, Rules
+from settings.rules.rule import WIDEST, Finding, Findings, Rule, Rules
 from settings.stack import Settings
-from settings.values import Risk
+from settings.values import Risk, public_addresses
 
 RULES = Rules()
 
@@ -50,9 +50,8 @@ WEAKNESSES = (
         "publicWebServer",
         "airflow.webserverAccess",
         lambda s: s.airflow.webserver_access,
-        lambda s: s.airflow.webserver_access == "PUBLIC_ONLY",
-        "sends workers to the web server through the internet: choose PUBLIC_AND_PRIVATE or "
-        "PRIVATE_ONLY",
+        lambda s: s.airflow.webserver_access != "PRIVATE_ONLY",
+        "lets the whole internet try Airflow's sign-in: choose PRIVATE_ONLY",
     ),
     Weakness(
         "publicEndpoint",
@@ -65,7 +64,7 @@ WEAKNESSES = (
         "openPodEgress",
         "airflow.podEgress",
         lambda s: [str(one.cidr) for one in s.airflow.pod_egress],
-        lambda s: any(one.cidr.prefixlen < 8 for one in s.airflow.pod_egress),
+        lambda s: public_addresses(one.cidr for one in s.airflow.pod_egress) > WIDEST,
         "lets pods call a port of the whole internet: name the ranges that they need",
     ),
     Weakness(

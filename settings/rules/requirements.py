@@ -176,6 +176,12 @@ def _indexes(lines: list[Line]) -> Findings:
                 "version is higher: write --index-url, of an index that has PyPI's packages too"
             )
             yield Finding(line.file, line.text, text, warning=True)
+        if line.options.trusted_host or re.search(r"(?<![\w+])http://", line.text):
+            text = (
+                "lets whoever sits between change what is installed, since nobody proves to be the "
+                "index: write https, of an index with a certificate"
+            )
+            yield Finding(line.file, line.text, text, warning=True)
         if f"://{MASK}@" in line.text:
             text = (
                 "holds a password, which everyone reads who may read the DAG bucket: let the index "

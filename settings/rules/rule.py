@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from ipaddress import IPv4Network
 
 from settings.stack import Settings
+from settings.values import public_addresses
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,24 @@ def listed_once(key: str, values: Iterable[str]) -> Findings:
     for value, count in Counter(values).items():
         if count > 1:
             yield Finding(key, value, f"is listed {count} times: leave one")
+
+
+# As many addresses as the widest range that anybody was ever given, a /8.
+WIDEST = 2**24
+
+
+def too_open(key: str, ranges: Iterable[IPv4Network], what: str, *, warning: bool) -> Findings:
+    """Yield ranges that hold, together, more of the internet than one owner has."""
+    networks = list(ranges)
+    if (count := public_addresses(networks)) > WIDEST:
+        share = count / public_addresses([IPv4Network("0.0.0.0/0")])
+        part = "the whole internet" if share == 1 else f"{share:.1%} of the internet"
+        yield Finding(
+            key,
+            [str(network) for network in networks],
+            f"lets {part} {what}: name the ranges that need it, together no more than a /8",
+            warning=warning,
+        )
 
 
 def supported(s: Settings, key: str, value: str, ends: date | None, newest: str) -> Findings:

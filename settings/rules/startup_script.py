@@ -30,6 +30,7 @@ _RESERVED = re.compile(
     r"|PYTHONPATH|PYTHONUNBUFFERED|WATCHTOWER_VERSION|USE_NON_CRITICAL_LOGGING"
 )
 _SETS = re.compile(r"^\s*(?:export\s+|declare\s+-x\s+)?(\w+)=", re.M)
+_FURTHER_INDEX = re.compile(r"^[^#\n]*(--extra-index-url|PIP_EXTRA_INDEX_URL)", re.M)
 _DOWNLOADS = re.compile(r"^[^#\n]*?\b(yum|dnf|pip3?|curl|wget)\s", re.M)
 
 
@@ -44,6 +45,8 @@ def _startup_script(s: Settings) -> Findings:
     if s.airflow.dag_delivery == "pipeline":
         text = "is not delivered with airflow.dagDelivery: pipeline: remove it"
         yield Finding(KEY, script, f"{text}, and let the pipeline roll the script out")
+    elif misplaced := dag_files.misplaced(script):
+        yield Finding(KEY, script, misplaced)
     elif place.suffix != ".sh" or not place.is_file():
         text = "must be a file of this repository whose name ends in .sh"
         yield Finding(KEY, script, text)
@@ -69,6 +72,13 @@ def _flaws(s: Settings, content: bytes) -> Iterator[tuple[str, bool]]:
     for name in dict.fromkeys(_SETS.findall(text)):
         if _RESERVED.fullmatch(name):
             yield f"sets {name}, which MWAA sets back: take it out", True
+    if further := _FURTHER_INDEX.search(text):
+        yield (
+            f"names {further[1]}, which lets whoever registers a name of yours at PyPI have his "
+            "package installed, if its version is higher: name one index that has PyPI's packages "
+            "too",
+            True,
+        )
     downloads = _DOWNLOADS.search(text)
     if downloads and s.network.nat == "none":
         yield (

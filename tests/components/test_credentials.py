@@ -11,10 +11,11 @@ from typing import Any, Final
 import boto3
 import pytest
 from botocore.config import Config
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import NoCredentialsError, ReadTimeoutError
+from pulumi import RunError, log
 
-from components import job_run_drain, node_bounds
-from components.credentials import BOUNDED, require_account
+from components import credentials, job_run_drain, node_bounds
+from components.credentials import BOUNDED, check_caller, require_account
 from components.job_run_drain import JobRunDrainProvider
 from components.node_bounds import NodeBoundsProvider
 from components.removed_files import RemovedFilesProvider
@@ -74,3 +75,74 @@ def test_every_client_is_bounded() -> None:
     ]
     assert len(calls) > 5
     assert [call for call in calls if "config=BOUNDED" not in call] == []
+
+
+ADMIN = "arn:aws:iam::123456789012:role/people/Admin"
+SESSION = "arn:aws:sts::123456789012:assumed-role/Admin/me"
+
+
+def called_by(monkeypatch: pytest.MonkeyPatch, arn: str) -> None:
+    monkeypatch.setattr(credentials, "_caller", lambda _: arn)
+
+
+@pytest.mark.parametrize(
+    ("caller", "listed"),
+    [
+        (SESSION, ADMIN),
+        (SESSION, "arn:aws:iam::123456789012:role/admin"),
+        ("arn:aws:iam::123456789012:user/x/ada", "arn:aws:iam::123456789012:user/x/ada"),
+    ],
+)
+def test_who_creates_the_cluster_is_not_listed(
+    monkeypatch: pytest.MonkeyPatch, caller: str, listed: str
+) -> None:
+    called_by(monkeypatch, caller)
+
+    with pytest.raises(RunError) as error:
+        check_caller("123456789012", "us-west-2", [listed], None)
+    assert str(error.value) == (
+        f'mwaa-on-eks:cluster = "{listed}": is who deploys this, {caller}, and whoever creates a '
+        "cluster administers it by an access entry that EKS makes, beside which it takes no second "
+        "one: remove it from the lists, or deploy as another"
+    )
+    warned: list[str] = []
+    monkeypatch.setattr(log, "warn", warned.append)
+    check_caller("123456789012", "us-west-2", [listed], {listed})  # another has created it
+    assert warned == []
+    check_caller("123456789012", "us-west-2", [listed], frozenset())  # or not
+    assert warned == [str(error.value)]
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        "arn:aws:sts::123456789012:assumed-role/Deploy/Admin",
+        "arn:aws:iam::123456789012:user/Admin",
+        "arn:aws:iam::123456789012:root",
+        "arn:aws:sts::123456789012:federated-user/Admin",
+    ],
+)
+def test_others_may_be_listed(monkeypatch: pytest.MonkeyPatch, caller: str) -> None:
+    called_by(monkeypatch, caller)
+    check_caller("123456789012", "us-west-2", [ADMIN], None)
+
+
+def test_another_account_is_named_by_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    called_by(monkeypatch, SESSION)
+
+    with pytest.raises(RunError) as error:
+        check_caller("999999999999", "us-west-2", [], frozenset())
+    assert str(error.value) == (
+        'mwaa-on-eks:account.id = "999999999999": is not the account of the credentials, '
+        f"123456789012 ({SESSION}): use credentials of that account, or correct the setting"
+    )
+
+
+def test_credentials_that_are_not_there_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def caller(_: str) -> str:
+        raise NoCredentialsError
+
+    monkeypatch.setattr(credentials, "_caller", caller)
+
+    with pytest.raises(RunError, match=r"there are no AWS credentials .*: sign in"):
+        check_caller("123456789012", "us-west-2", [], frozenset())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ PRODUCTION = {
     "cluster.privateAccessCidrs": ["192.168.0.0/16"],
     "cluster.adminPrincipalArns": ["arn:aws:iam::111122223333:role/Admin"],
     "cluster.deletionProtection": True,
-    "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
+    "airflow.webserverAccess": "PRIVATE_ONLY",
+    "airflow.dagDelivery": "pipeline",  # PyPI is out of reach for what dags/ asks for
 }
 WITHOUT_NAT = {
     "network.nat": "none",
@@ -141,6 +143,7 @@ def assert_right(load: Load, warnings: list[str], changes: dict[str, Any]) -> No
     assert warnings == []
 
 
+@cache
 def botocore_shape(service: str, shape: str) -> dict[str, Any]:
     model = botocore.loaders.Loader().load_service_model(service, "service-2")
     found: dict[str, Any] = model["shapes"][shape]

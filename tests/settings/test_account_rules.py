@@ -12,7 +12,34 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
 @pytest.mark.parametrize(
     ("changes", "key", "text"),
     [
-        ({"account.region": "us-west"}, "account.region", "is no AWS region"),
+        *(
+            ({"account.region": typo}, "account.region", f"is no AWS region; did you mean {meant}?")
+            for typo, meant in (
+                ("us-west", "us-west-2"),
+                ("US-WEST-2", "us-west-2"),
+                (" us-west-2", "us-west-2"),
+                ("us-west-2a", "us-west-2"),
+                ("uswest2", "us-west-2"),
+                ("eu_west_1", "eu-west-1"),
+            )
+        ),
+        *(
+            ({"account.region": no}, "account.region", "is no AWS region, such as us-west-2")
+            for no in ("", "global", "Oregon")
+        ),
+        *(
+            (
+                {"account.region": typo},
+                "account.region",
+                "has no MWAA and no EKS and no EMR on EKS, as far as this botocore knows; did you "
+                f"mean {meant}? Or choose another region, or add unlistedRegion",
+            )
+            for typo, meant in (
+                ("us-wset-2", "us-west-2"),
+                ("us-west-22", "us-west-2"),
+                ("eu-centrall-1", "eu-central-1"),
+            )
+        ),
         ({"account.region": "ap-east-2"}, "account.region", "has no MWAA and no EMR on EKS"),
         ({"account.region": "ca-west-1"}, "account.region", "has no EMR on EKS,"),
         ({"account.region": "us-gov-west-1"}, "account.region", "AWS's partition aws-us-gov"),

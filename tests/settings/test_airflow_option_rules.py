@@ -8,7 +8,7 @@ import pytest
 
 from settings.airflow_options import options_of
 from settings.versions import AIRFLOW
-from tests.settings.conftest import Load, assert_mistake, assert_right, mistakes
+from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_right, mistakes
 
 TWO = {"airflow.version": "2.11.2", "airflow.dagDelivery": "pipeline"}
 
@@ -29,6 +29,36 @@ def options(option: str, value: object) -> dict[str, Any]:
         (options("webserver.expose_config", "True") | TWO, "write non-sensitive-only"),
         (options("api.expose_config", "1"), "write non-sensitive-only"),
         (options("core.hide_sensitive_var_conn_fields", "false"), "shows passwords"),
+        (
+            options("api.enable_xcom_deserialize_support", "True") | TWO,
+            "run code in the web server",
+        ),
+        (options("webserver.allow_raw_html_descriptions", "True") | TWO, "act as those who look"),
+        (options("dag_processor.dag_bundle_config_list", "[]"), "MWAA puts the DAGs"),
+        (options("fab.auth_role_public", "Admin"), "need no sign-in"),
+        (options("fab.config_file", "/usr/local/airflow/dags/x.py"), "MWAA sets it"),
+        (options("fab.cookie_secure", "False"), "MWAA sets it"),
+        (options("api.base_url", "https://x"), "load balancer"),
+        (options("webserver.web_server_ssl_key", "/x") | TWO, "load balancer"),
+        (options("celery_broker_transport_options.visibility_timeout", "5"), "MWAA sets it"),
+        (options("aws_mwaa.redirect_url", "https://x"), "MWAA sets it"),
+        (options("metrics.statsd_host", "x"), "CloudWatch"),
+        (options("webserver.expose_config", " TRUE ") | TWO, "write non-sensitive-only"),
+        (options("api.expose_stacktrace", "t"), "what code and values"),
+        (
+            options("api.auth_backends", "airflow.api.auth.backend.default") | TWO,
+            "call the REST API without a sign-in",
+        ),
+        (
+            options("api.auth_backends", "a.b.session, airflow.api.auth.backend.default") | TWO,
+            "call the REST API without a sign-in",
+        ),
+        (options("api.access_control_allow_origins", "*"), "name the origins"),
+        *(
+            (options(f"core.allowed_deserialization_classes{suffix}", value), "name the classes")
+            for suffix, value in (("", "*"), ("", "airflow.* *"), ("_regexp", "^.*$"), ("", ".*"))
+        ),
+        (options("core.test_connection", "Enabled"), "lets whoever may edit connections"),
         (options("webserver.secret_key", "x") | TWO, "MWAA sets it"),
         (options("api_auth.jwt_secret", "x"), "tokens"),
         (options("celery.broker_url_cmd", "x"), "MWAA sets it"),
@@ -62,7 +92,6 @@ def test_a_mistake_is_named_with_its_way_out(
         (options("schedulers.scheduler_heartbeat_sec", "5"), "did you mean scheduler.scheduler_h"),
         (options("core.xyz", "1"), "its section has none like it: remove it"),
         (options("webserver.navbar_color", "#fff"), "is an old name: write fab.navbar_color"),
-        (options("smtp.smtp_password", "x") | TWO, "is a secret"),
     ],
 )
 def test_a_misspelt_option_is_warned_about_with_a_suggestion(
@@ -90,6 +119,12 @@ def test_a_misspelt_option_is_warned_about_with_a_suggestion(
         options("celery_broker_transport_options.wait_time_seconds", "5"),
         options("my_team.bucket", "x"),  # which DAGs read
         options("mwaa.triggerer_enabled", "False"),
+        options("metrics.metrics_allow_list", "scheduler,executor"),
+        options("api.auth_backends", "airflow.api.auth.backend.session") | TWO,
+        options("core.allowed_deserialization_classes", "airflow.* my.module.*"),
+        options("core.test_connection", "Disabled"),
+        options("my_team.token_url", "https://example.com/token"),
+        options("my_team.password_secret", "name-of-it"),
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
@@ -116,6 +151,32 @@ def test_each_version_has_its_list(version: str) -> None:
     assert ("dag_processor.refresh_interval" in found.types) == version.startswith("3.")
 
 
-def test_a_secret_is_not_shown(load: Load) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        options("smtp.smtp_password", "hunter2") | TWO,
+        options("my_team.api_token", "hunter2"),
+        options("my_team.db_password", "hunter2"),
+        options("my_team.secret", "hunter2"),
+        options("my_team.db", "postgresql://me:hunter2@db.example.com/x"),
+        options("common.io.xcom_objectstorage_path", "s3://key:hunter2@bucket/x"),
+    ],
+)
+def test_a_secret_is_told_and_not_shown(
+    load: Load, warnings: list[str], changes: dict[str, Any]
+) -> None:
+    (option,) = changes["airflow.options"]
+    told = (
+        f"mwaa-on-eks:airflow.options.{option}: is a secret, which would be readable in the "
+        "stack's settings and state and on MWAA's page: use a connection, which Secrets Manager "
+        "keeps"
+    )
+
+    load(changes)
+    assert warnings == [told]
+    assert mistakes(load, PRODUCTION | changes) == [told]
+
+
+def test_a_secret_that_mwaa_sets_is_not_shown(load: Load) -> None:
     (line,) = mistakes(load, options("core.fernet_key", "hunter2"))
     assert "hunter2" not in line

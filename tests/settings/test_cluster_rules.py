@@ -189,6 +189,43 @@ def test_whole_families_are_refused_of_those_that_ec2_has() -> None:
     assert {"m", "c", "r", "t", "i", "im", "is", "x", "z", "hpc"} <= families - refused
 
 
+HALVES = ["0.0.0.0/1", "128.0.0.0/1"]
+MOST = [f"{first}.0.0.0/4" for first in range(16, 224, 16)]
+
+
+@pytest.mark.parametrize(
+    ("cidrs", "part"),
+    [
+        (HALVES, "the whole internet"),
+        (["0.0.0.0/0", "203.0.113.0/24"], "the whole internet"),
+        (MOST, "81.5% of the internet"),
+        (["8.0.0.0/7"], "0.8% of the internet"),
+        (["9.0.0.0/8", "203.0.113.7/32"], "0.4% of the internet"),
+    ],
+)
+@pytest.mark.parametrize("setting", ["publicAccessCidrs", "privateAccessCidrs"])
+def test_ranges_that_open_the_api_server_together_are_refused_in_production(
+    load: Load, warnings: list[str], setting: str, cidrs: list[str], part: str
+) -> None:
+    changes = {f"cluster.{setting}": cidrs}
+    accepted = {"account.acceptedRisks": ["publicEndpoint"]}
+
+    load(changes)
+    (warned,) = warnings
+    production = PRODUCTION | changes | (accepted if setting == "publicAccessCidrs" else {})
+    (line,) = mistakes(load, production)
+
+    assert line == warned
+    assert line.startswith(f'mwaa-on-eks:cluster.{setting} = ["{cidrs[0]}"')
+    assert f"lets {part} try the API server" in line
+    assert line.endswith("name the ranges that need it, together no more than a /8")
+
+
+def test_private_ranges_open_nothing_to_the_internet(load: Load, warnings: list[str]) -> None:
+    private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "9.0.0.0/8"]
+    assert_right(load, warnings, {"cluster.privateAccessCidrs": private})
+
+
 def test_a_security_group_has_sixty_rules_unasked(load: Load, warnings: list[str]) -> None:
     groups = [f"sg-{number:08x}" for number in range(19)]
     changes = {

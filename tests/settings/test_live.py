@@ -15,6 +15,9 @@ def _urn(kind: str, name: str) -> str:
     return f"urn:pulumi:dev::mwaa-on-eks::mwaa-on-eks:index:Component${kind}::{name}"
 
 
+_ADMIN = "arn:aws:iam::111122223333:role/Admin"
+
+
 def _subnet(zone: str, cidr: str) -> tuple[str, dict[str, Any]]:
     outputs = {"availabilityZone": zone, "cidrBlock": cidr}
     return _urn("aws:ec2/subnet:Subnet", f"{zone}-{cidr}"), outputs
@@ -45,6 +48,7 @@ STATE: dict[str, dict[str, Any]] = {
         "vpcConfig": {"subnetIds": ["subnet-1", "subnet-2"]},
         "accessConfig": {"authenticationMode": "API"},
     },
+    _urn("aws:eks/accessEntry:AccessEntry", "entry"): {"principalArn": _ADMIN},
     _urn("aws:mwaa/environment:Environment", "environment"): {
         "airflowVersion": "2.11.2",
         "requirementsS3Path": "requirements.txt",
@@ -56,6 +60,7 @@ STATE: dict[str, dict[str, Any]] = {
 def test_the_state_tells_what_no_change_takes_along() -> None:
     assert LiveStack.of(STATE) == LiveStack(
         name="mwaa-on-eks-dev",
+        access_entries=frozenset({_ADMIN}),
         account_id="111122223333",
         region="us-west-2",
         cidr_block=IPv4Network("10.0.0.0/16"),

@@ -10,6 +10,7 @@ import pytest
 
 from settings.loading import load as load_settings
 from tests.settings.conftest import MINIMUM, TODAY, Load, assert_mistake, mistakes
+from tests.settings.test_dag_file_rules import SECRETS
 
 
 @pytest.mark.parametrize(
@@ -164,6 +165,22 @@ def test_a_secret_is_refused_and_never_shown(load: Load) -> None:
         load_settings(pulumi.Config("mwaa-on-eks"), today=TODAY)
     assert "smtp_password = [secret]: must be printable ASCII" in str(error.value)
     assert "hünter2" not in str(error.value)
+
+
+@pytest.mark.parametrize(("secret", "kind"), SECRETS)
+def test_a_plain_secret_is_refused_wherever_it_stands(load: Load, secret: str, kind: str) -> None:
+    told = (
+        f" = [secret]: holds {kind}: revoke it, take it out, and keep its successor in Secrets "
+        "Manager, as a connection or variable of Airflow"
+    )
+    assert f"mwaa-on-eks:account.tags.note{told}" in mistakes(
+        load, {"account.tags": {"note": secret}}
+    )
+    for line in mistakes(load, {"spark.teams": [{"name": "a"}, {"name": secret}]}):
+        assert line.startswith("mwaa-on-eks:spark.teams[1].name = [secret]: ")
+    assert mistakes(load, {"airflow.options": {"my_team.x": " ".join(secret.split())}})[
+        0
+    ].startswith("mwaa-on-eks:airflow.options.my_team.x = [secret]: ")
 
 
 def test_unknown_sections_are_found_in_the_environment_too(

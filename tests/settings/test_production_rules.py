@@ -19,10 +19,14 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "add noDeletionProtection",
         ),
         (PRODUCTION | {"account.forceDestroy": True}, "account.forceDestroy", "add forceDestroy"),
-        (
-            PRODUCTION | {"airflow.webserverAccess": "PUBLIC_ONLY"},
-            "airflow.webserverAccess",
-            "add publicWebServer",
+        *(
+            (
+                PRODUCTION | {"airflow.webserverAccess": access},
+                "airflow.webserverAccess",
+                f'"{access}": lets the whole internet try Airflow\'s sign-in: choose PRIVATE_ONLY; '
+                "or add publicWebServer to account.acceptedRisks",
+            )
+            for access in ("PUBLIC_ONLY", "PUBLIC_AND_PRIVATE")
         ),
         (
             PRODUCTION | {"cluster.publicAccessCidrs": ["203.0.113.0/24"]},
@@ -39,6 +43,14 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "account.logRetentionDays",
             "add shortLogRetention",
         ),
+        *(
+            (PRODUCTION | {"airflow.podEgress": egress}, "airflow.podEgress", "add openPodEgress")
+            for egress in (
+                [{"cidr": "0.0.0.0/0", "port": 5432}],
+                [{"cidr": cidr, "port": 5432} for cidr in ("0.0.0.0/1", "128.0.0.0/1")],
+                [{"cidr": f"{first}.0.0.0/8", "port": 5432} for first in (3, 4)],
+            )
+        ),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_way_out(
@@ -51,6 +63,7 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     "changes",
     [
         PRODUCTION,
+        PRODUCTION | {"airflow.podEgress": [{"cidr": "10.0.0.0/8", "port": 5432}]},
         PRODUCTION | {"network.nat": "single", "account.acceptedRisks": ["singleNat"]},
     ],
 )

@@ -145,18 +145,31 @@ def test_what_mwaa_would_stumble_over_is_named(
         ("requests==2.0\n", f"MWAA adds Airflow's own: say so with {CONSTRAINT[:-1]}"),
         ("-c https://example.com/c.txt\n", "is not compared with Airflow 3.3.1"),
         (f"{CONSTRAINT}--extra-index-url https://example.com/\n", "write --index-url"),
+        (f"{CONSTRAINT}--extra-index-url=https://example.com/\n", "write --index-url"),
+        (f"{CONSTRAINT}--extra https://example.com/\n", "write --index-url"),  # as pip takes it
+        (
+            f"{CONSTRAINT}-r /usr/local/airflow/dags/index.txt\n",
+            'dags/index.txt = "--extra-index-url https://example.com/": lets whoever registers a '
+            "name of yours at PyPI have his package installed",
+        ),
+        (f"{CONSTRAINT}-i http://example.com/simple\n", "whoever sits between change what"),
+        (
+            f"{CONSTRAINT}--trusted-host example.com\n",
+            "write https, of an index with a certificate",
+        ),
+        (f"{CONSTRAINT}http://example.com/x-1.0-py3-none-any.whl\n", "whoever sits between"),
         (f"{CONSTRAINT}-i https://me:hunter2@example.com/\n", "holds a password"),
     ],
 )
 def test_what_may_be_meant_is_warned_about(
     load: Load, warnings: list[str], dags: Path, requirements: str, text: str
 ) -> None:
-    write(dags, requirements)
+    write(dags, requirements, index="--extra-index-url https://example.com/\n")
 
     load({})
 
     (line,) = warnings
-    assert line.startswith("dags/requirements.txt")
+    assert line.startswith(("dags/requirements.txt", "dags/index.txt"))
     assert text in line
     assert "hunter2" not in line
 

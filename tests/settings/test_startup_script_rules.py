@@ -95,9 +95,22 @@ def test_a_download_without_internet_is_warned_about(
     assert_warning(load, warnings, {**script(dags, not_there), **NO_NAT}, KEY, "calls yum, and net")
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["pip install --extra-index-url https://x/ y==1", "export PIP_EXTRA_INDEX_URL=https://x/"],
+)
+def test_a_further_index_is_warned_about(
+    load: Load, warnings: list[str], dags: Path, line: str
+) -> None:
+    text = "which lets whoever registers a name of yours at PyPI have his package installed"
+    assert_warning(load, warnings, script(dags, line), KEY, text)
+    warnings.clear()
+    assert_right(load, warnings, script(dags, f"# not {line}"))
+
+
 def test_a_secret_is_refused(load: Load, dags: Path) -> None:
     (line,) = mistakes(load, script(dags, f"export KEY={ACCESS_KEY}\n"))
-    assert line.startswith("./startup.sh: holds an AWS access key: revoke it")
+    assert line.startswith("./startup.sh: holds an AWS access key (line 1): revoke it")
 
 
 def test_a_pipeline_delivers_its_own(load: Load, dags: Path) -> None:

@@ -16,7 +16,7 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
     [
         ({"account.id": "1111"}, "account.id", "12 digits of an AWS account"),
         ({"account.id": 12345678901}, "account.id", "in quotes"),
-        ({"account.production": "perhaps"}, "account.production", "must be a valid boolean"),
+        ({"account.production": "perhaps"}, "account.production", "must be true or false"),
         (
             {"account.acceptedRisks": ["all"]},
             "account.acceptedRisks[0]",
@@ -71,6 +71,22 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
             "cluster.publicAccessCidrs[0]",
             "EKS refuses",
         ),
+        *(
+            ({setting: [cidr]}, f"{setting}[0]", f"lies in {block}, which holds no addresses of")
+            for setting in ("cluster.publicAccessCidrs", "cluster.privateAccessCidrs")
+            for cidr, block in (
+                ("0.0.0.0/32", "0.0.0.0/8"),
+                ("127.0.0.1/32", "127.0.0.0/8"),
+                ("169.254.169.254/32", "169.254.0.0/16"),
+                ("224.0.0.0/4", "224.0.0.0/4"),
+                ("255.255.255.255/32", "240.0.0.0/4"),
+            )
+        ),
+        (
+            {"airflow.podEgress": [{"cidr": "169.254.169.254/32", "port": 80}]},
+            "airflow.podEgress[0].cidr",
+            "lies in 169.254.0.0/16",
+        ),
         (
             {"cluster.publicAccessCidrs": [f"203.0.113.{host}/32" for host in range(41)]},
             "cluster.publicAccessCidrs",
@@ -120,7 +136,7 @@ from tests.settings.conftest import Load, assert_mistake, assert_right, botocore
         ({"cluster.architecture": "arm"}, "cluster.architecture", "'x86_64' or 'arm64'"),
         ({"cluster.nodeMin": 0}, "cluster.nodeMin", "greater than or equal to 1"),
         ({"cluster.nodeMax": 451}, "cluster.nodeMax", "less than or equal to 450"),
-        ({"cluster.nodeMax": "ten"}, "cluster.nodeMax", "valid integer"),
+        ({"cluster.nodeMax": "ten"}, "cluster.nodeMax", "must be a whole number"),
         (
             {"cluster.imageRegistry": "https://registry.example.com"},
             "cluster.imageRegistry",
