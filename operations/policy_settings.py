@@ -22,6 +22,7 @@ PROTECTION: Final = "data-protected"
 
 ACCEPTED: Final = {
     "endedSupport": "eks-standard-support",
+    "noAccessLogs": "bucket-access-logged",
     "noDeletionProtection": "eks-deletion-protection",
     "publicEndpoint": "eks-endpoint-private-only",
     "publicWebServer": "airflow-web-server-private",

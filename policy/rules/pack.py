@@ -19,6 +19,10 @@ from pulumi_policy.proxy import UnknownValueError
 
 from .rule import Props, Resource, Rule, Stack
 
+_inputs: dict[str, Props] = {}
+"""What the program wants, by URN. A stack's validation is shown what providers have made of it, and
+a provider that cannot be configured before `pulumi up` has made nothing of anything."""
+
 
 def policy(rule: Rule) -> Policy:
     """Return the policy that a rule is."""
@@ -46,6 +50,7 @@ def policy(rule: Rule) -> Policy:
 
 def _of_resource(rule: Rule) -> Callable[[ResourceValidationArgs, ReportViolation], None]:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
+        _inputs[args.urn] = args.props
         if args.resource_type in rule.types:
             one = Resource(
                 args.resource_type, args.name, args.urn, args.props, bool(args.opts.protect)
@@ -72,7 +77,7 @@ def _resource(given: PolicyResource) -> Resource:
         given.resource_type,
         given.name,
         given.urn,
-        given.props,
+        _inputs.get(given.urn, given.props),
         bool(given.opts.protect),
         {
             key: frozenset(one.urn for one in found)

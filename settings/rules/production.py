@@ -40,6 +40,14 @@ WEAKNESSES = (
         "lets one command delete the cluster: set it to true",
     ),
     Weakness(
+        "noAccessLogs",
+        "account.accessLogBucket",
+        lambda s: s.account.access_log_bucket,
+        lambda s: s.account.access_log_bucket is None,
+        "leaves nobody a record of who read and wrote the buckets: name a bucket that takes access "
+        "logs",
+    ),
+    Weakness(
         "forceDestroy",
         "account.forceDestroy",
         lambda s: s.account.force_destroy,
@@ -50,9 +58,8 @@ WEAKNESSES = (
         "publicWebServer",
         "airflow.webserverAccess",
         lambda s: s.airflow.webserver_access,
-        lambda s: s.airflow.webserver_access == "PUBLIC_ONLY",
-        "sends workers to the web server through the internet: choose PUBLIC_AND_PRIVATE or "
-        "PRIVATE_ONLY",
+        lambda s: s.airflow.webserver_access != "PRIVATE_ONLY",
+        "lets the whole internet try Airflow's sign-in: choose PRIVATE_ONLY",
     ),
     Weakness(
         "publicEndpoint",

@@ -24,12 +24,14 @@ MINIMUM = {
 }
 PRODUCTION = {
     "account.production": True,
+    "account.accessLogBucket": "access-logs",
     "network.nat": "perZone",
     "cluster.publicAccessCidrs": [],
     "cluster.privateAccessCidrs": ["192.168.0.0/16"],
     "cluster.adminPrincipalArns": ["arn:aws:iam::111122223333:role/Admin"],
     "cluster.deletionProtection": True,
-    "airflow.webserverAccess": "PUBLIC_AND_PRIVATE",
+    "airflow.webserverAccess": "PRIVATE_ONLY",
+    "airflow.dagDelivery": "pipeline",  # PyPI is out of reach for what dags/ asks for
 }
 WITHOUT_NAT = {
     "network.nat": "none",

@@ -19,10 +19,14 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "add noDeletionProtection",
         ),
         (PRODUCTION | {"account.forceDestroy": True}, "account.forceDestroy", "add forceDestroy"),
-        (
-            PRODUCTION | {"airflow.webserverAccess": "PUBLIC_ONLY"},
-            "airflow.webserverAccess",
-            "add publicWebServer",
+        *(
+            (
+                PRODUCTION | {"airflow.webserverAccess": access},
+                "airflow.webserverAccess",
+                f'"{access}": lets the whole internet try Airflow\'s sign-in: choose PRIVATE_ONLY; '
+                "or add publicWebServer to account.acceptedRisks",
+            )
+            for access in ("PUBLIC_ONLY", "PUBLIC_AND_PRIVATE")
         ),
         (
             PRODUCTION | {"cluster.publicAccessCidrs": ["203.0.113.0/24"]},
@@ -33,6 +37,11 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             PRODUCTION | {"cluster.adminPrincipalArns": []},
             "cluster.adminPrincipalArns",
             "add deployerOnlyAdmin",
+        ),
+        (
+            PRODUCTION | {"account.accessLogBucket": None},
+            "account.accessLogBucket",
+            "add noAccessLogs",
         ),
         (
             PRODUCTION | {"account.logRetentionDays": 180},
