@@ -55,6 +55,7 @@ _NOT_LOOKED_AT: Final = (
     "<sub>Compared with the stack's state. What somebody has changed by hand since, and what AWS "
     "or Kubernetes would refuse, a preview does not see.</sub>"
 )
+_LEVELS: Final = ("**refused**", "warning", "excepted")
 _TAGS: Final = frozenset({"tags", "tagsAll"})
 
 
@@ -296,19 +297,17 @@ def _plain(value: Json) -> Json:
 
 def policies_of(events: Iterable[Json]) -> list[Section]:
     """Return what policies say, those that end the preview first; nothing if they say nothing."""
-    told = {
-        (
-            one["enforcementLevel"] != "mandatory",
-            one["policyName"],
-            one.get("resourceUrn", "").rpartition("::")[2] or "the stack",
-            " ".join(one["message"].split()),
-        )
-        for event in events
-        if (one := event.get("policyEvent")) and not one.get("exceptions")
-    }
+    told = set()
+    for one in (event["policyEvent"] for event in events if "policyEvent" in event):
+        text = " ".join(one["message"].split())
+        level = "**refused**" if one["enforcementLevel"] == "mandatory" else "warning"
+        if excepted := one.get("exceptions"):
+            level, text = "excepted", "; ".join(each["reason"] for each in excepted)
+        where = one.get("resourceUrn", "").rpartition("::")[2] or "the stack"
+        told.add((_LEVELS.index(level), one["policyName"], where, text))
     lines = [
-        f"- {'warning' if warning else '**refused**'}: {_code(name)}, {_code(where)}: {_code(text)}"
-        for warning, name, where, text in sorted(told)
+        f"- {_LEVELS[level]}: {_code(name)}, {_code(where)}: {_code(text)}"
+        for level, name, where, text in sorted(told)
     ]
     return [Section("Policies", "\n".join(lines))] if lines else []
 

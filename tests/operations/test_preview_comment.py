@@ -261,12 +261,19 @@ def test_policies_are_told_what_ends_the_preview_first_and_each_once() -> None:
         warning,
         warning,
         violation("mandatory", "z-refused", "", "x"),
-        violation("mandatory", "excepted", "vpc", "x", exceptions=[{"id": "e", "reason": "r"}]),
+        violation(
+            "mandatory",
+            "excepted",
+            "vpc",
+            "x",
+            exceptions=[{"id": "e", "reason": "somebody else does it"}],
+        ),
     ]
     (section,) = policies_of(events)
     assert section.body.splitlines() == [
         "- **refused**: `z-refused`, `the stack`: `x`",
         "- warning: `a-warning`, `vpc`: `All is well. it is not: mend it`",
+        "- excepted: `excepted`, `vpc`: `somebody else does it`",
     ]
     assert policies_of([{"preludeEvent": {}}]) == []
 
