@@ -18,6 +18,11 @@ def _parts(bucket: Resource, stack: Stack, kind: str) -> list[Resource]:
     return [one for one in found if one.refers_to("bucket", bucket)]
 
 
+def _takes_logs(bucket: Resource, stack: Stack) -> bool:
+    logging = stack.of("aws:s3/bucketLogging:BucketLogging")
+    return any(one.refers_to("targetBucket", bucket) for one in logging)
+
+
 @stack_rule(
     BUCKET,
     OLDER_BUCKET,
@@ -104,6 +109,8 @@ def bucket_encrypted(bucket: Resource, stack: Stack) -> Findings:
         for one in _parts(bucket, stack, "BucketServerSideEncryptionConfiguration")
         for rule_ in listed(one.props["rules"])
     ]
+    if _takes_logs(bucket, stack):  # AWS's guide knows S3's own keys alone there
+        return
     if not kinds or any(not kind.startswith("aws:kms") for kind in kinds):
         yield f"it is encrypted with {', '.join(kinds) or 'a key that S3 keeps'}"
 
@@ -148,11 +155,7 @@ def bucket_tidied(bucket: Resource, stack: Stack) -> Findings:
     gate="production",
 )
 def bucket_access_logged(bucket: Resource, stack: Stack) -> Findings:
-    takes_logs = any(
-        one.refers_to("targetBucket", bucket)
-        for one in stack.of("aws:s3/bucketLogging:BucketLogging")
-    )
-    if not takes_logs and not _parts(bucket, stack, "BucketLogging"):
+    if not _takes_logs(bucket, stack) and not _parts(bucket, stack, "BucketLogging"):
         yield "it has no access logs"
 
 

@@ -61,7 +61,7 @@ class LanguageHost(LanguageServer):
         """Run a policy pack, handing on what it prints."""
         directory = request.info.program_directory
         process = subprocess.Popen(
-            [_python(request.info), "-u", "-m", "pulumi.policy", *request.args, directory],
+            [python_of(request.info), "-u", "-m", "pulumi.policy", *request.args, directory],
             cwd=directory,
             env={**os.environ, **dict(entry.split("=", 1) for entry in request.env)},
             stdout=subprocess.PIPE,
@@ -83,8 +83,8 @@ class LanguageHost(LanguageServer):
         yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
 
-def _python(info: language_pb2.ProgramInfo) -> str:
-    """The interpreter with what a program needs; the official host has no other one either."""
+def python_of(info: language_pb2.ProgramInfo) -> str:
+    """Return the interpreter of the environment that a project names, where it names one."""
     options = dict(info.options)
     if "virtualenv" not in options:
         return "python3"

@@ -547,7 +547,10 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
         ],
     ),
     "bucket-encrypted": (
-        [(S3, encrypted("aws:kms"))],
+        [
+            (S3, encrypted("aws:kms")),
+            (S3, made("aws:s3/bucketLogging:BucketLogging", {}, of="x", targetBucket="it")),
+        ],
         [(S3, "a key that S3 keeps"), ((S3, encrypted("AES256")), "with AES256")],
     ),
     "bucket-without-access-lists": (
