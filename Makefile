@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make up        bring the platform up on this machine"
-	@echo "make preview   show what 'make up' would change"
+	@echo "make preview   show what 'make up' would change, and what policies say of it"
 	@echo "make airflow   run its Airflow here, with its web page, until Ctrl-C"
 	@echo "make dags      run both examples and show what comes of them; V=1 shows all that Airflow prints"
 	@echo "make down      destroy it and leave nothing"
@@ -25,8 +25,11 @@ help:
 	@echo "make lint      check format, style, types and workflows"
 	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
-up preview airflow down: install
+up airflow down: install
 	@$(VENV)/python -m sandbox $@
+
+preview: install
+	@$(VENV)/python -m sandbox preview --policy-pack policy
 
 dags: install
 	@$(VENV)/python -m sandbox dags $(if $(V),-v)

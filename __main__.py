@@ -102,6 +102,7 @@ dag_bucket = DagBucket(
     DagBucketArgs(
         bucket_name=settings.dag_bucket_name,
         kms_key_arn=encryption_key.arn,
+        access_log_bucket=settings.account.access_log_bucket,
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=90,
         source=Path("dags"),
@@ -228,6 +229,7 @@ job_bucket = PrivateBucket(
     PrivateBucketArgs(
         bucket_name=settings.job_bucket_name,
         kms_key_arn=encryption_key.arn,
+        access_log_bucket=settings.account.access_log_bucket,
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
         expiring_prefix="",

@@ -38,6 +38,7 @@ from components.written_files import (
 class DagBucketArgs:
     bucket_name: str
     kms_key_arn: Input[str]
+    access_log_bucket: str | None
     force_destroy: bool
     noncurrent_version_days: int
     source: Path
@@ -73,6 +74,7 @@ class DagBucket(pulumi.ComponentResource):
             PrivateBucketArgs(
                 bucket_name=args.bucket_name,
                 kms_key_arn=args.kms_key_arn,
+                access_log_bucket=args.access_log_bucket,
                 force_destroy=args.force_destroy,
                 noncurrent_version_days=args.noncurrent_version_days,
                 # MWAA stays pinned to a version of the other files, however old, until another one

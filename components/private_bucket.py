@@ -13,6 +13,8 @@ from pulumi import Input, Output, ResourceOptions
 class PrivateBucketArgs:
     bucket_name: str
     kms_key_arn: Input[str]
+    access_log_bucket: str | None
+    """A bucket of the account's that takes the access logs, below this one's name."""
     force_destroy: bool
     """Empty the bucket when it is deleted. AWS does it only if it was set before the deletion."""
     noncurrent_version_days: int
@@ -106,6 +108,14 @@ class PrivateBucket(pulumi.ComponentResource):
             # A rule about old versions means nothing before versioning is on.
             opts=ResourceOptions(parent=self, depends_on=[versioning]),
         )
+        if args.access_log_bucket is not None:
+            aws.s3.BucketLogging(
+                f"{name}-access-logs",
+                bucket=bucket.id,
+                target_bucket=args.access_log_bucket,
+                target_prefix=f"{args.bucket_name}/",
+                opts=ResourceOptions(parent=self),
+            )
 
         # URNs, which a preview knows: the bucket stays known while one of its settings is new.
         settings = [ownership.urn, encryption.urn, versioning.urn, lifecycle.urn]

@@ -265,6 +265,7 @@ _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
     "aws:mwaa/environment:Environment": _from("{name}"),
     "aws:s3/bucket:Bucket": _BUCKET,
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": _BUCKET,
+    "aws:s3/bucketLogging:BucketLogging": _BUCKET,
     "aws:s3/bucketObjectv2:BucketObjectv2": _from("{bucket}/{key}"),
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": _BUCKET,
     "aws:s3/bucketPolicy:BucketPolicy": _BUCKET,

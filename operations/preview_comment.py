@@ -3,6 +3,8 @@
     pulumi preview --json --stack dev > preview.json
     python -m operations.preview_comment --stack dev preview.json > comment.md
 
+With `--events`, what `pulumi preview --event-log` has written, also what policies say.
+
 Needs nothing but Python, whatever CI runs it.
 """
 
@@ -14,7 +16,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,6 +55,7 @@ _NOT_LOOKED_AT: Final = (
     "<sub>Compared with the stack's state. What somebody has changed by hand since, and what AWS "
     "or Kubernetes would refuse, a preview does not see.</sub>"
 )
+_LEVELS: Final = ("**refused**", "warning", "excepted")
 _TAGS: Final = frozenset({"tags", "tagsAll"})
 
 
@@ -292,6 +295,23 @@ def _plain(value: Json) -> Json:
     return value
 
 
+def policies_of(events: Iterable[Json]) -> list[Section]:
+    """Return what policies say, those that end the preview first; nothing if they say nothing."""
+    told = set()
+    for one in (event["policyEvent"] for event in events if "policyEvent" in event):
+        text = " ".join(one["message"].split())
+        level = "**refused**" if one["enforcementLevel"] == "mandatory" else "warning"
+        if excepted := one.get("exceptions"):
+            level, text = "excepted", "; ".join(each["reason"] for each in excepted)
+        where = one.get("resourceUrn", "").rpartition("::")[2] or "the stack"
+        told.add((_LEVELS.index(level), one["policyName"], where, text))
+    lines = [
+        f"- {_LEVELS[level]}: {_code(name)}, {_code(where)}: {_code(text)}"
+        for level, name, where, text in sorted(told)
+    ]
+    return [Section("Policies", "\n".join(lines))] if lines else []
+
+
 def errors_of(preview: Json) -> list[str]:
     """Return why a preview failed, each reason once."""
     return list(
@@ -345,12 +365,15 @@ def main() -> int:
     """Print the comment for a preview that a file holds, or standard input."""
     parser = argparse.ArgumentParser(prog="python -m operations.preview_comment")
     parser.add_argument("--stack", required=True)
+    parser.add_argument("--events", type=Path)
     parser.add_argument("preview", type=Path, nargs="?")
     told = parser.parse_args()
     text = told.preview.read_text() if told.preview else sys.stdin.read()
+    events = told.events.read_text().splitlines() if told.events and told.events.exists() else []
     try:
         preview = json.loads(text)
-        print(comment(told.stack, preview), end="")
+        sections = policies_of(map(json.loads, events))
+        print(comment(told.stack, preview, sections), end="")
     except (ValueError, KeyError, TypeError) as error:
         where = told.preview or "standard input"
         print(

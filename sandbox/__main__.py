@@ -19,7 +19,6 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in {
         "up": "bring the platform up on this machine, mending what is broken",
-        "preview": "show what `up` would change",
         "airflow": "run the Airflow of the platform on this machine until Ctrl-C",
         "down": "destroy the platform and leave nothing",
         "build": "build the tools that the sandbox needs, where that has not been done",
@@ -28,6 +27,11 @@ def main() -> int:
         "status": "tell what runs",
     }.items():
         commands.add_parser(name, help=text, description=text)
+    text = "show what `up` would change"
+    preview = commands.add_parser("preview", help=text, description=text)
+    preview.add_argument(
+        "--policy-pack", action="append", default=[], help="the directory of a pack that judges it"
+    )
     text = "run DAGs to their end and show what came of them"
     dags = commands.add_parser("dags", help=text, description=text)
     dags.add_argument("ids", nargs="*", default=dag_runs.EXAMPLES, help="by default the examples")
@@ -46,7 +50,7 @@ def main() -> int:
 def _run(arguments: argparse.Namespace) -> int:
     commands: dict[str, Callable[[], int | None]] = {
         "up": lambda: stack.up(_report),
-        "preview": lambda: stack.preview(_report),
+        "preview": lambda: stack.preview(_report, arguments.policy_pack),
         "airflow": lambda: airflow.serve(_report),
         "dags": lambda: dag_runs.run(
             _report, arguments.ids, arguments.conf, verbose=arguments.verbose

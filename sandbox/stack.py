@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -54,9 +54,10 @@ def up(report: Callable[[str], None]) -> int:
     return status or _pulumi(running, "stack", "output", "--stack", STACK)
 
 
-def preview(report: Callable[[str], None]) -> int:
-    """Show what bringing the platform up would change."""
-    return _pulumi(_with_stack(report), "preview", "--stack", STACK, **PREVIEW)
+def preview(report: Callable[[str], None], packs: Sequence[str]) -> int:
+    """Show what bringing the platform up would change, and what policy packs say of it."""
+    policies = [option for pack in packs for option in ("--policy-pack", pack)]
+    return _pulumi(_with_stack(report), "preview", "--stack", STACK, *policies, **PREVIEW)
 
 
 def down(report: Callable[[str], None]) -> int:

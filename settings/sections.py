@@ -13,6 +13,7 @@ from pydantic.alias_generators import to_camel
 from components.capacity import EnvironmentCapacity, NodeGroup
 from settings.values import (
     AccountId,
+    BucketName,
     Cidr,
     Cpu,
     FlowLogs,
@@ -89,6 +90,8 @@ class AccountSettings(Section):
     """Tags for everything, besides project and stack."""
     log_retention_days: LogRetentionDays = 365
     """How long logs are kept."""
+    access_log_bucket: BucketName | None = None
+    """Bucket of this account and region that takes the buckets' access logs; null: none does."""
     force_destroy: bool = False
     """Let `pulumi destroy` empty the buckets."""
     unprotected: tuple[Protected, ...] = ()

@@ -272,6 +272,12 @@ OidcProviderArn = Annotated[
         "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com",
     ),
 ]
+BucketName = Annotated[
+    str,
+    _pattern(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket, such as acme-access-logs"
+    ),
+]
 StateBucketArn = Annotated[
     str,
     _pattern(
@@ -365,6 +371,7 @@ Risk = Literal[
     "deployerOnlyAdmin",
     "endedSupport",
     "forceDestroy",
+    "noAccessLogs",
     "noDeletionProtection",
     "openPodEgress",
     "publicEndpoint",

@@ -287,6 +287,7 @@ RIGHTS: Final[Mapping[str, Groups]] = {
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": (
         (_BUCKET, "s3:GetLifecycleConfiguration s3:PutLifecycleConfiguration"),
     ),
+    "aws:s3/bucketLogging:BucketLogging": ((_BUCKET, "s3:GetBucketLogging s3:PutBucketLogging"),),
     "aws:s3/bucketObjectv2:BucketObjectv2": (
         (
             _BUCKET + "/{key}",

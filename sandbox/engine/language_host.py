@@ -61,7 +61,7 @@ class LanguageHost(LanguageServer):
         """Run a policy pack, handing on what it prints."""
         directory = request.info.program_directory
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pulumi.policy", *request.args, directory],
+            [python_of(request.info), "-u", "-m", "pulumi.policy", *request.args, directory],
             cwd=directory,
             env={**os.environ, **dict(entry.split("=", 1) for entry in request.env)},
             stdout=subprocess.PIPE,
@@ -81,6 +81,14 @@ class LanguageHost(LanguageServer):
         for _ in pumps:  # each says once that its stream has ended
             yield from iter(printed.get, None)
         yield language_pb2.RunPluginResponse(exitcode=process.wait())
+
+
+def python_of(info: language_pb2.ProgramInfo) -> str:
+    """Return the interpreter of the environment that a project names, where it names one."""
+    options = dict(info.options)
+    if "virtualenv" not in options:
+        return "python3"
+    return str(Path(info.root_directory, str(options["virtualenv"]), "bin", "python"))
 
 
 def _pump(

@@ -55,6 +55,16 @@ def _unprotected(s: Settings) -> Findings:
         )
 
 
+@RULES.reading("account.accessLogBucket", "account.id")
+def _access_logs(s: Settings) -> Findings:
+    if s.account.access_log_bucket in {s.dag_bucket_name, s.job_bucket_name}:
+        yield Finding(
+            "account.accessLogBucket",
+            s.account.access_log_bucket,
+            "is a bucket of this stack, and each log would make another: name one of yours",
+        )
+
+
 @RULES.reading("account.region", "account.acceptedRisks")
 def _region(s: Settings) -> Findings:
     region = s.account.region

@@ -40,6 +40,14 @@ WEAKNESSES = (
         "lets one command delete the cluster: set it to true",
     ),
     Weakness(
+        "noAccessLogs",
+        "account.accessLogBucket",
+        lambda s: s.account.access_log_bucket,
+        lambda s: s.account.access_log_bucket is None,
+        "leaves nobody a record of who read and wrote the buckets: name a bucket that takes access "
+        "logs",
+    ),
+    Weakness(
         "forceDestroy",
         "account.forceDestroy",
         lambda s: s.account.force_destroy,

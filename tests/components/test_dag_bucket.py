@@ -39,6 +39,7 @@ def args(
     return DagBucketArgs(
         bucket_name="mwaa-on-eks-test-dags-123456789012",
         kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
+        access_log_bucket=None,
         force_destroy=False,
         noncurrent_version_days=90,
         source=source,

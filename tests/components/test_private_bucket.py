@@ -1,6 +1,7 @@
 """Decisions of PrivateBucket."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.components.conftest import Engine
 ARGS = PrivateBucketArgs(
     bucket_name="mwaa-on-eks-test-jobs-123456789012",
     kms_key_arn="arn:aws:kms:us-west-2:123456789012:key/1",
+    access_log_bucket=None,
     force_destroy=False,
     noncurrent_version_days=30,
     expiring_prefix="data/",
@@ -44,6 +46,20 @@ def test_the_bucket_policy_gives_nothing_and_refuses_everything_without_tls(engi
         {"Bool": {"aws:SecureTransport": "false"}},
         {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
     ]
+
+
+def test_access_is_logged_where_somebody_keeps_the_logs(engine: Engine) -> None:
+    engine.run(lambda: PrivateBucket("jobs", replace(ARGS, access_log_bucket="access-logs")))
+
+    logging = engine.one("aws:s3/bucketLogging:BucketLogging").inputs
+    assert logging["targetBucket"] == "access-logs"
+    # Below a name of its own: the bucket takes those of others too.
+    assert logging["targetPrefix"] == f"{ARGS.bucket_name}/"
+
+
+def test_without_such_a_bucket_nothing_is_logged(engine: Engine) -> None:
+    engine.run(lambda: PrivateBucket("jobs", ARGS))
+    assert engine.all("aws:s3/bucketLogging:BucketLogging") == []
 
 
 def test_objects_are_encrypted_with_the_given_key(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from operations.preview_comment import LONGEST, Section, comment, marker
+from operations.preview_comment import LONGEST, Section, comment, marker, policies_of
 
 Json = Any
 AIRFLOW = "mwaa-on-eks:index:AirflowEnvironment"
@@ -249,15 +249,60 @@ def test_each_stack_has_one_marker_that_no_name_breaks() -> None:
     assert comment("dev", preview()).startswith(marker("dev"))
 
 
-def _run(text: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+def violation(level: str, policy: str, of: str, message: str, **more: Json) -> Json:
+    found = {"enforcementLevel": level, "policyName": policy, "message": message, **more}
+    return {"policyEvent": {**found, "resourceUrn": urn(VPC, of) if of else ""}}
+
+
+def test_policies_are_told_what_ends_the_preview_first_and_each_once() -> None:
+    warning = violation("advisory", "a-warning", "vpc", "All is well.\nit is not: mend it\n")
+    events = [
+        {"preludeEvent": {}},
+        warning,
+        warning,
+        violation("mandatory", "z-refused", "", "x"),
+        violation(
+            "mandatory",
+            "excepted",
+            "vpc",
+            "x",
+            exceptions=[{"id": "e", "reason": "somebody else does it"}],
+        ),
+    ]
+    (section,) = policies_of(events)
+    assert section.body.splitlines() == [
+        "- **refused**: `z-refused`, `the stack`: `x`",
+        "- warning: `a-warning`, `vpc`: `All is well. it is not: mend it`",
+        "- excepted: `excepted`, `vpc`: `somebody else does it`",
+    ]
+    assert policies_of([{"preludeEvent": {}}]) == []
+
+
+def test_what_policies_quote_of_the_author_stays_text() -> None:
+    sections = policies_of([violation("mandatory", "p", HOSTILE, HOSTILE)])
+    text = rendered(comment("dev", preview(), sections))
+    assert "<img" not in text
+    assert "@everyone" not in re.sub(r"<code>.*?</code>", "", text, flags=re.DOTALL)
+
+
+def _run(text: str, tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
     file = tmp_path / "preview.json"
     file.write_text(text)
-    command = [sys.executable, "-m", "operations.preview_comment", "--stack", "dev", str(file)]
+    command = [sys.executable, "-m", "operations.preview_comment", "--stack", "dev", *more]
+    command.append(str(file))
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
 def test_the_command_prints_the_comment(tmp_path: Path) -> None:
     assert _run(json.dumps(preview()), tmp_path).stdout == comment("dev", preview())
+
+
+def test_the_command_reads_the_log_of_events(tmp_path: Path) -> None:
+    log = tmp_path / "events.json"
+    log.write_text(json.dumps(violation("mandatory", "p", "vpc", "x")) + "\n")
+    assert "**refused**: `p`" in _run(json.dumps(preview()), tmp_path, "--events", str(log)).stdout
+    missing = _run(json.dumps(preview()), tmp_path, "--events", str(tmp_path / "none"))
+    assert missing.stdout == comment("dev", preview())
 
 
 @pytest.mark.parametrize("text", ["", "Previewing update (dev)", "[]", "{}"])

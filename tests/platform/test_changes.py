@@ -37,6 +37,7 @@ PRINCIPALS = {
     name: f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("admin", "viewer", "analyst")
 }
 LOGS = "arn:aws:s3:::flow-logs-of-others"
+ACCESS_LOGS = "access-logs-of-others"
 STATE = "arn:aws:s3:::state-of-stacks"
 KEY = f"arn:aws:kms:us-west-2:{ACCOUNT}:key/0a1b2c3d-0000-0000-0000-000000000000"
 ISSUER = "token.actions.githubusercontent.com/acme"
@@ -131,6 +132,7 @@ ROUNDS = {
         {
             "account.tags": {"owner": "data-platform"},
             "account.logRetentionDays": 400,
+            "account.accessLogBucket": ACCESS_LOGS,
             "account.production": True,
             "account.acceptedRisks": ["publicEndpoint", "forceDestroy"],
             "cluster.deletionProtection": True,
@@ -190,9 +192,14 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     for name in PRINCIPALS:
         clone.aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
-    clone.aws("s3").create_bucket(
-        Bucket=LOGS.rpartition(":")[2],
-        CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
+    for bucket in (LOGS.rpartition(":")[2], ACCESS_LOGS):
+        clone.aws("s3").create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+        )
+    deliver = {"Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject"}
+    allowed = {"Effect": "Allow", **deliver, "Resource": f"arn:aws:s3:::{ACCESS_LOGS}/*"}
+    clone.aws("s3").put_bucket_policy(
+        Bucket=ACCESS_LOGS, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
     )
     clone.aws("iam").create_open_id_connect_provider(
         Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"]

@@ -25,7 +25,11 @@ def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     (named,) = set(re.findall(r"\b\d{12}\b", example))
     file.write_text(example.replace(named, account))
     clone.pulumi("stack", "init", stack=stack)
-    preview = json.loads(clone.pulumi("preview", "--json", stack=stack).stdout)
+    comment = _previewed(clone, stack)
+    assert "**refused**" not in comment
+    # What a production stack must have, another is warned of.
+    assert ("warning: `bucket-access-logged`" in comment) is (stack == "dev")
+    preview = json.loads((clone.directory / "preview.json").read_text())
     created = {step["urn"].split("::")[2].split("$")[-1] for step in preview["steps"]}
     assert {"aws:mwaa/environment:Environment", "aws:eks/nodeGroup:NodeGroup"} <= created
     assert set(preview["changeSummary"]) == {"create"}
@@ -34,6 +38,20 @@ def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     assert unknown == set()
     assert [one for one in asked if "?" in one.arn] == []
     _preflight(clone, stack, preview)
+
+
+def _previewed(clone: Clone, stack: str) -> str:
+    """Run the step of the workflow; return the comment."""
+    done = subprocess.run(
+        [".ci/preview", stack],
+        cwd=clone.directory,
+        env=clone.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return (clone.directory / "comment.md").read_text()
 
 
 def _preflight(clone: Clone, stack: str, preview: dict[str, Any]) -> None:

@@ -37,7 +37,43 @@ def _steps(clone: Clone) -> set[tuple[str, str, str]]:
 
 def test_a_second_up_and_a_preview_change_nothing(platform: Clone) -> None:
     platform.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
-    platform.pulumi("preview", "--expect-no-changes")
+    told = platform.pulumi("preview", "--expect-no-changes", "--policy-pack", "policy").stdout
+    # All is known by now, so that each policy has judged.
+    assert "[advisory]  eks-deletion-protection" in told
+    assert "[mandatory]" not in told
+
+
+BROKEN = {
+    "components/encryption_key.py": "enable_key_rotation=True",
+    "components/job_namespace.py": "automount_service_account_token=False",
+}
+"""What a policy demands: one of a resource alone, one of others beside it."""
+
+
+def test_what_breaks_a_policy_ends_the_preview_and_is_told(platform: Clone) -> None:
+    opposite = {"True": "False", "False": "True"}
+    before = {name: (platform.directory / name).read_text() for name in BROKEN}
+    for name, right in BROKEN.items():
+        key, _, value = right.partition("=")
+        assert before[name].count(right) == 1
+        broken = before[name].replace(right, f"{key}={opposite[value]}")
+        (platform.directory / name).write_text(broken)
+    done = subprocess.run(
+        [".ci/preview", "sandbox"],
+        cwd=platform.directory,
+        env=platform.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    for name, text in before.items():
+        (platform.directory / name).write_text(text)
+    assert done.returncode != 0
+    comment = (platform.directory / "comment.md").read_text()
+    assert "### `sandbox`: the preview failed" in comment
+    assert "- **refused**: `key-rotated`, `platform-key`: `A key is exchanged" in comment
+    assert "- **refused**: `namespace-default-account`, `pods-namespace`: " in comment
+    assert "- warning: `eks-deletion-protection`" in comment
 
 
 def test_a_refresh_finds_no_drift(platform: Clone) -> None:

@@ -25,6 +25,7 @@ MINIMUM = {
 }
 PRODUCTION = {
     "account.production": True,
+    "account.accessLogBucket": "access-logs",
     "network.nat": "perZone",
     "cluster.publicAccessCidrs": [],
     "cluster.privateAccessCidrs": ["192.168.0.0/16"],

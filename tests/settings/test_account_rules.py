@@ -55,6 +55,11 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "account.tags",
             "more tags than 37",
         ),
+        (
+            {"account.accessLogBucket": "mwaa-on-eks-dev-dags-111122223333"},
+            "account.accessLogBucket",
+            "each log would make another",
+        ),
         ({"account.tags": {"Stack": "x"}}, "account.tags.Stack", "whatever its capitals"),
     ],
 )

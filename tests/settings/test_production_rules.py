@@ -39,6 +39,11 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "add deployerOnlyAdmin",
         ),
         (
+            PRODUCTION | {"account.accessLogBucket": None},
+            "account.accessLogBucket",
+            "add noAccessLogs",
+        ),
+        (
             PRODUCTION | {"account.logRetentionDays": 180},
             "account.logRetentionDays",
             "add shortLogRetention",

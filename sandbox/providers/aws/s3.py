@@ -12,6 +12,7 @@ from sandbox.providers.aws.resource import (
     KEY,
     LOCAL,
     OFF,
+    REQUIRED,
     UPDATES,
     AutoName,
     Input,
@@ -290,6 +291,41 @@ class BucketOwnershipControls(BucketPart):
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         self.api.delete_bucket_ownership_controls(Bucket=resource_id)
+
+
+class BucketLogging(BucketPart):
+    pulumi_type = "aws:s3/bucketLogging:BucketLogging"
+    inputs: ClassVar = {
+        "bucket": KEY,
+        "targetBucket": REQUIRED,
+        "targetPrefix": REQUIRED,
+    }
+    api_inputs = ("PutBucketLogging", "PutBucketLogging.BucketLoggingStatus.LoggingEnabled")
+
+    def validate(self, inputs: Properties) -> Iterator[Failure]:
+        if inputs["bucket"] is not UNKNOWN and not 1 <= len(inputs["bucket"]) <= 63:
+            text = f"expected length of bucket to be in the range (1 - 63), got {inputs['bucket']}"
+            yield Failure("bucket", text)
+
+    def put(self, inputs: Properties) -> None:
+        target = {"TargetBucket": inputs["targetBucket"], "TargetPrefix": inputs["targetPrefix"]}
+        self.api.put_bucket_logging(
+            Bucket=inputs["bucket"], BucketLoggingStatus={"LoggingEnabled": target}
+        )
+
+    def read(self, resource_id: str, inputs: Properties) -> Properties | None:
+        answer = find(self.api.get_bucket_logging, Bucket=resource_id)
+        if answer is None or "LoggingEnabled" not in answer:
+            return None
+        target = answer["LoggingEnabled"]
+        return {
+            "bucket": resource_id,
+            "targetBucket": target["TargetBucket"],
+            "targetPrefix": target["TargetPrefix"],
+        }
+
+    def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
+        self.api.put_bucket_logging(Bucket=resource_id, BucketLoggingStatus={})
 
 
 # Pulumi's names of a lifecycle rule and the API's, level by level.

@@ -127,6 +127,11 @@ VALID: dict[str, Properties] = {
         "bucket": "one",
         "rules": [{"id": "old", "status": "Enabled", "expiration": {"days": 1}}],
     },
+    "s3/bucketLogging:BucketLogging": {
+        "bucket": "one",
+        "targetBucket": "logs",
+        "targetPrefix": "one/",
+    },
     "s3/bucketObjectv2:BucketObjectv2": {"bucket": "one", "key": "key", "content": ""},
     "s3/bucketOwnershipControls:BucketOwnershipControls": {
         "bucket": "one",
@@ -398,6 +403,7 @@ INVALID: list[tuple[str, str, Value, str]] = [
         "On",
         "one of [Enabled, Disabled]",
     ),
+    ("s3/bucketLogging:BucketLogging", "bucket", "", "in the range (1 - 63)"),
     ("s3/bucketObjectv2:BucketObjectv2", "key", "", "at least 1 character"),
     ("s3/bucketObjectv2:BucketObjectv2", "serverSideEncryption", "aes", "one of [AES256"),
     (

@@ -237,6 +237,19 @@ def _make_storage(account: Account) -> None:
     rule = {"applyServerSideEncryptionByDefault": default, "bucketKeyEnabled": True}
     sse = "bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
     make(f"s3/{sse}", bucket=bucket.id, rules=[rule])
+    logs = make("s3/bucket:Bucket", bucket=f"logs-{account.suffix}", forceDestroy=True)
+    deliver = {"Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject"}
+    make(
+        "s3/bucketPolicy:BucketPolicy",
+        bucket=logs.id,
+        policy=policy({"Effect": "Allow", **deliver, "Resource": f"arn:aws:s3:::{logs.id}/*"}),
+    )
+    make(
+        "s3/bucketLogging:BucketLogging",
+        bucket=bucket.id,
+        targetBucket=logs.id,
+        targetPrefix="one/",
+    )
     make(
         "s3/bucketOwnershipControls:BucketOwnershipControls",
         bucket=bucket.id,
@@ -336,7 +349,7 @@ def _make_compute(account: Account) -> None:
             "info": {"eksInfo": {"namespace": "default"}},
         },
     )
-    (bucket,) = (one for one in account.made if one.resource.type == "aws:s3/bucket:Bucket")
+    bucket, _ = (one for one in account.made if one.resource.type == "aws:s3/bucket:Bucket")
     (requirements,) = (one for one in account.made if one.resource.type == f"aws:{OBJECT}")
     logs = {"enabled": True, "logLevel": "INFO"}
     make(

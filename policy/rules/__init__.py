@@ -1,0 +1,18 @@
+"""What is demanded of the resources of a data platform on AWS."""
+
+from . import airflow, eks, iam, kept, kubernetes, network, storage
+from .rule import RULES, Resource, Rule, Stack
+
+__all__ = [
+    "RULES",
+    "Resource",
+    "Rule",
+    "Stack",
+    "airflow",
+    "eks",
+    "iam",
+    "kept",
+    "kubernetes",
+    "network",
+    "storage",
+]
