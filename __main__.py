@@ -114,6 +114,7 @@ airflow = AirflowEnvironment(
         weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
         log_level=settings.airflow.log_level,
         log_retention_days=settings.account.log_retention_days,
+        metric_namespaces=settings.airflow.metric_namespaces,
         options=settings.airflow.options,
         vpc_id=network.vpc_id,
         subnet_ids=network.private_subnet_ids,
@@ -192,6 +193,7 @@ pod_namespace = JobNamespace(
         group=settings.airflow_group,
         rules=pod_operator_rules(xcom=settings.airflow.pod_xcom),
         quota=Quota(**settings.airflow.pod_quota.model_dump()),
+        limited=True,
         allow_within_namespace=False,
         egress=tuple(Egress(cidr=str(e.cidr), port=e.port) for e in settings.airflow.pod_egress),
     ),
@@ -220,6 +222,7 @@ job_bucket = PrivateBucket(
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
         expiring_prefix="",
+        account=account,
     ),
     opts=encrypted,
 )
@@ -232,7 +235,8 @@ spark_namespaces = {
             pod_security="baseline",  # EMR's own pods do not meet "restricted"
             group=settings.team_group(team.name),
             rules=JOB_VIEWER_RULES,
-            quota=Quota(cpu=team.cpu, memory=team.memory, pods=team.pods),
+            quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),
+            limited=False,  # EMR's own containers, as the one that ships logs, have none
             allow_within_namespace=True,
         ),
         opts=in_ready_cluster,

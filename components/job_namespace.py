@@ -43,6 +43,8 @@ class Quota:
 
     cpu: str
     memory: str
+    storage: str
+    """Of the volumes that are claimed, and as much again on the disks of the nodes."""
     pods: str
 
 
@@ -64,6 +66,8 @@ class JobNamespaceArgs:
     """The Kubernetes group that may do what the rules say."""
     rules: tuple[Rule, ...]
     quota: Quota
+    limited: bool
+    """Whether every container has limits of memory and disk, which the quota counts."""
     allow_within_namespace: bool
     """Whether its pods may talk to one another, as a Spark driver and its executors do."""
     egress: tuple[Egress, ...] = ()
@@ -95,33 +99,11 @@ class JobNamespace(pulumi.ComponentResource):
             opts=child,
         )
         namespace = space.metadata.name
-        quota = k8s.core.v1.ResourceQuota(
-            f"{name}-quota",
-            metadata={"name": "jobs", "namespace": namespace},
-            spec={
-                "hard": {
-                    "requests.cpu": args.quota.cpu,
-                    "requests.memory": args.quota.memory,
-                    "pods": args.quota.pods,
-                    "services.loadbalancers": "0",
-                    "services.nodeports": "0",
-                }
-            },
-            opts=child,
-        )
+        quotas = self._quotas(name, args, namespace)
         limits = k8s.core.v1.LimitRange(
             f"{name}-limits",
             metadata={"name": "jobs", "namespace": namespace},
-            spec={
-                "limits": [
-                    {
-                        "type": "Container",
-                        # The quota refuses a pod that asks for nothing. No default limits: they
-                        # would refuse one that asks for more and, like Spark's, has no limit.
-                        "default_request": {"cpu": "100m", "memory": "256Mi"},
-                    }
-                ]
-            },
+            spec={"limits": [_container_limits(limited=args.limited)]},
             opts=child,
         )
         policies = [
@@ -138,7 +120,7 @@ class JobNamespace(pulumi.ComponentResource):
         )
 
         waiting = [
-            quota.metadata.namespace,
+            *(quota.metadata.namespace for quota in quotas),
             limits.metadata.namespace,
             binding.metadata.namespace,
             account.metadata.namespace,
@@ -146,6 +128,52 @@ class JobNamespace(pulumi.ComponentResource):
         ]
         self.namespace = Output.all(*waiting).apply(lambda names: str(names[0]))
         self.register_outputs({"namespace": self.namespace})
+
+    def _quotas(
+        self, name: str, args: JobNamespaceArgs, namespace: Output[str]
+    ) -> list[k8s.core.v1.ResourceQuota]:
+        hard = {
+            "requests.cpu": args.quota.cpu,
+            "requests.memory": args.quota.memory,
+            "requests.ephemeral-storage": args.quota.storage,
+            "requests.storage": args.quota.storage,
+            "persistentvolumeclaims": args.quota.pods,
+            "pods": args.quota.pods,
+            "services.loadbalancers": "0",
+            "services.nodeports": "0",
+        }
+        if args.limited:
+            hard |= {
+                "limits.memory": args.quota.memory,
+                "limits.ephemeral-storage": args.quota.storage,
+            }
+        return [
+            k8s.core.v1.ResourceQuota(
+                f"{name}-quota",
+                metadata={"name": "jobs", "namespace": namespace},
+                spec={"hard": hard},
+                opts=ResourceOptions(parent=self),
+            ),
+            # Pods of these classes evict those of everybody else, DNS among them, and Kubernetes
+            # lets them be made in every namespace.
+            k8s.core.v1.ResourceQuota(
+                f"{name}-no-critical",
+                metadata={"name": "no-critical-pods", "namespace": namespace},
+                spec={
+                    "hard": {"pods": "0"},
+                    "scope_selector": {
+                        "match_expressions": [
+                            {
+                                "scope_name": "PriorityClass",
+                                "operator": "In",
+                                "values": ["system-cluster-critical", "system-node-critical"],
+                            }
+                        ]
+                    },
+                },
+                opts=ResourceOptions(parent=self),
+            ),
+        ]
 
     def _policy(
         self,
@@ -194,6 +222,24 @@ class JobNamespace(pulumi.ComponentResource):
             ],
             opts=ResourceOptions(parent=self),
         )
+
+
+def _container_limits(*, limited: bool) -> k8s.core.v1.LimitRangeItemArgsDict:
+    """Bound what the quota counts of a container: it counts requests, and refuses who has none.
+
+    CPUs have no limit: beyond what they ask for, containers share what is idle, by their requests.
+    So do memory and disk, but that there the greediest pod is ended.
+    """
+    limits: k8s.core.v1.LimitRangeItemArgsDict = {
+        "type": "Container",
+        # Else a container asks for 0, and the quota bounds nothing.
+        "min": {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "1Mi"},
+        "default_request": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "1Gi"},
+    }
+    if limited:
+        # Kubernetes refuses a container that asks for more than this and says no limit.
+        limits["default"] = {"memory": "1Gi", "ephemeral-storage": "10Gi"}
+    return limits
 
 
 def _network_policies(

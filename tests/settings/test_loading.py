@@ -18,7 +18,7 @@ from tests.settings.conftest import MINIMUM, TODAY, Load, assert_mistake, mistak
         (
             {"airflow.podQuota": 5},
             "airflow.podQuota",
-            "must be a map of settings: cpu, memory, pods",
+            "must be a map of settings: cpu, memory, storage, pods",
         ),
         ({"spark.teams": [{}]}, "spark.teams[0].name", "missing"),
         ({"cluster": 5}, "cluster", "must be a map of settings: kubernetesVersion"),
