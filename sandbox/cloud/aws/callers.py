@@ -18,7 +18,7 @@ from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
-Demand: TypeAlias = tuple[str, str, dict[str, str]]
+Demand: TypeAlias = tuple[str, str, dict[str, str | list[str]]]
 """An action, a resource, and what else conditions may ask about."""
 
 
@@ -65,10 +65,19 @@ def _authorize(request: Json, resource: str) -> None:
         for version in policy.versions
         if version.is_default
     ]
-    everywhere = {"aws:ResourceAccount": account_id}
+    boundary = role.permissions_boundary_arn
+    limits = [[_policy(boundary, partition, account_id)]] if boundary else []
+    of_caller = rights.context(account_id, partition, request.region, role.arn)
     for action, wanted, context in demands_of(request, resource):
-        if not authorization.is_allowed(documents, action, wanted, everywhere | context):
+        if not authorization.is_allowed(documents, action, wanted, of_caller | context, limits):
             _refuse(request, rights.refusal(session.arn, action, wanted))
+
+
+def _policy(arn: str, partition: str, account_id: str) -> Json:
+    owner = "aws" if ":iam::aws:" in arn else account_id
+    backend = _backend("iam", account_id, partition)
+    policy = backend.managed_policies[arn] if owner == "aws" else backend.get_policy(arn)
+    return next(json.loads(one.document) for one in policy.versions if one.is_default)
 
 
 def _refuse(request: Json, refused: front.RefusedError) -> None:

@@ -262,3 +262,25 @@ def test_a_missing_secret_is_missing_only_to_who_may_read_it(clients: Clients) -
 def test_the_sandboxs_own_user_is_not_asked(role: str) -> None:
     assert role
     boto3.client("s3").head_object(Bucket="callers", Key="theirs/there")
+
+
+def test_a_permissions_boundary_takes_away_with_every_service(role: str, clients: Clients) -> None:
+    iam = boto3.client("iam")
+    statement = {"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=document)["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName="callers", PermissionsBoundary=arn)
+    try:
+        assert clients("s3").get_object(Bucket="callers", Key="ours/there")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            clients("eks").describe_cluster(name="ours")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            clients("secretsmanager").get_secret_value(SecretId="ours/one")
+    finally:
+        iam.delete_role_permissions_boundary(RoleName="callers")
+        iam.delete_policy(PolicyArn=arn)
+
+
+def test_a_session_policy_is_refused_where_not_every_judge_would_know_it(role: str) -> None:
+    with pytest.raises(ClientError, match="knows no session policies"):
+        boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="one", Policy="{}")
