@@ -70,10 +70,11 @@ def _refused(clone: Clone, namespace: str, **spec: Any) -> str:  # noqa: ANN401
         "metadata": {"name": "tried"},
         "spec": {"containers": [container], "securityContext": harmless, **spec},
     }
+    core: Any = CoreV1Api(clone.kubernetes)
     try:
-        CoreV1Api(clone.kubernetes).create_namespaced_pod(namespace, pod, dry_run="All")
+        core.create_namespaced_pod(namespace, pod, dry_run="All")
     except ApiException as error:
-        return str(json.loads(error.body)["message"])
+        return str(json.loads(error.body or "")["message"])
     return ""
 
 
@@ -100,10 +101,9 @@ def test_no_pod_gets_past_the_quota(platform: Clone, namespace: str) -> None:
             "resources": {"requests": {"storage": "16Ti"}},
         },
     }
+    core: Any = CoreV1Api(platform.kubernetes)
     with pytest.raises(ApiException, match=r"requested: requests\.storage=16Ti"):
-        CoreV1Api(platform.kubernetes).create_namespaced_persistent_volume_claim(
-            namespace, claim, dry_run="All"
-        )
+        core.create_namespaced_persistent_volume_claim(namespace, claim, dry_run="All")
 
 
 def test_no_pod_of_airflow_goes_without_limits(platform: Clone) -> None:

@@ -94,6 +94,22 @@ def _refuse(request: Json, refused: front.RefusedError) -> None:
     raise error
 
 
+def _autoscaling(request: Json, _: str) -> list[Demand]:
+    action = f"autoscaling:{request._get_action()}"
+    name = request._get_param("AutoScalingGroupName")
+    group = request.autoscaling_backend.autoscaling_groups.get(name)
+    if group is None:
+        return [(action, "*", {})]
+    tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in group.tags}
+    return [(action, group.arn, {**tags})]
+
+
+def _cloudwatch(request: Json, _: str) -> list[Demand]:
+    namespace = request._get_param("Namespace")
+    context: dict[str, str | list[str]] = {"cloudwatch:namespace": namespace} if namespace else {}
+    return [(f"cloudwatch:{request._get_action()}", "*", context)]
+
+
 def _emr_containers(request: Json, _: str) -> list[Demand]:
     told, action = request._get_param, request._get_action()
     of_run = action in {"CancelJobRun", "DescribeJobRun"}
@@ -195,6 +211,8 @@ def _arn(request: Json, resource: str) -> str:
 
 
 _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
+    "autoscaling": _autoscaling,
+    "cloudwatch": _cloudwatch,
     "ecr": _ecr,
     "emr-containers": _emr_containers,
     "kms": _kms,
