@@ -233,7 +233,7 @@ spark_namespaces = {
         JobNamespaceArgs(
             namespace=team.namespace,
             pod_security="baseline",  # EMR's own pods do not meet "restricted"
-            group=settings.team_group(team.name),
+            group=settings.team_group(team.name) if team.viewer_principal_arns else None,
             rules=JOB_VIEWER_RULES,
             quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),
             limited=False,  # EMR's own containers, as the one that ships logs, have none

@@ -62,8 +62,8 @@ class JobNamespaceArgs:
 
     namespace: str
     pod_security: Literal["restricted", "baseline"]
-    group: str
-    """The Kubernetes group that may do what the rules say."""
+    group: str | None
+    """The Kubernetes group that may do what the rules say; None if nobody may."""
     rules: tuple[Rule, ...]
     quota: Quota
     limited: bool
@@ -110,19 +110,19 @@ class JobNamespace(pulumi.ComponentResource):
             self._policy(name, namespace, rule, spec)
             for rule, spec in _network_policies(args).items()
         ]
-        binding = self._binding(name, args, namespace)
+        bindings = [self._binding(name, args, args.group, namespace)] if args.group else []
         account = k8s.core.v1.ServiceAccountPatch(
             f"{name}-default-account",
             metadata={"name": "default", "namespace": namespace},
             automount_service_account_token=False,
             # Kubernetes makes the account a moment after its namespace.
-            opts=ResourceOptions(parent=self, depends_on=[binding]),
+            opts=ResourceOptions(parent=self, depends_on=[*quotas, limits, *bindings]),
         )
 
         waiting = [
             *(quota.metadata.namespace for quota in quotas),
             limits.metadata.namespace,
-            binding.metadata.namespace,
+            *(binding.metadata.namespace for binding in bindings),
             account.metadata.namespace,
             *(policy.metadata.namespace for policy in policies),
         ]
@@ -190,7 +190,7 @@ class JobNamespace(pulumi.ComponentResource):
         )
 
     def _binding(
-        self, name: str, args: JobNamespaceArgs, namespace: Output[str]
+        self, name: str, args: JobNamespaceArgs, group: str, namespace: Output[str]
     ) -> k8s.rbac.v1.RoleBinding:
         role = k8s.rbac.v1.Role(
             f"{name}-role",
@@ -217,7 +217,7 @@ class JobNamespace(pulumi.ComponentResource):
                 {
                     "api_group": "rbac.authorization.k8s.io",
                     "kind": "Group",
-                    "name": args.group,
+                    "name": group,
                 }
             ],
             opts=ResourceOptions(parent=self),

@@ -24,7 +24,6 @@ from tests.components.conftest import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-ZONES = ["us-west-2a", "us-west-2b", "us-west-2c"]
 NAME = "mwaa-on-eks-test"
 
 
@@ -97,22 +96,25 @@ Run = Callable[..., Program]
 def run() -> Run:
     """Run the program with some settings changed, named as in section.setting."""
 
-    def run_program(**changes: Any) -> Program:  # noqa: ANN401
-        stack = yaml.safe_load((ROOT / "Pulumi.sandbox.yaml").read_text())["config"]
+    def run_program(example: str = "sandbox", **changes: Any) -> Program:  # noqa: ANN401
+        stack = yaml.safe_load((ROOT / f"Pulumi.{example}.yaml").read_text())["config"]
         for key, value in changes.items():
             section, _, setting = key.partition("_")
             stack.setdefault(f"mwaa-on-eks:{section}", {})[setting] = value
         engine = Recorder()
+        region = stack["mwaa-on-eks:account"]["region"]
+        zones = [f"{region}{letter}" for letter in "abc"]
         engine.answers = {
             "pulumi:pulumi:readStackResourceOutputs": lambda _: {"outputs": {}},
             "aws:ecr/getImage:getImage": lambda _: {},
             "aws:eks/getAddonVersion:getAddonVersion": addon_version,
             "aws:ec2/getVpcEndpointService:getVpcEndpointService": lambda _: {
-                "availabilityZones": ZONES
+                "availabilityZones": zones,
+                "vpcEndpointPolicySupported": True,
             },
             "aws:index/getAvailabilityZones:getAvailabilityZones": lambda _: {
-                "id": "us-west-2",
-                "names": ZONES,
+                "id": region,
+                "names": zones,
             },
         }
         cluster = {

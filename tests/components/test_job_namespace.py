@@ -96,6 +96,12 @@ def test_the_binding_joins_the_group_and_the_role_that_is_there(engine: Engine) 
     ]
 
 
+def test_where_nobody_may_do_anything_there_is_no_role(engine: Engine) -> None:
+    run(engine, replace(ARGS, group=None))
+
+    assert not engine.all(ROLE) + engine.all(BINDING)
+
+
 def test_pod_security_is_enforced_as_told_and_watched_at_the_strictest(engine: Engine) -> None:
     run(engine, replace(ARGS, pod_security="baseline"))
 
