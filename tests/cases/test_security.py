@@ -4,6 +4,7 @@ encrypted."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -216,3 +217,15 @@ def test_everything_is_known_by_its_tags(stack: Program) -> None:
         one for one in stack.engine.recorded.values() if one.typ == "pulumi:providers:aws"
     )
     assert {"project", "stack"} <= set(json.loads(provider.inputs["defaultTags"])["tags"])
+
+
+def test_every_test_that_the_document_names_is_there() -> None:
+    document = (ROOT / "docs/security.md").read_text()
+    named = re.findall(r"`((?:sandbox/)?tests/\S+?\.py)::(test_\w+)`", document)
+    assert len(named) == document.count("::test_") > 30
+    for file, test in named:
+        assert f"\ndef {test}(" in (ROOT / file).read_text(), f"{file} has no {test}"
+    before = document.partition("## Rotate and revoke")[0]
+    claims = re.findall(r"^(?:- (?:.+\n)(?:  .+\n)*)", before, re.MULTILINE)
+    assert claims
+    assert [one for one in claims if "::test_" not in one] == []

@@ -19,7 +19,7 @@ _NODES: Final = "node authorizer does not support user rule resolution"
 # What is asked: if any of the verbs is allowed on any of the resources.
 QUESTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "start pods": ("create", "", "pods"),
-    "change, end or evict pods": ("update patch delete deletecollection", "", "pods"),
+    "change or end pods": ("update patch delete deletecollection", "", "pods"),
     "look at pods": ("get list watch", "", "pods"),
     "look at logs": ("get", "", "pods/log"),
     "look at events": ("get list watch", "", "events"),
