@@ -151,6 +151,8 @@ class ClusterSettings(Section):
     """IAM roles and users that administer the cluster, besides who deploys it."""
     viewer_principal_arns: tuple[Principal, ...] = ()
     """IAM roles and users that may look at what runs in all namespaces, but at no secrets."""
+    network_policy_mode: Literal["standard", "strict"] = "standard"
+    """strict: pods have no connection before a network policy allows it, not even as they start."""
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=20)] = (
         "m7i.xlarge",
         "m6i.xlarge",

@@ -98,6 +98,7 @@ ROUNDS = {
             "cluster.adminPrincipalArns": [PRINCIPALS["admin"]],
             "cluster.viewerPrincipalArns": [PRINCIPALS["viewer"]],
             "cluster.privateAccessCidrs": ["192.168.0.0/16"],
+            "cluster.networkPolicyMode": "strict",
             "cluster.imageRegistry": "registry.example.com/mirror",
             "cluster.nodeMin": 5,
             "cluster.nodeMax": 12,
