@@ -85,7 +85,7 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
     """A role with that policy, in an account that holds what it may use and what it may not."""
     s3, logs = boto3.client("s3"), boto3.client("logs")
     secrets, scaling = boto3.client("secretsmanager"), boto3.client("autoscaling")
-    template = {"ImageId": "ami-1", "InstanceType": "m7i.large"}
+    template: Any = {"ImageId": "ami-1", "InstanceType": "m7i.large"}
     boto3.client("ec2").create_launch_template(
         LaunchTemplateName="callers", LaunchTemplateData=template
     )
