@@ -110,6 +110,7 @@ class JobNamespace(pulumi.ComponentResource):
             self._policy(name, namespace, rule, spec)
             for rule, spec in _network_policies(args).items()
         ]
+        services = self._no_foreign_addresses(name, namespace)
         bindings = [self._binding(name, args, args.group, namespace)] if args.group else []
         account = k8s.core.v1.ServiceAccountPatch(
             f"{name}-default-account",
@@ -122,6 +123,7 @@ class JobNamespace(pulumi.ComponentResource):
         waiting = [
             *(quota.metadata.namespace for quota in quotas),
             limits.metadata.namespace,
+            services.metadata.name.apply(lambda _: args.namespace),
             *(binding.metadata.namespace for binding in bindings),
             account.metadata.namespace,
             *(policy.metadata.namespace for policy in policies),
@@ -174,6 +176,49 @@ class JobNamespace(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self),
             ),
         ]
+
+    def _no_foreign_addresses(
+        self, name: str, namespace: Output[str]
+    ) -> k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding:
+        # Spark's drivers make Services. One with an external IP would take to its pods what all
+        # others of the cluster send to that address (CVE-2020-8554), and no quota counts it.
+        policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
+            f"{name}-no-external-ips",
+            metadata={"name": Output.concat(namespace, "-no-external-ips")},
+            spec={
+                "match_constraints": {
+                    "resource_rules": [
+                        {
+                            "api_groups": [""],
+                            "api_versions": ["v1"],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": ["services"],
+                        }
+                    ]
+                },
+                "validations": [
+                    {
+                        "expression": "!has(object.spec.externalIPs)",
+                        "message": "Services of jobs have no external IPs",
+                    }
+                ],
+            },
+            opts=ResourceOptions(parent=self),
+        )
+        return k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
+            f"{name}-no-external-ips",
+            metadata={"name": policy.metadata.name},
+            spec={
+                "policy_name": policy.metadata.name,
+                "validation_actions": ["Deny"],
+                "match_resources": {
+                    "namespace_selector": {
+                        "match_labels": {"kubernetes.io/metadata.name": namespace}
+                    }
+                },
+            },
+            opts=ResourceOptions(parent=self),
+        )
 
     def _policy(
         self,

@@ -160,6 +160,19 @@ def test_nothing_in_it_evicts_what_keeps_the_cluster_alive(engine: Engine) -> No
     assert set(match["values"]) == {"system-cluster-critical", "system-node-critical"}
 
 
+def test_no_service_takes_traffic_that_is_for_others(engine: Engine) -> None:
+    run(engine)
+
+    group = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy"
+    policy, binding = engine.one(group), engine.one(f"{group}Binding").inputs["spec"]
+    assert binding["policyName"] == policy.inputs["metadata"]["name"] == "mwaa-no-external-ips"
+    assert binding["validationActions"] == ["Deny"]
+    assert binding["matchResources"]["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "mwaa"
+    }
+    assert policy.inputs["spec"].get("failurePolicy", "Fail") == "Fail"
+
+
 def test_all_is_denied_both_ways_but_names_https_and_pod_identity(engine: Engine) -> None:
     run(engine)
 
@@ -234,7 +247,7 @@ def test_nobody_works_in_it_before_its_rules_are_in_force(engine: Engine) -> Non
         for resource in engine.recorded.values()
         if resource.typ.startswith("kubernetes:") and resource.typ != NAMESPACE
     }
-    assert len(within) == 10
+    assert len(within) == 11  # a policy and its binding have one name
     assert engine.waits_for(namespace) == within | {"mwaa-namespace"}
 
 

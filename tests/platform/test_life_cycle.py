@@ -106,6 +106,23 @@ def test_no_pod_gets_past_the_quota(platform: Clone, namespace: str) -> None:
         core.create_namespaced_persistent_volume_claim(namespace, claim, dry_run="All")
 
 
+@pytest.mark.parametrize("namespace", ["mwaa", "emr-mwaa"])
+def test_no_service_takes_traffic_that_is_for_others(platform: Clone, namespace: str) -> None:
+    core: Any = CoreV1Api(platform.kubernetes)
+    spec = {"selector": {"app": "tried"}, "ports": [{"port": 443}]}
+    service = {"metadata": {"name": "tried"}, "spec": spec}
+    core.create_namespaced_service(namespace, service, dry_run="All")
+    for foreign, told in (
+        ({"externalIPs": ["203.0.113.1"]}, "Services of jobs have no external IPs"),
+        ({"type": "LoadBalancer"}, "exceeded quota: jobs"),
+        ({"type": "NodePort"}, "exceeded quota: jobs"),
+    ):
+        with pytest.raises(ApiException, match=told):
+            core.create_namespaced_service(
+                namespace, {**service, "spec": {**spec, **foreign}}, dry_run="All"
+            )
+
+
 def test_no_pod_of_airflow_goes_without_limits(platform: Clone) -> None:
     for counted in ("memory", "ephemeral-storage"):
         limits = {counted: "9Ti"}
