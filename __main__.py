@@ -126,6 +126,7 @@ airflow = AirflowEnvironment(
         weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
         log_level=settings.airflow.log_level,
         log_retention_days=settings.account.log_retention_days,
+        metric_namespaces=settings.airflow.metric_namespaces,
         options=settings.airflow.options,
         vpc_id=network.vpc_id,
         subnet_ids=network.private_subnet_ids,
@@ -153,6 +154,7 @@ cluster = EksCluster(
         admin_principal_arns=settings.cluster.admin_principal_arns,
         viewer_principal_arns=settings.cluster.viewer_principal_arns,
         group_members=settings.group_members,
+        network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
@@ -174,6 +176,7 @@ addons = ClusterAddons(
         cluster_arn=cluster.arn,
         kubernetes_version=settings.cluster.kubernetes_version,
         kms_key_arn=encryption_key.arn,
+        network_policy_mode=settings.cluster.network_policy_mode,
         tags=settings.tags,
         account=account,
     ),
@@ -204,6 +207,7 @@ pod_namespace = JobNamespace(
         group=settings.airflow_group,
         rules=pod_operator_rules(xcom=settings.airflow.pod_xcom),
         quota=Quota(**settings.airflow.pod_quota.model_dump()),
+        limited=True,
         allow_within_namespace=False,
         egress=tuple(Egress(cidr=str(e.cidr), port=e.port) for e in settings.airflow.pod_egress),
     ),
@@ -233,6 +237,7 @@ job_bucket = PrivateBucket(
         force_destroy=settings.account.force_destroy,
         noncurrent_version_days=30,
         expiring_prefix="",
+        account=account,
     ),
     opts=encrypted,
 )
@@ -243,9 +248,10 @@ spark_namespaces = {
         JobNamespaceArgs(
             namespace=team.namespace,
             pod_security="baseline",  # EMR's own pods do not meet "restricted"
-            group=settings.team_group(team.name),
+            group=settings.team_group(team.name) if team.viewer_principal_arns else None,
             rules=JOB_VIEWER_RULES,
-            quota=Quota(cpu=team.cpu, memory=team.memory, pods=team.pods),
+            quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),
+            limited=False,  # EMR's own containers, as the one that ships logs, have none
             allow_within_namespace=True,
         ),
         opts=in_ready_cluster,

@@ -36,6 +36,8 @@ class AirflowEnvironmentArgs:
     """`DAY:HH:MM` in UTC, on the half-hour; None leaves the choice to AWS."""
     log_level: str
     log_retention_days: int
+    metric_namespaces: Sequence[str]
+    """Where in CloudWatch DAGs may write metrics, besides where Airflow does."""
     options: Mapping[str, str]
     """Airflow configuration, as `section.key`; it wins over what is set here."""
     vpc_id: Input[str]
@@ -73,12 +75,12 @@ class AirflowEnvironment(pulumi.ComponentResource):
         log_groups = [
             aws.cloudwatch.LogGroup(
                 f"{name}-{kind}",
-                name=f"airflow-{args.environment_name}-{kind}",
+                name=group,
                 retention_in_days=args.log_retention_days,
                 kms_key_id=args.kms_key_arn,
                 opts=ResourceOptions(parent=self),
             )
-            for kind in LOG_KINDS
+            for kind, group in zip(LOG_KINDS, _log_groups(args), strict=True)
         ]
         # Never a name of our own: MWAA does not work with a role that was deleted and made anew
         # under the same name.
@@ -203,6 +205,10 @@ def _configuration(args: AirflowEnvironmentArgs) -> dict[str, str]:
     }
 
 
+def _log_groups(args: AirflowEnvironmentArgs) -> list[str]:
+    return [f"airflow-{args.environment_name}-{kind}" for kind in LOG_KINDS]
+
+
 def _environment_arn(args: AirflowEnvironmentArgs) -> str:
     """Known before the environment is, whose role and trust must exist first."""
     return args.account.arn("airflow", f"environment/{args.environment_name}")
@@ -260,12 +266,17 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
         {
             # Actions that concern the account and no single resource of it.
             "Sid": "AccountWide",
-            "Action": [
-                "cloudwatch:PutMetricData",
-                "logs:DescribeLogGroups",
-                "s3:GetAccountPublicAccessBlock",
-            ],
+            "Action": ["logs:DescribeLogGroups", "s3:GetAccountPublicAccessBlock"],
             "Resource": "*",
+        },
+        {
+            "Sid": "CloudWatchMetrics",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",  # it knows no resources
+            # Airflow's own first ("Apache Airflow environment metrics in CloudWatch").
+            "Condition": {
+                "StringLike": {"cloudwatch:namespace": ["AmazonMWAA", *args.metric_namespaces]}
+            },
         },
         {
             "Sid": "Logs",
@@ -278,8 +289,13 @@ def _execution_policy(args: AirflowEnvironmentArgs) -> dict[str, object]:
                 "logs:GetQueryResults",
                 "logs:PutLogEvents",
             ],
-            # The environment's five groups and their streams.
-            "Resource": account.arn("logs", f"log-group:airflow-{args.environment_name}-*"),
+            # Each by its name: the groups of an environment whose name begins with this one's
+            # begin as these do.
+            "Resource": [
+                account.arn("logs", f"log-group:{group}{streams}")
+                for group in _log_groups(args)
+                for streams in ("", ":*")
+            ],
         },
         {
             "Sid": "Queue",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -25,6 +26,7 @@ class ClusterAddonsArgs:
     """Minor version of the cluster, which decides those of the add-ons."""
     kms_key_arn: Input[str]
     """Encrypts volumes. It must let in whoever asks EC2 for them."""
+    network_policy_mode: Literal["standard", "strict"]
     tags: Mapping[str, str]
     """For the volumes of claims, which a provider's default tags do not reach."""
     account: AwsAccount
@@ -41,6 +43,25 @@ class ClusterAddons(pulumi.ComponentResource):
     ) -> None:
         super().__init__("mwaa-on-eks:index:ClusterAddons", name, None, opts)
         child = ResourceOptions(parent=self)
+        # In the strict mode, pods that no policy selects reach nobody, DNS's own among them, and an
+        # add-on waits for its pods.
+        ways = (
+            [
+                k8s.networking.v1.NetworkPolicy(
+                    f"{name}-system",
+                    metadata={"name": "allow-all", "namespace": "kube-system"},
+                    spec={
+                        "pod_selector": {},
+                        "policy_types": ["Ingress", "Egress"],
+                        "ingress": [{}],
+                        "egress": [{}],
+                    },
+                    opts=child,
+                )
+            ]
+            if args.network_policy_mode == "strict"
+            else []
+        )
 
         volume_role = aws.iam.Role(
             f"{name}-ebs-csi",
@@ -66,7 +87,7 @@ class ClusterAddons(pulumi.ComponentResource):
             kubernetes_version=args.kubernetes_version,
             configuration=json.dumps({"controller": {"extraVolumeTags": dict(args.tags)}}),
             roles={"ebs-csi-controller-sa": volume_role.arn},
-            depends_on=[volume_policy],
+            depends_on=[volume_policy, *ways],
         )
         addons = [
             volumes,
@@ -77,6 +98,7 @@ class ClusterAddons(pulumi.ComponentResource):
                     name=name,
                     cluster_name=args.cluster_name,
                     kubernetes_version=args.kubernetes_version,
+                    depends_on=ways,
                 )
                 for addon in ("coredns", "metrics-server")
             ),

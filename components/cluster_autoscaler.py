@@ -276,9 +276,12 @@ class ClusterAutoscaler(pulumi.ComponentResource):
                                 "env": [{"name": "AWS_REGION", "value": args.account.region}],
                                 "resources": {
                                     "requests": {"cpu": "100m", "memory": "600Mi"},
-                                    "limits": {"memory": "600Mi"},
+                                    "limits": {"cpu": "1", "memory": "600Mi"},
                                 },
                                 "ports": [{"name": "http", "container_port": 8085}],
+                                "readiness_probe": {
+                                    "http_get": {"path": "/health-check", "port": "http"},
+                                },
                                 "liveness_probe": {
                                     "http_get": {"path": "/health-check", "port": "http"},
                                     "initial_delay_seconds": 30,

@@ -80,6 +80,7 @@ class DagBucket(pulumi.ComponentResource):
                 # MWAA stays pinned to a version of the other files, however old, until another one
                 # is rolled out.
                 expiring_prefix=f"{DAG_FOLDER}/",
+                account=args.account,
             ),
             opts=ResourceOptions(parent=self),
         )

@@ -47,6 +47,8 @@ class EksClusterArgs:
     viewer_principal_arns: tuple[str, ...]
     group_members: Mapping[str, tuple[str, ...]]
     """The Kubernetes groups of other principals, which role bindings say the rights of."""
+    network_policy_mode: Literal["standard", "strict"]
+    """In the strict one, pods that no network policy selects reach nobody."""
     node_group: NodeGroup
     log_retention_days: int
     deletion_protection: bool
@@ -313,6 +315,9 @@ class EksCluster(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         policy = self._attach(f"{name}-cni-policy", role, "AmazonEKS_CNI_Policy")
+        configuration: dict[str, object] = {"enableNetworkPolicy": "true"}
+        if self._args.network_policy_mode == "strict":
+            configuration["env"] = {"NETWORK_POLICY_ENFORCING_MODE": "strict"}
         return [
             self._addon("eks-pod-identity-agent", name, cluster_name),
             self._addon("kube-proxy", name, cluster_name),
@@ -322,7 +327,7 @@ class EksCluster(pulumi.ComponentResource):
                 name=name,
                 cluster_name=cluster_name,
                 kubernetes_version=self._args.kubernetes_version,
-                configuration=json.dumps({"enableNetworkPolicy": "true"}),
+                configuration=json.dumps(configuration),
                 roles={"aws-node": role.arn},
                 depends_on=[policy],
             ),

@@ -43,6 +43,8 @@ class Quota:
 
     cpu: str
     memory: str
+    storage: str
+    """Of the volumes that are claimed, and as much again on the disks of the nodes."""
     pods: str
 
 
@@ -60,10 +62,12 @@ class JobNamespaceArgs:
 
     namespace: str
     pod_security: Literal["restricted", "baseline"]
-    group: str
-    """The Kubernetes group that may do what the rules say."""
+    group: str | None
+    """The Kubernetes group that may do what the rules say; None if nobody may."""
     rules: tuple[Rule, ...]
     quota: Quota
+    limited: bool
+    """Whether every container has limits of memory and disk, which the quota counts."""
     allow_within_namespace: bool
     """Whether its pods may talk to one another, as a Spark driver and its executors do."""
     egress: tuple[Egress, ...] = ()
@@ -95,57 +99,126 @@ class JobNamespace(pulumi.ComponentResource):
             opts=child,
         )
         namespace = space.metadata.name
-        quota = k8s.core.v1.ResourceQuota(
-            f"{name}-quota",
-            metadata={"name": "jobs", "namespace": namespace},
-            spec={
-                "hard": {
-                    "requests.cpu": args.quota.cpu,
-                    "requests.memory": args.quota.memory,
-                    "pods": args.quota.pods,
-                    "services.loadbalancers": "0",
-                    "services.nodeports": "0",
-                }
-            },
-            opts=child,
-        )
+        quotas = self._quotas(name, args, namespace)
         limits = k8s.core.v1.LimitRange(
             f"{name}-limits",
             metadata={"name": "jobs", "namespace": namespace},
-            spec={
-                "limits": [
-                    {
-                        "type": "Container",
-                        # The quota refuses a pod that asks for nothing. No default limits: they
-                        # would refuse one that asks for more and, like Spark's, has no limit.
-                        "default_request": {"cpu": "100m", "memory": "256Mi"},
-                    }
-                ]
-            },
+            spec={"limits": [_container_limits(limited=args.limited)]},
             opts=child,
         )
         policies = [
             self._policy(name, namespace, rule, spec)
             for rule, spec in _network_policies(args).items()
         ]
-        binding = self._binding(name, args, namespace)
+        services = self._no_foreign_addresses(name, namespace)
+        bindings = [self._binding(name, args, args.group, namespace)] if args.group else []
         account = k8s.core.v1.ServiceAccountPatch(
             f"{name}-default-account",
             metadata={"name": "default", "namespace": namespace},
             automount_service_account_token=False,
             # Kubernetes makes the account a moment after its namespace.
-            opts=ResourceOptions(parent=self, depends_on=[binding]),
+            opts=ResourceOptions(parent=self, depends_on=[*quotas, limits, *bindings]),
         )
 
         waiting = [
-            quota.metadata.namespace,
+            *(quota.metadata.namespace for quota in quotas),
             limits.metadata.namespace,
-            binding.metadata.namespace,
+            services.metadata.name.apply(lambda _: args.namespace),
+            *(binding.metadata.namespace for binding in bindings),
             account.metadata.namespace,
             *(policy.metadata.namespace for policy in policies),
         ]
         self.namespace = Output.all(*waiting).apply(lambda names: str(names[0]))
         self.register_outputs({"namespace": self.namespace})
+
+    def _quotas(
+        self, name: str, args: JobNamespaceArgs, namespace: Output[str]
+    ) -> list[k8s.core.v1.ResourceQuota]:
+        hard = {
+            "requests.cpu": args.quota.cpu,
+            "requests.memory": args.quota.memory,
+            "requests.ephemeral-storage": args.quota.storage,
+            "requests.storage": args.quota.storage,
+            "persistentvolumeclaims": args.quota.pods,
+            "pods": args.quota.pods,
+            "services.loadbalancers": "0",
+            "services.nodeports": "0",
+        }
+        if args.limited:
+            hard |= {
+                "limits.memory": args.quota.memory,
+                "limits.ephemeral-storage": args.quota.storage,
+            }
+        return [
+            k8s.core.v1.ResourceQuota(
+                f"{name}-quota",
+                metadata={"name": "jobs", "namespace": namespace},
+                spec={"hard": hard},
+                opts=ResourceOptions(parent=self),
+            ),
+            # Pods of these classes evict those of everybody else, DNS among them, and Kubernetes
+            # lets them be made in every namespace.
+            k8s.core.v1.ResourceQuota(
+                f"{name}-no-critical",
+                metadata={"name": "no-critical-pods", "namespace": namespace},
+                spec={
+                    "hard": {"pods": "0"},
+                    "scope_selector": {
+                        "match_expressions": [
+                            {
+                                "scope_name": "PriorityClass",
+                                "operator": "In",
+                                "values": ["system-cluster-critical", "system-node-critical"],
+                            }
+                        ]
+                    },
+                },
+                opts=ResourceOptions(parent=self),
+            ),
+        ]
+
+    def _no_foreign_addresses(
+        self, name: str, namespace: Output[str]
+    ) -> k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding:
+        # Spark's drivers make Services. One with an external IP would take to its pods what all
+        # others of the cluster send to that address (CVE-2020-8554), and no quota counts it.
+        policy = k8s.admissionregistration.v1.ValidatingAdmissionPolicy(
+            f"{name}-no-external-ips",
+            metadata={"name": Output.concat(namespace, "-no-external-ips")},
+            spec={
+                "match_constraints": {
+                    "resource_rules": [
+                        {
+                            "api_groups": [""],
+                            "api_versions": ["v1"],
+                            "operations": ["CREATE", "UPDATE"],
+                            "resources": ["services"],
+                        }
+                    ]
+                },
+                "validations": [
+                    {
+                        "expression": "!has(object.spec.externalIPs)",
+                        "message": "Services of jobs have no external IPs",
+                    }
+                ],
+            },
+            opts=ResourceOptions(parent=self),
+        )
+        return k8s.admissionregistration.v1.ValidatingAdmissionPolicyBinding(
+            f"{name}-no-external-ips",
+            metadata={"name": policy.metadata.name},
+            spec={
+                "policy_name": policy.metadata.name,
+                "validation_actions": ["Deny"],
+                "match_resources": {
+                    "namespace_selector": {
+                        "match_labels": {"kubernetes.io/metadata.name": namespace}
+                    }
+                },
+            },
+            opts=ResourceOptions(parent=self),
+        )
 
     def _policy(
         self,
@@ -162,7 +235,7 @@ class JobNamespace(pulumi.ComponentResource):
         )
 
     def _binding(
-        self, name: str, args: JobNamespaceArgs, namespace: Output[str]
+        self, name: str, args: JobNamespaceArgs, group: str, namespace: Output[str]
     ) -> k8s.rbac.v1.RoleBinding:
         role = k8s.rbac.v1.Role(
             f"{name}-role",
@@ -189,11 +262,29 @@ class JobNamespace(pulumi.ComponentResource):
                 {
                     "api_group": "rbac.authorization.k8s.io",
                     "kind": "Group",
-                    "name": args.group,
+                    "name": group,
                 }
             ],
             opts=ResourceOptions(parent=self),
         )
+
+
+def _container_limits(*, limited: bool) -> k8s.core.v1.LimitRangeItemArgsDict:
+    """Bound what the quota counts of a container: it counts requests, and refuses who has none.
+
+    CPUs have no limit: beyond what they ask for, containers share what is idle, by their requests.
+    So do memory and disk, but that there the greediest pod is ended.
+    """
+    limits: k8s.core.v1.LimitRangeItemArgsDict = {
+        "type": "Container",
+        # Else a container asks for 0, and the quota bounds nothing.
+        "min": {"cpu": "10m", "memory": "16Mi", "ephemeral-storage": "1Mi"},
+        "default_request": {"cpu": "100m", "memory": "256Mi", "ephemeral-storage": "1Gi"},
+    }
+    if limited:
+        # Kubernetes refuses a container that asks for more than this and says no limit.
+        limits["default"] = {"memory": "1Gi", "ephemeral-storage": "10Gi"}
+    return limits
 
 
 def _network_policies(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Literal, TypeVar
+from typing import Literal, TypeAlias, TypeVar
 
 import pulumi
 import pulumi_aws as aws
@@ -15,6 +16,8 @@ from components.aws_account import AwsAccount
 from components.subnet_plan import plan_subnets
 
 ANYWHERE = "0.0.0.0/0"
+
+Offer: TypeAlias = aws.ec2.GetVpcEndpointServiceResult
 
 T = TypeVar("T")
 
@@ -233,24 +236,38 @@ class Network(pulumi.ComponentResource):
                 service_name=f"com.amazonaws.{args.account.region}.{service}",
                 vpc_endpoint_type="Interface",
                 private_dns_enabled=True,
-                subnet_ids=self._subnets_with(service, args, subnets),
+                subnet_ids=self._subnets_with(service, offered, args, subnets),
                 security_group_ids=[group.id],
+                policy=_endpoint_policy(service, offered, args.account),
                 tags={"Name": f"{name}-{service}"},
                 opts=ResourceOptions(parent=self),
             )
-            for service in args.interface_endpoints
+            for service, offered in self._offered(args)
         ]
         return [https, *endpoints]
 
+    def _offered(self, args: NetworkArgs) -> list[tuple[str, Output[Offer]]]:
+        """The services, each with what AWS has of it in the region."""
+        return [
+            (
+                service,
+                aws.ec2.get_vpc_endpoint_service_output(
+                    service_name=f"com.amazonaws.{args.account.region}.{service}",
+                    service_type="Interface",
+                    opts=pulumi.InvokeOutputOptions(parent=self),
+                ),
+            )
+            for service in args.interface_endpoints
+        ]
+
     def _subnets_with(
-        self, service: str, args: NetworkArgs, subnets: list[aws.ec2.Subnet]
+        self,
+        service: str,
+        offered: Output[Offer],
+        args: NetworkArgs,
+        subnets: list[aws.ec2.Subnet],
     ) -> Output[list[str]]:
         """The subnets in the zones where AWS offers the service: not all are in every zone."""
-        offered = aws.ec2.get_vpc_endpoint_service_output(
-            service_name=f"com.amazonaws.{args.account.region}.{service}",
-            service_type="Interface",
-            opts=pulumi.InvokeOutputOptions(parent=self),
-        ).availability_zones
 
         def those(zones: list[str]) -> Output[list[str]]:
             found = [
@@ -267,7 +284,7 @@ class Network(pulumi.ComponentResource):
                 raise pulumi.RunError(message)
             return Output.all(*found)
 
-        return offered.apply(those)
+        return offered.availability_zones.apply(those)
 
     def _flow_logs_to_group(self, name: str, args: NetworkArgs, vpc: aws.ec2.Vpc) -> None:
         group = aws.cloudwatch.LogGroup(
@@ -306,6 +323,38 @@ def _after(resources: Sequence[pulumi.Resource], value: Output[T]) -> Output[T]:
     # URNs, since an id is unknown in the preview that adds a resource: a new endpoint would make
     # the subnets unknown, and with them show the cluster and the environment as replaced.
     return Output.all(value, *[resource.urn for resource in resources]).apply(lambda all_: all_[0])
+
+
+# Through these, containers of MWAA also fetch their own images and write their own logs ("Creating
+# the required VPC service endpoints", MWAA user guide), as whom AWS does not say.
+_MWAA_CALLS = frozenset(
+    {"airflow.api", "airflow.env", "airflow.ops", "ecr.api", "ecr.dkr", "kms", "logs"}
+    | {"monitoring", "sqs"}
+)
+# What is called without credentials: a token is exchanged for them, or an API is open.
+_WITHOUT_CREDENTIALS = {
+    "execute-api": ["execute-api:*"],
+    "sts": ["sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"],
+}
+
+
+def _endpoint_policy(
+    service: str, offered: Output[Offer], account: AwsAccount
+) -> Output[str | None] | None:
+    """Let through who is of this account: what they may do, roles say.
+
+    Nobody in the VPC can then take data out with the credentials of another account.
+    """
+    if service in _MWAA_CALLS:
+        return None  # AWS's default, which is open
+    everything = {"Effect": "Allow", "Principal": "*", "Resource": "*"}
+    ours = {"StringEquals": {"aws:PrincipalAccount": account.id}}
+    statements: list[dict[str, object]] = [{**everything, "Action": "*", "Condition": ours}]
+    if service in _WITHOUT_CREDENTIALS:
+        statements.append({**everything, "Action": _WITHOUT_CREDENTIALS[service]})
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    # AWS refuses an endpoint with a policy for a service that knows none.
+    return offered.vpc_endpoint_policy_supported.apply(lambda known: policy if known else None)
 
 
 def _flow_logs_trust(args: NetworkArgs) -> dict[str, object]:

@@ -8,6 +8,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, Output, ResourceOptions
 
+from components.aws_account import AwsAccount
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrivateBucketArgs:
@@ -21,10 +23,11 @@ class PrivateBucketArgs:
     """How long a replaced or deleted object below the prefix can be brought back."""
     expiring_prefix: str
     """Old versions of what lies elsewhere are kept for good."""
+    account: AwsAccount
 
 
 class PrivateBucket(pulumi.ComponentResource):
-    """A versioned, encrypted bucket, closed to the public and to connections without TLS 1.2.
+    """A versioned, encrypted bucket, closed to other accounts and to connections without TLS 1.2.
 
     Its outputs wait for those settings, so that nothing is stored without them.
     """
@@ -45,7 +48,7 @@ class PrivateBucket(pulumi.ComponentResource):
         policy = aws.s3.BucketPolicy(
             f"{name}-tls-only",
             bucket=bucket.id,
-            policy=Output.json_dumps(_tls_only_policy(bucket.arn)),
+            policy=Output.json_dumps(_policy(bucket.arn, args.account)),
             opts=ResourceOptions(parent=self),
         )
         # One after the other: S3 answers OperationAborted ("a conflicting conditional operation
@@ -124,7 +127,7 @@ class PrivateBucket(pulumi.ComponentResource):
         self.register_outputs({"name": self.name, "arn": self.arn})
 
 
-def _tls_only_policy(bucket_arn: Input[str]) -> dict[str, object]:
+def _policy(bucket_arn: Input[str], account: AwsAccount) -> dict[str, object]:
     denied = {
         "Effect": "Deny",
         "Principal": "*",
@@ -143,6 +146,16 @@ def _tls_only_policy(bucket_arn: Input[str]) -> dict[str, object]:
                 "Sid": "DenyOldTls",
                 **denied,
                 "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
+            },
+            {
+                # Nobody lets them in, and nobody who one day does so by mistake.
+                "Sid": "DenyOtherAccounts",
+                **denied,
+                "Condition": {
+                    "StringNotEquals": {"aws:PrincipalAccount": account.id},
+                    # Services of AWS that act under their own name are of no account of ours.
+                    "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+                },
             },
         ],
     }

@@ -63,12 +63,19 @@ class VirtualCluster(pulumi.ComponentResource):
             kms_key_id=args.kms_key_arn,
             opts=child,
         )
+        # As EMR on EKS names the service accounts of a job run's pods.
+        prefixes = {
+            part: f"emr-containers-sa-spark-{part}-{args.account.id}-"
+            for part in ("client", "driver", "executor")
+        }
         role = aws.iam.Role(
             f"{name}-job",
             assume_role_policy=pod_identity.trust_policy(
                 account_id=args.account.id,
                 cluster_arn=args.cluster_arn,
                 namespace=args.namespace,
+                # They end with the role's own name, which is not known before the role is.
+                service_account=[f"{prefix}*" for prefix in prefixes.values()],
             ),
             opts=child,
         )
@@ -83,13 +90,11 @@ class VirtualCluster(pulumi.ComponentResource):
                 f"{name}-{part}",
                 cluster_name=args.cluster_name,
                 namespace=args.namespace,
-                service_account=Output.concat(
-                    f"emr-containers-sa-spark-{part}-{args.account.id}-", role.name.apply(base36)
-                ),
+                service_account=Output.concat(prefix, role.name.apply(base36)),
                 role_arn=role.arn,
                 opts=child,
             )
-            for part in ("client", "driver", "executor")
+            for part, prefix in prefixes.items()
         ]
         virtual_cluster = aws.emrcontainers.VirtualCluster(
             f"{name}-virtual-cluster",
@@ -130,6 +135,8 @@ class VirtualCluster(pulumi.ComponentResource):
 
 
 def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[str, object]:
+    # Not a bucket that someone else made under its name.
+    owned = {"aws:ResourceAccount": args.account.id}
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -142,17 +149,22 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
                     "s3:AbortMultipartUpload",
                 ],
                 "Resource": Output.concat(args.bucket_arn, f"/{args.team}/*"),
+                "Condition": {"StringEquals": owned},
             },
             {
                 "Effect": "Allow",
                 "Action": "s3:ListBucket",
                 "Resource": args.bucket_arn,
-                "Condition": {"StringLike": {"s3:prefix": [args.team, f"{args.team}/*"]}},
+                "Condition": {
+                    "StringEquals": owned,
+                    "StringLike": {"s3:prefix": [args.team, f"{args.team}/*"]},
+                },
             },
             {
                 "Effect": "Allow",
                 "Action": "s3:GetBucketLocation",
                 "Resource": args.bucket_arn,
+                "Condition": {"StringEquals": owned},
             },
             {
                 "Effect": "Allow",
@@ -172,6 +184,7 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
                 "Resource": [log_group_arn, Output.concat(log_group_arn, ":*")],
             },
             {
+                # EMR looks its group up in the list of all, which can be had in no part.
                 "Effect": "Allow",
                 "Action": "logs:DescribeLogGroups",
                 "Resource": args.account.arn("logs", "*"),

@@ -24,7 +24,7 @@ from settings.values import (
     KeyArn,
     LogRetentionDays,
     MaintenanceWindow,
-    Memory,
+    MetricNamespace,
     Namespace,
     OidcProviderArn,
     OptionKey,
@@ -39,6 +39,7 @@ from settings.values import (
     Risk,
     SecurityGroupId,
     ServiceAccount,
+    Size,
     StateBucketArn,
     SupportedAirflow,
     SupportedKubernetes,
@@ -162,7 +163,9 @@ class ClusterSettings(Section):
     admin_principal_arns: tuple[Principal, ...] = ()
     """IAM roles and users that administer the cluster, besides who deploys it."""
     viewer_principal_arns: tuple[Principal, ...] = ()
-    """IAM roles and users that may look at everything but secrets."""
+    """IAM roles and users that may look at what runs in all namespaces, but at no secrets."""
+    network_policy_mode: Literal["standard", "strict"] = "standard"
+    """strict: pods have no connection before a network policy allows it, not even as they start."""
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=20)] = (
         "m7i.xlarge",
         "m6i.xlarge",
@@ -199,8 +202,10 @@ class PodQuotaSettings(Section):
 
     cpu: Cpu = "32"
     """CPUs."""
-    memory: Memory = "128Gi"
-    """Memory."""
+    memory: Size = "128Gi"
+    """Memory, by their requests and again by their limits."""
+    storage: Size = "1Ti"
+    """Storage of their volume claims, and as much again of the nodes' disks."""
     pods: Pods = "100"
     """Pods."""
 
@@ -248,6 +253,8 @@ class AirflowSettings(Section):
     """When MWAA may update the environment, in UTC, such as SUN:03:30; null: AWS's choice."""
     log_level: Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] = "INFO"
     """Least severe messages that reach the five log groups."""
+    metric_namespaces: tuple[MetricNamespace, ...] = ()
+    """CloudWatch namespaces that DAGs may write metrics to, besides Airflow's; * means all."""
     options: dict[OptionKey, OptionValue] = {}
     """Options of airflow.cfg by section.key."""
     dag_delivery: Literal["pulumi", "pipeline"] = "pulumi"
@@ -299,8 +306,10 @@ class TeamSettings(Section):
     """Name of the team; its namespace is emr-<name>."""
     cpu: Cpu = "64"
     """CPUs that its jobs may ask for together."""
-    memory: Memory = "256Gi"
+    memory: Size = "256Gi"
     """Memory that its jobs may ask for together."""
+    storage: Size = "4Ti"
+    """Storage that their volume claims may ask for together, and as much again of nodes' disks."""
     pods: Pods = "100"
     """Pods that its jobs may consist of together."""
     viewer_principal_arns: tuple[Principal, ...] = ()

@@ -300,7 +300,7 @@ TeamName = Annotated[
     _pattern(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?", "up to 20 small letters, digits, hyphens"),
 ]
 Cpu = Annotated[str, _pattern(r"[1-9]\d{0,8}m?", "a number of CPUs, such as 64 or 500m")]
-Memory = Annotated[str, _pattern(r"[1-9]\d{0,8}[MGT]i", "a size with its unit, such as 256Gi")]
+Size = Annotated[str, _pattern(r"[1-9]\d{0,8}[MGT]i", "a size with its unit, such as 256Gi")]
 Pods = Annotated[str, _pattern(r"[1-9]\d{0,8}", "a number of pods, such as 100")]
 InstanceType = Annotated[
     str,
@@ -336,6 +336,14 @@ OptionValue = Annotated[
         lambda value: str(value) if isinstance(value, bool) else value, json_schema_input_type=str
     ),
     _pattern(r"[ -~]{1,65536}", "printable ASCII, not empty"),
+]
+MetricNamespace = Annotated[
+    str,
+    # botocore's Namespace, and AWS's own ones are not for others to write to.
+    _pattern(
+        r"(?!AWS/)[\w.#/*-][\w.#:/* -]{0,254}",
+        "a CloudWatch namespace of your own, such as Sales, or a pattern, such as Sales/*",
+    ),
 ]
 FlowLogs = Annotated[
     str,

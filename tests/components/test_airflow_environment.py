@@ -28,6 +28,7 @@ ARGS = AirflowEnvironmentArgs(
     weekly_maintenance_window=None,
     log_level="INFO",
     log_retention_days=365,
+    metric_namespaces=(),
     options={},
     vpc_id="vpc-1",
     subnet_ids=["subnet-a", "subnet-b", "subnet-c"],
@@ -99,16 +100,19 @@ def test_nothing_is_allowed_everywhere_but_what_has_no_resource(mwaa: Engine) ->
 
     found = statements(mwaa)
     everywhere = found.pop("AccountWide")
-    assert set(everywhere["Action"]) == {
-        "cloudwatch:PutMetricData",
-        "logs:DescribeLogGroups",
-        "s3:GetAccountPublicAccessBlock",
-    }
+    assert everywhere["Action"] == ["logs:DescribeLogGroups", "s3:GetAccountPublicAccessBlock"]
+    metrics = found.pop("CloudWatchMetrics")
+    assert metrics["Action"] == "cloudwatch:PutMetricData"
+    assert metrics["Condition"] == {"StringLike": {"cloudwatch:namespace": ["AmazonMWAA"]}}
     assert {sid: statement["Resource"] for sid, statement in found.items()} == {
         "Metrics": ENVIRONMENT_ARN,
         "DagBucket": BUCKET,
         "DagObjects": f"{BUCKET}/*",
-        "Logs": "arn:aws:logs:us-west-2:123456789012:log-group:airflow-mwaa-on-eks-test-*",
+        "Logs": [
+            f"arn:aws:logs:us-west-2:123456789012:log-group:airflow-mwaa-on-eks-test-{group}"
+            for kind in ("DAGProcessing", "Scheduler", "Task", "WebServer", "Worker")
+            for group in (kind, f"{kind}:*")
+        ],
         "Queue": "arn:aws:sqs:us-west-2:*:airflow-celery-*",
         "Key": KEY,
         "SecretsKey": KEY,
@@ -116,6 +120,13 @@ def test_nothing_is_allowed_everywhere_but_what_has_no_resource(mwaa: Engine) ->
         "airflow/mwaa-on-eks-test/*",
     }
     assert not any("Not" in key for statement in found.values() for key in statement)
+
+
+def test_dags_write_metrics_of_their_own_where_they_are_told(mwaa: Engine) -> None:
+    mwaa.run(lambda: AirflowEnvironment("airflow", replace(ARGS, metric_namespaces=("Sales",))))
+
+    condition = statements(mwaa)["CloudWatchMetrics"]["Condition"]
+    assert condition == {"StringLike": {"cloudwatch:namespace": ["AmazonMWAA", "Sales"]}}
 
 
 def test_the_key_is_used_only_through_the_services_that_need_it(mwaa: Engine) -> None:

@@ -1,6 +1,7 @@
 """Decisions of ClusterAddons."""
 
 import json
+from typing import Literal
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -13,7 +14,9 @@ KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
 ADDON = "aws:eks/addon:Addon"
 
 
-def run(engine: Engine) -> dict[str, Resource]:
+def run(
+    engine: Engine, network_policy_mode: Literal["standard", "strict"] = "standard"
+) -> dict[str, Resource]:
     def program() -> ClusterAddons:
         ready = pulumi.CustomResource("test:index:Nodes", "nodes", {"name": "mwaa-on-eks-test"})
         return ClusterAddons(
@@ -23,6 +26,7 @@ def run(engine: Engine) -> dict[str, Resource]:
                 cluster_arn=CLUSTER_ARN,
                 kubernetes_version="1.35",
                 kms_key_arn=KEY,
+                network_policy_mode=network_policy_mode,
                 tags={"team": "data"},
                 account=ACCOUNT,
             ),
@@ -51,6 +55,20 @@ def test_every_addon_moves_with_the_version_of_kubernetes(engine: Engine) -> Non
 
     for addon in engine.all(ADDON):
         assert addon.inputs["addonVersion"] == f"{addon.inputs['addonName']} for 1.35"
+
+
+def test_where_no_policy_means_no_traffic_the_addons_pods_have_one_before(engine: Engine) -> None:
+    run(engine, "strict")
+
+    policy = engine.one("kubernetes:networking.k8s.io/v1:NetworkPolicy")
+    assert policy.inputs["metadata"]["namespace"] == "kube-system"
+    assert policy.inputs["spec"] == {
+        "podSelector": {},
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{}],
+        "egress": [{}],
+    }
+    assert all(policy in engine.before(addon) for addon in engine.all(ADDON))
 
 
 def test_ready_waits_for_every_addon(engine: Engine) -> None:

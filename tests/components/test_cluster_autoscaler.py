@@ -157,7 +157,9 @@ def test_the_pod_keeps_to_the_restricted_standard(engine: Engine) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "memory" in container["resources"]["limits"]
+    assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+    probes = {container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("liveness", "readiness")}
+    assert probes == {"/health-check"}
     assert not any("hostPath" in volume for volume in spec.get("volumes", []))
 
 

@@ -32,6 +32,7 @@ ARGS = EksClusterArgs(
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
     group_members={},
+    network_policy_mode="standard",
     node_group=NodeGroup(
         instance_types=("m7i.xlarge", "m6i.xlarge"),
         ami_type="AL2023_x86_64_STANDARD",
@@ -212,6 +213,16 @@ def test_network_policies_are_enforced(engine: Engine) -> None:
     assert association == {
         "serviceAccount": "aws-node",
         "roleArn": "arn:aws:mock:::platform-cni",
+    }
+
+
+def test_network_policies_may_come_before_a_pods_first_connection(engine: Engine) -> None:
+    run(engine, replace(ARGS, network_policy_mode="strict"))
+
+    cni = engine.one(ADDON, "vpc-cni").inputs
+    assert json.loads(cni["configurationValues"]) == {
+        "enableNetworkPolicy": "true",
+        "env": {"NETWORK_POLICY_ENFORCING_MODE": "strict"},
     }
 
 

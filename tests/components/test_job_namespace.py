@@ -21,10 +21,12 @@ ARGS = JobNamespaceArgs(
     pod_security="restricted",
     group="mwaa-on-eks-test:airflow",
     rules=pod_operator_rules(xcom=False),
-    quota=Quota(cpu="8", memory="32Gi", pods="20"),
+    quota=Quota(cpu="8", memory="32Gi", storage="1Ti", pods="20"),
+    limited=True,
     allow_within_namespace=False,
 )
 NAMESPACE = "kubernetes:core/v1:Namespace"
+QUOTA = "kubernetes:core/v1:ResourceQuota"
 ROLE = "kubernetes:rbac.authorization.k8s.io/v1:Role"
 BINDING = "kubernetes:rbac.authorization.k8s.io/v1:RoleBinding"
 POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -94,6 +96,12 @@ def test_the_binding_joins_the_group_and_the_role_that_is_there(engine: Engine) 
     ]
 
 
+def test_where_nobody_may_do_anything_there_is_no_role(engine: Engine) -> None:
+    run(engine, replace(ARGS, group=None))
+
+    assert not engine.all(ROLE) + engine.all(BINDING)
+
+
 def test_pod_security_is_enforced_as_told_and_watched_at_the_strictest(engine: Engine) -> None:
     run(engine, replace(ARGS, pod_security="baseline"))
 
@@ -104,15 +112,65 @@ def test_pod_security_is_enforced_as_told_and_watched_at_the_strictest(engine: E
     }
 
 
-def test_the_quota_counts_every_pod_and_no_pod_fails_for_asking_nothing(engine: Engine) -> None:
+def _hard(engine: Engine) -> dict[str, str]:
+    found: dict[str, str] = engine.one(QUOTA, "-quota").inputs["spec"]["hard"]
+    return found
+
+
+def test_the_quota_counts_all_that_pods_ask_for_and_leave_behind(engine: Engine) -> None:
+    run(engine, replace(ARGS, limited=False))
+
+    assert _hard(engine) == {
+        "requests.cpu": "8",
+        "requests.memory": "32Gi",
+        "requests.storage": "1Ti",
+        "requests.ephemeral-storage": "1Ti",
+        "persistentvolumeclaims": "20",
+        "pods": "20",
+        "services.loadbalancers": "0",  # they would outlive the stack
+        "services.nodeports": "0",
+    }
+
+
+def test_no_container_asks_for_nothing_or_fails_for_saying_nothing(engine: Engine) -> None:
+    run(engine, replace(ARGS, limited=False))
+
+    (limit,) = engine.one("kubernetes:core/v1:LimitRange").inputs["spec"]["limits"]
+    counted = {"cpu", "memory", "ephemeral-storage"}
+    assert set(limit["defaultRequest"]) == set(limit["min"]) == counted
+    assert "default" not in limit  # it would refuse a pod that asks for more and has no limit
+
+
+def test_where_pods_are_limited_the_quota_counts_limits_too(engine: Engine) -> None:
     run(engine)
 
-    hard = engine.one("kubernetes:core/v1:ResourceQuota").inputs["spec"]["hard"]
-    assert (hard["requests.cpu"], hard["requests.memory"], hard["pods"]) == ("8", "32Gi", "20")
-    assert hard["services.loadbalancers"] == "0"  # they would outlive the stack
+    hard = _hard(engine)
+    assert (hard["limits.memory"], hard["limits.ephemeral-storage"]) == ("32Gi", "1Ti")
     (limit,) = engine.one("kubernetes:core/v1:LimitRange").inputs["spec"]["limits"]
-    assert set(limit["defaultRequest"]) == {"cpu", "memory"}
-    assert "default" not in limit  # it would refuse a pod that asks for more and has no limit
+    assert set(limit["default"]) == {"memory", "ephemeral-storage"}
+
+
+def test_nothing_in_it_evicts_what_keeps_the_cluster_alive(engine: Engine) -> None:
+    run(engine)
+
+    spec = engine.one(QUOTA, "-no-critical").inputs["spec"]
+    assert spec["hard"] == {"pods": "0"}
+    (match,) = spec["scopeSelector"]["matchExpressions"]
+    assert (match["scopeName"], match["operator"]) == ("PriorityClass", "In")
+    assert set(match["values"]) == {"system-cluster-critical", "system-node-critical"}
+
+
+def test_no_service_takes_traffic_that_is_for_others(engine: Engine) -> None:
+    run(engine)
+
+    group = "kubernetes:admissionregistration.k8s.io/v1:ValidatingAdmissionPolicy"
+    policy, binding = engine.one(group), engine.one(f"{group}Binding").inputs["spec"]
+    assert binding["policyName"] == policy.inputs["metadata"]["name"] == "mwaa-no-external-ips"
+    assert binding["validationActions"] == ["Deny"]
+    assert binding["matchResources"]["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "mwaa"
+    }
+    assert policy.inputs["spec"].get("failurePolicy", "Fail") == "Fail"
 
 
 def test_all_is_denied_both_ways_but_names_https_and_pod_identity(engine: Engine) -> None:
@@ -189,7 +247,7 @@ def test_nobody_works_in_it_before_its_rules_are_in_force(engine: Engine) -> Non
         for resource in engine.recorded.values()
         if resource.typ.startswith("kubernetes:") and resource.typ != NAMESPACE
     }
-    assert len(within) == 9
+    assert len(within) == 11  # a policy and its binding have one name
     assert engine.waits_for(namespace) == within | {"mwaa-namespace"}
 
 

@@ -31,7 +31,10 @@ ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
 
 @pytest.fixture(autouse=True)
 def _services_are_everywhere(engine: Engine) -> None:
-    engine.answers[LOOK_UP] = lambda _: {"availabilityZones": [*ZONES, "us-west-2d"]}
+    engine.answers[LOOK_UP] = lambda _: {
+        "availabilityZones": [*ZONES, "us-west-2d"],
+        "vpcEndpointPolicySupported": True,
+    }
 
 
 def test_load_balancers_find_the_subnets_of_their_kind(engine: Engine) -> None:
@@ -151,6 +154,39 @@ def test_interface_endpoints_answer_https_from_the_vpc_in_every_zone(engine: Eng
     assert (rule["securityGroupId"], rule["cidrIpv4"]) == (f"{group.name}-id", "10.0.0.0/16")
     assert (rule["ipProtocol"], rule["fromPort"], rule["toPort"]) == ("tcp", 443, 443)
     assert not engine.all("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule")
+
+
+def test_only_who_is_of_the_account_gets_through_an_interface_endpoint(engine: Engine) -> None:
+    services = ("ecr.api", "secretsmanager", "sts")
+    engine.run(lambda: Network("platform", replace(ARGS, interface_endpoints=services)))
+
+    ours = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:PrincipalAccount": "123456789012"}},
+    }
+    secrets, tokens = (
+        json.loads(endpoint(engine, service).inputs["policy"])["Statement"]
+        for service in ("secretsmanager", "sts")
+    )
+    assert secrets == [ours]
+    assert tokens[0] == ours
+    assert [one["Action"] for one in tokens[1:]] == [
+        ["sts:AssumeRoleWithSAML", "sts:AssumeRoleWithWebIdentity"]
+    ]
+    assert "policy" not in endpoint(engine, "ecr.api").inputs  # MWAA's own containers pull too
+
+
+def test_a_service_that_knows_no_endpoint_policy_gets_none(engine: Engine) -> None:
+    engine.answers[LOOK_UP] = lambda _: {
+        "availabilityZones": [*ZONES],
+        "vpcEndpointPolicySupported": False,
+    }
+    engine.run(lambda: Network("platform", ARGS))
+
+    assert "policy" not in endpoint(engine, "sts").inputs
 
 
 def test_a_service_is_asked_for_where_it_is(engine: Engine) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
-from tests.components.conftest import Engine
+from tests.components.conftest import ACCOUNT, Engine
 
 ARGS = PrivateBucketArgs(
     bucket_name="mwaa-on-eks-test-jobs-123456789012",
@@ -15,6 +15,7 @@ ARGS = PrivateBucketArgs(
     force_destroy=False,
     noncurrent_version_days=30,
     expiring_prefix="data/",
+    account=ACCOUNT,
 )
 SETTINGS = {"tls-only", "closed", "no-acls", "encryption", "versioning", "lifecycle"}
 
@@ -33,7 +34,9 @@ def test_the_bucket_is_closed_to_the_public(engine: Engine) -> None:
     assert ownership["rule"] == {"objectOwnership": "BucketOwnerEnforced"}
 
 
-def test_the_bucket_policy_gives_nothing_and_refuses_everything_without_tls(engine: Engine) -> None:
+def test_the_bucket_policy_gives_nothing_and_refuses_other_accounts_and_old_tls(
+    engine: Engine,
+) -> None:
     engine.outputs["aws:s3/bucket:Bucket"] = {"arn": "arn:aws:s3:::jobs"}
     engine.run(lambda: PrivateBucket("jobs", ARGS))
 
@@ -45,6 +48,10 @@ def test_the_bucket_policy_gives_nothing_and_refuses_everything_without_tls(engi
     assert [statement["Condition"] for statement in policy["Statement"]] == [
         {"Bool": {"aws:SecureTransport": "false"}},
         {"NumericLessThan": {"s3:TlsVersion": "1.2"}},
+        {
+            "StringNotEquals": {"aws:PrincipalAccount": "123456789012"},
+            "BoolIfExists": {"aws:PrincipalIsAWSService": "false"},
+        },
     ]
 
 

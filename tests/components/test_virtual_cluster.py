@@ -84,7 +84,9 @@ def test_client_driver_and_executors_and_no_other_account_get_the_job_role(engin
         assert association["roleArn"] == "arn:aws:mock:::risk-job"
 
 
-def test_the_job_role_is_for_its_namespace_of_its_cluster(engine: Engine) -> None:
+def test_the_job_role_is_for_the_pods_of_job_runs_in_its_namespace_of_its_cluster(
+    engine: Engine,
+) -> None:
     run(engine)
 
     role = engine.one("aws:iam/role:Role").inputs
@@ -98,6 +100,12 @@ def test_the_job_role_is_for_its_namespace_of_its_cluster(engine: Engine) -> Non
                 "aws:SourceAccount": "123456789012",
                 "aws:RequestTag/kubernetes-namespace": "emr-risk",
             },
+            "StringLike": {
+                "aws:RequestTag/kubernetes-service-account": [
+                    f"emr-containers-sa-spark-{part}-123456789012-*"
+                    for part in ("client", "driver", "executor")
+                ]
+            },
             "ArnEquals": {"aws:SourceArn": CLUSTER_ARN},
         },
     }
@@ -110,7 +118,11 @@ def test_jobs_read_and_write_under_their_teams_prefix_only(engine: Engine) -> No
     found = statements(engine)
     for action in ("GetObject", "PutObject", "DeleteObject", "AbortMultipartUpload"):
         assert found[f"s3:{action}"]["Resource"] == f"{BUCKET}/risk/*"
-    assert found["s3:ListBucket"]["Condition"] == {"StringLike": {"s3:prefix": ["risk", "risk/*"]}}
+    assert found["s3:ListBucket"]["Condition"]["StringLike"] == {"s3:prefix": ["risk", "risk/*"]}
+    for action, statement in found.items():
+        if action.startswith("s3:"):
+            owned = statement["Condition"]["StringEquals"]
+            assert owned == {"aws:ResourceAccount": "123456789012"}, action
     assert {action for action in found if action.startswith("s3:")} == {
         "s3:GetObject",
         "s3:PutObject",

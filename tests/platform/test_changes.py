@@ -22,6 +22,7 @@ from sandbox.clone import Clone
 from settings.sections import MODELS, names_of
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.operations.github import github_tokens
+from tests.platform import aws_rights, docs_security
 
 Json = Any
 
@@ -67,10 +68,12 @@ ROUNDS = {
             "spark.teams[1].name": "risk",
             "spark.teams[1].cpu": "8",
             "spark.teams[1].memory": "32Gi",
+            "spark.teams[1].storage": "500Gi",
             "spark.teams[1].pods": "10",
             "spark.teams[1].viewerPrincipalArns": [PRINCIPALS["analyst"]],
             "airflow.podQuota.cpu": "8",
             "airflow.podQuota.memory": "32Gi",
+            "airflow.podQuota.storage": "200Gi",
             "airflow.podQuota.pods": "10",
             "airflow.podServiceAccounts[0].name": "reader",
             "airflow.podServiceAccounts[0].policyArns": [
@@ -80,6 +83,7 @@ ROUNDS = {
             "airflow.podEgress[0].port": 5432,
             "airflow.options": {"core.default_task_retries": "2"},
             "airflow.metadataBackups": True,
+            "airflow.metricNamespaces": ["Sales"],
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
@@ -95,6 +99,7 @@ ROUNDS = {
             "cluster.adminPrincipalArns": [PRINCIPALS["admin"]],
             "cluster.viewerPrincipalArns": [PRINCIPALS["viewer"]],
             "cluster.privateAccessCidrs": ["192.168.0.0/16"],
+            "cluster.networkPolicyMode": "strict",
             "cluster.imageRegistry": "registry.example.com/mirror",
             "cluster.nodeMin": 5,
             "cluster.nodeMax": 12,
@@ -330,6 +335,39 @@ def test_a_security_group_may_be_let_in(clone: Clone) -> None:
     assert {(operation, kind) for operation, kind, _ in done} == {
         ("create", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
     }
+
+
+def test_docs_security_tells_who_may_do_what_in_the_cluster(clone: Clone) -> None:
+    assert docs_security.write(docs_security.cluster_rights(clone)), (
+        f"{docs_security.FILE} told other rights, and is written anew: are the new ones meant?"
+    )
+
+
+def test_each_role_may_do_in_aws_what_it_must_and_nothing_else(clone: Clone) -> None:
+    aws_rights.make_what_is_of_others(clone)
+    assert aws_rights.wrong(clone) == []
+    aws_rights.delete_what_is_of_others(clone)
+
+
+def test_nothing_secret_is_told(clone: Clone) -> None:
+    secrets = clone.aws("secretsmanager")
+    values = [
+        secrets.get_secret_value(SecretId=one["ARN"])["SecretString"]
+        for one in secrets.list_secrets()["SecretList"]
+    ]
+    assert len(values) >= 4
+    quoted = (json.dumps(value)[1:-1] for value in values)
+    known = {*values, *quoted, clone.environment["AWS_SECRET_ACCESS_KEY"]}
+    told = {
+        "state": clone.pulumi("stack", "export").stdout,
+        "outputs": clone.pulumi("stack", "output", "--json").stdout,
+        "preview": clone.pulumi("preview", "--json").stdout,
+        "events": (clone.directory / ".sandbox/events.json").read_text(),
+        **{log.name: log.read_text() for log in clone.directory.glob(".sandbox/logs/*")},
+    }
+    assert [
+        (where, value) for where, text in told.items() for value in known if value in text
+    ] == []
 
 
 REVIEWED = {

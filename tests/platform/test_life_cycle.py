@@ -10,7 +10,13 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from kubernetes.client import CoreV1Api, RbacAuthorizationV1Api, V1ConfigMap, V1ObjectMeta
+from kubernetes.client import (
+    ApiException,
+    CoreV1Api,
+    RbacAuthorizationV1Api,
+    V1ConfigMap,
+    V1ObjectMeta,
+)
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
@@ -87,6 +93,84 @@ def test_the_state_holds_no_secret_in_plain_text(platform: Clone) -> None:
     assert connections
     for connection in connections:
         assert "ciphertext" in connection["inputs"]["secretString"], connection["urn"]
+
+
+def _refused(clone: Clone, namespace: str, **spec: Any) -> str:  # noqa: ANN401
+    """Why the API server takes no such pod; "" if it does."""
+    container = {
+        "name": "base",
+        "image": "busybox",
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "resources": spec.pop("resources", {}),
+    }
+    harmless = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = {
+        "metadata": {"name": "tried"},
+        "spec": {"containers": [container], "securityContext": harmless, **spec},
+    }
+    core: Any = CoreV1Api(clone.kubernetes)
+    try:
+        core.create_namespaced_pod(namespace, pod, dry_run="All")
+    except ApiException as error:
+        return str(json.loads(error.body or "")["message"])
+    return ""
+
+
+@pytest.mark.parametrize("namespace", ["mwaa", "emr-mwaa"])
+def test_no_pod_gets_past_the_quota(platform: Clone, namespace: str) -> None:
+    def refused(**resources: dict[str, str]) -> str:
+        return _refused(platform, namespace, resources=resources)
+
+    assert refused() == ""
+    assert refused(requests={"cpu": "2"}, limits={"memory": "4Gi"}) == ""
+    for counted in ("cpu", "memory", "ephemeral-storage"):
+        assert f"minimum {counted} usage per Container is" in refused(requests={counted: "0"})
+        assert f"requests.{counted}=9Ti, used: " in refused(
+            requests={counted: "9Ti"}, limits={counted: "9Ti"}
+        )
+    for critical in ("system-cluster-critical", "system-node-critical"):
+        assert "exceeded quota: no-critical-pods" in _refused(
+            platform, namespace, priorityClassName=critical
+        )
+    claim = {
+        "metadata": {"name": "tried"},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "16Ti"}},
+        },
+    }
+    core: Any = CoreV1Api(platform.kubernetes)
+    with pytest.raises(ApiException, match=r"requested: requests\.storage=16Ti"):
+        core.create_namespaced_persistent_volume_claim(namespace, claim, dry_run="All")
+
+
+@pytest.mark.parametrize("namespace", ["mwaa", "emr-mwaa"])
+def test_no_service_takes_traffic_that_is_for_others(platform: Clone, namespace: str) -> None:
+    core: Any = CoreV1Api(platform.kubernetes)
+    spec = {"selector": {"app": "tried"}, "ports": [{"port": 443}]}
+    service = {"metadata": {"name": "tried"}, "spec": spec}
+    core.create_namespaced_service(namespace, service, dry_run="All")
+    for foreign, told in (
+        ({"externalIPs": ["203.0.113.1"]}, "Services of jobs have no external IPs"),
+        ({"type": "LoadBalancer"}, "exceeded quota: jobs"),
+        ({"type": "NodePort"}, "exceeded quota: jobs"),
+    ):
+        with pytest.raises(ApiException, match=told):
+            core.create_namespaced_service(
+                namespace, {**service, "spec": {**spec, **foreign}}, dry_run="All"
+            )
+
+
+def test_no_pod_of_airflow_goes_without_limits(platform: Clone) -> None:
+    for counted in ("memory", "ephemeral-storage"):
+        limits = {counted: "9Ti"}
+        told = _refused(
+            platform, "mwaa", resources={"requests": {counted: "1Gi"}, "limits": limits}
+        )
+        assert f"requested: limits.{counted}=9Ti" in told
+    assert "must be less than or equal to memory limit" in _refused(
+        platform, "mwaa", resources={"requests": {"memory": "4Gi"}}
+    )
 
 
 def _set(clone: Clone, key: str, value: str) -> None:

@@ -19,7 +19,7 @@ from tests.settings.test_dag_file_rules import SECRETS
         (
             {"airflow.podQuota": 5},
             "airflow.podQuota",
-            "must be a map of settings: cpu, memory, pods",
+            "must be a map of settings: cpu, memory, storage, pods",
         ),
         ({"spark.teams": [{}]}, "spark.teams[0].name", "missing"),
         ({"cluster": 5}, "cluster", "must be a map of settings: kubernetesVersion"),

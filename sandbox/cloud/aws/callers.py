@@ -18,7 +18,7 @@ from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
-Demand: TypeAlias = tuple[str, str, dict[str, str]]
+Demand: TypeAlias = tuple[str, str, dict[str, str | list[str]]]
 """An action, a resource, and what else conditions may ask about."""
 
 
@@ -65,10 +65,19 @@ def _authorize(request: Json, resource: str) -> None:
         for version in policy.versions
         if version.is_default
     ]
-    everywhere = {"aws:ResourceAccount": account_id}
+    boundary = role.permissions_boundary_arn
+    limits = [[_policy(boundary, partition, account_id)]] if boundary else []
+    of_caller = rights.context(account_id, partition, request.region, role.arn)
     for action, wanted, context in demands_of(request, resource):
-        if not authorization.is_allowed(documents, action, wanted, everywhere | context):
+        if not authorization.is_allowed(documents, action, wanted, of_caller | context, limits):
             _refuse(request, rights.refusal(session.arn, action, wanted))
+
+
+def _policy(arn: str, partition: str, account_id: str) -> Json:
+    owner = "aws" if ":iam::aws:" in arn else account_id
+    backend = _backend("iam", account_id, partition)
+    policy = backend.managed_policies[arn] if owner == "aws" else backend.get_policy(arn)
+    return next(json.loads(one.document) for one in policy.versions if one.is_default)
 
 
 def _refuse(request: Json, refused: front.RefusedError) -> None:
@@ -83,6 +92,22 @@ def _refuse(request: Json, refused: front.RefusedError) -> None:
     error = HTTPException(body)
     error.code = status
     raise error
+
+
+def _autoscaling(request: Json, _: str) -> list[Demand]:
+    action = f"autoscaling:{request._get_action()}"
+    name = request._get_param("AutoScalingGroupName")
+    group = request.autoscaling_backend.autoscaling_groups.get(name)
+    if group is None:
+        return [(action, "*", {})]
+    tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in group.tags}
+    return [(action, group.arn, {**tags})]
+
+
+def _cloudwatch(request: Json, _: str) -> list[Demand]:
+    namespace = request._get_param("Namespace")
+    context: dict[str, str | list[str]] = {"cloudwatch:namespace": namespace} if namespace else {}
+    return [(f"cloudwatch:{request._get_action()}", "*", context)]
 
 
 def _emr_containers(request: Json, _: str) -> list[Demand]:
@@ -200,6 +225,8 @@ def _arn(request: Json, resource: str) -> str:
 
 
 _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
+    "autoscaling": _autoscaling,
+    "cloudwatch": _cloudwatch,
     "ecr": _ecr,
     "emr-containers": _emr_containers,
     "kms": _kms,

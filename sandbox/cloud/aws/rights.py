@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import boto3
@@ -89,21 +91,45 @@ def _denied(aws: Aws, service: str, request: Request, key: str) -> front.Refused
     return refusal(arn, action, resource)
 
 
+def context(account_id: str, partition: str, region: str, role_arn: str) -> dict[str, Any]:
+    """Return what conditions may ask of every request, whoever sends it."""
+    return {
+        "aws:CurrentTime": datetime.now(UTC).isoformat(),
+        "aws:EpochTime": str(int(time.time())),
+        "aws:PrincipalAccount": account_id,
+        "aws:PrincipalArn": role_arn,
+        "aws:PrincipalIsAWSService": "false",
+        "aws:PrincipalType": "AssumedRole",
+        "aws:RequestedRegion": region,
+        "aws:ResourceAccount": account_id,
+        "aws:SecureTransport": "true",  # to AWS there is no other way
+    }
+
+
 def _judge(aws: Aws, arn: str) -> Callable[[str, str], bool]:
     """Return what tells whether somebody is allowed an action on a resource."""
-    documents = list(_policies(aws.client("iam"), arn.split("/")[1]))
-    context = {"aws:ResourceAccount": aws.account}
-    return lambda action, resource: authorization.is_allowed(documents, action, resource, context)
+    iam = aws.client("iam")
+    role = iam.get_role(RoleName=arn.split("/")[1])["Role"]
+    documents = list(_policies(iam, role["RoleName"]))
+    boundary = role.get("PermissionsBoundary")
+    limits = [[_managed(iam, boundary["PermissionsBoundaryArn"])]] if boundary else []
+    known = context(aws.account, aws.partition, aws.region, role["Arn"])
+    return lambda action, resource: authorization.is_allowed(
+        documents, action, resource, known, limits
+    )
 
 
 def _policies(iam: Json, role: str) -> Iterator[Mapping[str, Any]]:
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         yield _document(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
     for one in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
-        which = {"PolicyArn": one["PolicyArn"]}
-        version = iam.get_policy(**which)["Policy"]["DefaultVersionId"]
-        found = iam.get_policy_version(**which, VersionId=version)["PolicyVersion"]
-        yield _document(found["Document"])
+        yield _managed(iam, one["PolicyArn"])
+
+
+def _managed(iam: Json, arn: str) -> Mapping[str, Any]:
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]
+    return _document(found["Document"])
 
 
 def _document(given: Json) -> Mapping[str, Any]:

@@ -124,6 +124,7 @@ def _vpc_endpoint_service(aws: Aws, args: Properties) -> Properties:
                 "serviceId": one["ServiceId"],
                 "serviceName": name,
                 "serviceType": kind or one["ServiceType"][0]["ServiceType"],
+                "vpcEndpointPolicySupported": one["VpcEndpointPolicySupported"],
             }
     raise PluginError(f"no matching EC2 VPC Endpoint Service found: {name}")
 

@@ -46,6 +46,18 @@ POLICY: dict[str, Any] = {
         },
         {
             "Effect": "Allow",
+            "Action": "autoscaling:SetDesiredCapacity",
+            "Resource": "arn:aws:autoscaling:*:*:autoScalingGroup:*:autoScalingGroupName/*",
+            "Condition": {"StringEquals": {"aws:ResourceTag/owner": "ours"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": "cloudwatch:PutMetricData",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"cloudwatch:namespace": "ours"}},
+        },
+        {
+            "Effect": "Allow",
             "Action": "ecr:DescribeImages",
             "Resource": "arn:aws:ecr:us-west-2:123456789012:repository/ours",
         },
@@ -72,7 +84,11 @@ POLICY: dict[str, Any] = {
 def role(emulators: dict[str, str]) -> Iterator[str]:
     """A role with that policy, in an account that holds what it may use and what it may not."""
     s3, logs = boto3.client("s3"), boto3.client("logs")
-    secrets = boto3.client("secretsmanager")
+    secrets, scaling = boto3.client("secretsmanager"), boto3.client("autoscaling")
+    template: Any = {"ImageId": "ami-1", "InstanceType": "m7i.large"}
+    boto3.client("ec2").create_launch_template(
+        LaunchTemplateName="callers", LaunchTemplateData=template
+    )
     s3.create_bucket(
         Bucket="callers", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
@@ -81,6 +97,14 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
         logs.create_log_group(logGroupName=f"/{owner}")
         logs.create_log_stream(logGroupName=f"/{owner}", logStreamName="there")
         secrets.create_secret(Name=f"{owner}/one", SecretString="x")
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=owner,
+            LaunchTemplate={"LaunchTemplateName": "callers"},
+            MinSize=0,
+            MaxSize=1,
+            AvailabilityZones=["us-west-2a"],
+            Tags=[{"Key": "owner", "Value": owner}],
+        )
     iam = boto3.client("iam")
     arn: str = iam.create_role(RoleName="callers", AssumeRolePolicyDocument=json.dumps(TRUST))[
         "Role"
@@ -107,7 +131,9 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
             s3.delete_object(Bucket="callers", Key=made["Key"])
         logs.delete_log_group(logGroupName=f"/{owner}")
         secrets.delete_secret(SecretId=f"{owner}/one", ForceDeleteWithoutRecovery=True)
+        scaling.delete_auto_scaling_group(AutoScalingGroupName=owner, ForceDelete=True)
     s3.delete_bucket(Bucket="callers")
+    boto3.client("ec2").delete_launch_template(LaunchTemplateName="callers")
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +161,12 @@ CALLS: dict[str, Callable[[Clients, str], Any]] = {
     ),
     "s3:DeleteObject": lambda of, owner: of("s3").delete_objects(
         Bucket="callers", Delete={"Objects": [{"Key": f"{owner}/old"}, {"Key": f"{owner}/a&b"}]}
+    ),
+    "autoscaling:SetDesiredCapacity": lambda of, owner: of("autoscaling").set_desired_capacity(
+        AutoScalingGroupName=owner, DesiredCapacity=0
+    ),
+    "cloudwatch:PutMetricData": lambda of, owner: of("cloudwatch").put_metric_data(
+        Namespace=owner, MetricData=[{"MetricName": "new", "Value": 1}]
     ),
     "logs:CreateLogStream": lambda of, owner: of("logs").create_log_stream(
         logGroupName=f"/{owner}", logStreamName="new"
@@ -278,3 +310,25 @@ def test_a_missing_secret_is_missing_only_to_who_may_read_it(clients: Clients) -
 def test_the_sandboxs_own_user_is_not_asked(role: str) -> None:
     assert role
     boto3.client("s3").head_object(Bucket="callers", Key="theirs/there")
+
+
+def test_a_permissions_boundary_takes_away_with_every_service(role: str, clients: Clients) -> None:
+    iam = boto3.client("iam")
+    statement = {"Effect": "Allow", "Action": ["s3:*"], "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    arn = iam.create_policy(PolicyName="boundary", PolicyDocument=document)["Policy"]["Arn"]
+    iam.put_role_permissions_boundary(RoleName="callers", PermissionsBoundary=arn)
+    try:
+        assert clients("s3").get_object(Bucket="callers", Key="ours/there")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            clients("eks").describe_cluster(name="ours")
+        with pytest.raises(ClientError, match="AccessDenied"):
+            clients("secretsmanager").get_secret_value(SecretId="ours/one")
+    finally:
+        iam.delete_role_permissions_boundary(RoleName="callers")
+        iam.delete_policy(PolicyArn=arn)
+
+
+def test_a_session_policy_is_refused_where_not_every_judge_would_know_it(role: str) -> None:
+    with pytest.raises(ClientError, match="knows no session policies"):
+        boto3.client("sts").assume_role(RoleArn=role, RoleSessionName="one", Policy="{}")

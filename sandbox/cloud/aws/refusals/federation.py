@@ -48,6 +48,13 @@ def _trusts_everybody(_: Aws, told: Told) -> None:
                 raise RefusedError("MalformedPolicyDocument", message)
 
 
+@refuses("sts", "AssumeRole", "AssumeRoleWithWebIdentity")
+def _session_policy(_: Aws, told: Told) -> None:
+    """Refuse what would be judged too wide: not every judge here knows a session's own policies."""
+    if told.get("Policy") or told.get("PolicyArns"):
+        raise RefusedError("NotInSandbox", "the sandbox knows no session policies")
+
+
 @refuses("sts", "AssumeRoleWithWebIdentity")
 def _not_trusted(aws: Aws, told: Told) -> None:
     """Believe what the token says: who has signed it cannot be looked up here."""
