@@ -10,6 +10,21 @@ GROUP = "aws:ec2/securityGroup:SecurityGroup"
 IN = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 OUT = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 CLASSIC = "aws:ec2/securityGroupRule:SecurityGroupRule"
+# What is called from within the VPC for each of these ("Creating the required VPC service
+# endpoints", MWAA user guide; "Deploy private clusters with limited internet access", EKS user
+# guide).
+_CALLED = {
+    "aws:eks/addon:Addon": ("ec2", "ecr.api", "ecr.dkr", "eks", "s3", "sts"),
+    "aws:eks/nodeGroup:NodeGroup": ("ec2", "ecr.api", "ecr.dkr", "eks", "s3", "sts"),
+    "aws:eks/podIdentityAssociation:PodIdentityAssociation": ("eks-auth",),
+    "aws:emrcontainers/virtualCluster:VirtualCluster": ("emr-containers", "logs", "s3", "sts"),
+    "aws:mwaa/environment:Environment": (
+        *("airflow.api", "airflow.env", "airflow.ops", "ecr.api", "ecr.dkr", "kms", "logs"),
+        *("monitoring", "s3", "sqs"),
+    ),
+    "aws:secretsmanager/secret:Secret": ("secretsmanager",),
+}
+_AUTOSCALER = "cluster-autoscaler"
 # What a security group says without being told.
 _NO_DESCRIPTIONS = {None, "", "Managed by Pulumi", "Managed by Terraform"}
 
@@ -145,3 +160,36 @@ def endpoint_serves_all_zones(endpoint: Resource) -> Findings:
         yield "securityGroupIds is empty, which takes the VPC's default group"
     if (count := len(listed(endpoint.props.get("subnetIds")))) < 2:
         yield f"it is in {count} subnets"
+
+
+@stack_rule(
+    VPC,
+    demand="From a VPC without a way to the internet, endpoints lead to what is called from it.",
+    sources="EKS user guide (private clusters), MWAA user guide (required endpoints)",
+    way_out="add an aws.ec2.VpcEndpoint for it, or a route to a NAT gateway",
+)
+def endpoints_instead_of_internet(vpc: Resource, stack: Stack) -> Findings:
+    if any(_leads_out(route) for route in _routes(stack)):
+        return
+    called = {one for kind, services in _CALLED.items() if stack.of(kind) for one in services}
+    if any(_AUTOSCALER in str(one.props) for one in stack.of("kubernetes:apps/v1:Deployment")):
+        called.add("autoscaling")
+    there = {
+        one.props["serviceName"].split(".", 3)[-1]
+        for one in stack.of("aws:ec2/vpcEndpoint:VpcEndpoint")
+        if one.refers_to("vpcId", vpc)
+    }
+    for service in sorted(called - there):
+        yield f"none leads to {service}"
+
+
+def _routes(stack: Stack) -> list[Props]:
+    tables = stack.of("aws:ec2/routeTable:RouteTable")
+    within = [one for table in tables for one in listed(table.props.get("routes"))]
+    return [*within, *(one.props for one in stack.of("aws:ec2/route:Route"))]
+
+
+def _leads_out(route: Props) -> bool:
+    """Tell whether it leads to the internet for who has no address there."""
+    to = route.get("destinationCidrBlock", route.get("cidrBlock"))
+    return to == "0.0.0.0/0" and route.get("gatewayId") is None

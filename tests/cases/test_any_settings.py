@@ -9,7 +9,7 @@ import pulumi
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from tests.cases.conftest import ZONES, Run
+from tests.cases.conftest import Run
 from tests.settings.any_settings import FIXED, names, networks
 from tests.settings.conftest import botocore_shape
 
@@ -36,7 +36,7 @@ def test_an_accepted_stack_previews(
     assert program is not None
 
     zones = len(given_settings.get("network_availabilityZones", [])) or given_settings.get(
-        "network_zones", len(ZONES)
+        "network_zones", 3
     )
     assert len(program.all("ec2/subnet:Subnet")) == 2 * zones
     assert len(program.all("emrcontainers/virtualCluster:VirtualCluster")) == len(

@@ -9,6 +9,7 @@ import yaml
 from rules import RULES, Resource, Stack
 
 from operations.policy_settings import policy_settings
+from settings.sections import NEEDED_WITHOUT_NAT
 from tests.cases.conftest import Program, Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,7 @@ def _stack(program: Program) -> list[Resource]:
     ]
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod", "sandbox"])
+@pytest.mark.parametrize("stack", ["dev", "prod", "private", "sandbox"])
 def test_an_example_stack_violates_nothing_that_it_must_meet(run: Run, stack: str) -> None:
     config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
     resources = _stack(run(stack))
@@ -51,3 +52,21 @@ def test_an_example_stack_violates_nothing_that_it_must_meet(run: Run, stack: st
                 refused += [(rule.name, one.name, told) for told in found if must]
     assert refused == []
     assert len(judged) > 55
+
+
+@pytest.mark.parametrize("service", ["s3", *NEEDED_WITHOUT_NAT])
+def test_no_endpoint_of_a_private_stack_can_be_left_out(
+    private: list[Resource], service: str
+) -> None:
+    (rule,) = (one for one in RULES if one.name == "endpoints-instead-of-internet")
+    endpoints = [one for one in private if one.type == "aws:ec2/vpcEndpoint:VpcEndpoint"]
+    (left_out,) = (one for one in endpoints if one.props["serviceName"].endswith(f"2.{service}"))
+    (vpc,) = (one for one in private if one.type in rule.types)
+    stack = Stack([one for one in private if one is not left_out])
+    assert list(rule.check(vpc, stack, {})) == [f"none leads to {service}"]
+
+
+@pytest.fixture(scope="module")
+def private(run: Run) -> list[Resource]:
+    """The example without a way to the internet."""
+    return _stack(run("private"))

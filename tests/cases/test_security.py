@@ -97,7 +97,8 @@ def test_no_rule_of_the_cluster_gives_all_or_secrets_or_rights(stack: Program) -
                 assert not {"*", "bind", "escalate", "impersonate"} & set(rule["verbs"])
                 resources = set(rule["resources"])
                 assert not {"*", "secrets", "serviceaccounts/token", "nodes/proxy"} & resources
-                assert RBAC.partition("/")[0] not in rule["apiGroups"]
+                if RBAC.partition("/")[0] in rule["apiGroups"]:  # who looks for drift, reads them
+                    assert set(rule["verbs"]) == {"get"}
 
 
 def test_every_namespace_is_closed(stack: Program) -> None:

@@ -28,6 +28,9 @@ GROUP = "aws:ec2/securityGroup:SecurityGroup"
 IN = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 OUT = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 PROVIDER = "pulumi:providers:aws"
+ADDON = "aws:eks/addon:Addon"
+SECRET_OF_AWS = "aws:secretsmanager/secret:Secret"  # noqa: S105  (a type)
+OF_NODES = ("ecr.api", "ecr.dkr", "eks", "s3", "sts")
 NAMESPACE = "kubernetes:core/v1:Namespace"
 RBAC = "kubernetes:rbac.authorization.k8s.io/v1"
 NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
@@ -73,6 +76,20 @@ def named(name: str, namespace: str | None = None, **more: Json) -> Json:
 
 def cluster(**props: Json) -> Resource:
     return made(CLUSTER, props)
+
+
+def vpc() -> Resource:
+    return made("aws:ec2/vpc:Vpc", {}, of="vpc")
+
+
+def route(**props: Json) -> Resource:
+    return made("aws:ec2/route:Route", {"destinationCidrBlock": "0.0.0.0/0", **props})
+
+
+def leading_to(service: str, vpc: str = "vpc") -> Resource:
+    """An endpoint of a VPC."""
+    props = {"serviceName": f"com.amazonaws.us-west-2.{service}"}
+    return made("aws:ec2/vpcEndpoint:VpcEndpoint", props, of=service, vpcId=vpc)
 
 
 def endpoint(**props: Json) -> Resource:
@@ -369,6 +386,24 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
                 made(GROUP, {"egress": [{"cidrBlocks": ["0.0.0.0/0"], "protocol": "-1"}]}),
                 "on any port",
             ),
+        ],
+    ),
+    "endpoints-instead-of-internet": (
+        [
+            (vpc(), made(ENVIRONMENT, {}), route(natGatewayId="nat")),
+            (vpc(), route(gatewayId="igw"), *map(leading_to, ("ec2", *OF_NODES)), made(ADDON, {})),
+            (vpc(), made(KEY, {})),
+        ],
+        [
+            ((vpc(), made(ENVIRONMENT, {})), "none leads to airflow.api"),
+            ((vpc(), route(gatewayId="igw"), made(ENVIRONMENT, {})), "none leads to sqs"),
+            ((vpc(), made(ADDON, {}), *map(leading_to, OF_NODES)), "none leads to ec2"),
+            ((vpc(), made(SECRET_OF_AWS, {}), leading_to("sqs")), "none leads to secretsmanager"),
+            (
+                (vpc(), made(SECRET_OF_AWS, {}), leading_to("secretsmanager", vpc="other")),
+                "none leads to secretsmanager",
+            ),
+            ((vpc(), deployment(container(image="r/cluster-autoscaler:1"))), "to autoscaling"),
         ],
     ),
     "endpoint-serves-all-zones": (
