@@ -28,7 +28,6 @@ import pytest
 from sandbox import stack
 from sandbox.clone import Clone
 from sandbox.cloud import lifecycle
-from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
 from sandbox.engine import plugins
 from sandbox.engine.environment import environment
@@ -100,7 +99,6 @@ def test_it_listens_on_loopback_only(clone: Clone) -> None:
         "kube-apiserver",
         "authenticator",
         "endpoint",
-        "kwok",
         "kubelet",
     }
     assert set().union(*listening.values()) == {"127.0.0.1"}
@@ -569,7 +567,7 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
         docker.settimeout(2)
         port = free.getsockname()[1]
         free.close()
-        as_aws = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
+        key_id, secret = lifecycle.new_key()
         authority = tmp_path / "ca.crt"
         authority.write_text("a certificate")
         ministack = processes.start(
@@ -583,11 +581,13 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
                 "TMPDIR": str(tmp_path),
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",  # it has the other services too
                 "AWS_REGION": "us-west-2",
-                **as_aws,
+                "AWS_ACCESS_KEY_ID": key_id,
+                "AWS_SECRET_ACCESS_KEY": secret,
                 "SANDBOX_ENDPOINT": "https://127.0.0.1:1",
                 "SANDBOX_ENDPOINT_FOR_AIRFLOW": "https://127.0.0.1:1",
                 "SANDBOX_API_SERVER_CA": str(authority),
                 "SANDBOX_ETCD": etcd,
+                "SANDBOX_ETCD_KEYS": str(tmp_path),
             },
             cwd=ROOT,
             log=tmp_path / "log",
@@ -597,8 +597,8 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
             here: dict[str, Any] = {
                 "endpoint_url": f"http://127.0.0.1:{port}",
                 "region_name": "us-west-2",
-                "aws_access_key_id": front.AWS_ITSELF,
-                "aws_secret_access_key": front.AWS_ITSELF,
+                "aws_access_key_id": key_id,
+                "aws_secret_access_key": secret,
             }
             eks, ec2 = boto3.client("eks", **here), boto3.client("ec2", **here)
             eks.create_cluster(

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws import rights
+from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.refusals.clusters import minor
 from sandbox.cloud.kubernetes import storage_driver, store
@@ -37,15 +38,15 @@ class ControlPlane:
     """The address of the API server for whoever calls as the execution role of an environment."""
     authority: Path
     """The certificate that the API server's own is signed with."""
-    store: str
-    """The address of etcd."""
+    store: store.Etcd
+    """Where all of it is kept."""
 
 
-def complete(aws: Aws, control_plane: ControlPlane) -> None:
+def complete(aws: Aws, control_plane: ControlPlane, known: Asked) -> None:
     """Let a cluster have our API server, keep what it is told, do what EKS does, and be refused."""
     eks: Module = import_module("ministack.services.eks")
     _serve_real_endpoint(eks, control_plane)
-    _know_callers(eks, aws)
+    _know_callers(eks, known)
     _keep_cluster(eks, aws, control_plane.store)
     _keep_node_groups(eks, aws)
     _name_users(eks)
@@ -57,7 +58,7 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
         # ministack hands over a decoded path, in which an ARN's slashes divide it.
         encoded = _ARN_IN_PATH.sub(lambda arn: quote(arn[0], safe=""), path)
         request = front.request_of(method, encoded, headers, body, query)
-        if refused := rights.refused(aws, "eks", request):
+        if refused := rights.refused(aws, known, "eks", request):
             return eks._error(400, refused.code, refused.message)
         for pattern, update in _UPDATES.items():
             match = re.fullmatch(pattern, path)
@@ -113,17 +114,16 @@ def _with_endpoint(eks: Module, answer: Json, endpoint: str) -> Json:
     return eks._json_resp(200, {"cluster": {**cluster, "endpoint": endpoint}})
 
 
-def _know_callers(eks: Module, aws: Aws) -> None:
+def _know_callers(eks: Module, known: Asked) -> None:
     """Let STS tell who makes a cluster: users are where IAM is, which is not here."""
 
     def resolve_caller_identity(access_key: str) -> Json:
-        arn = rights.caller(aws, access_key)
-        return {"userArn": arn if ":assumed-role/" in arn else arn.replace(":sts:", ":iam:")}
+        return {"userArn": rights.caller(known, access_key)}
 
     eks.resolve_caller_identity = resolve_caller_identity
 
 
-def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
+def _keep_cluster(eks: Module, aws: Aws, etcd: store.Etcd) -> None:
     create, delete = eks._create_cluster, eks._delete_cluster
 
     def create_cluster(body: Json, creator_arn: str | None = None) -> Json:
