@@ -20,7 +20,15 @@ from moto.core.utils import get_service_model
 from sandbox.cloud.aws import keys
 from sandbox.cloud.aws.keys import Key
 from sandbox.cloud.aws.refusals.front import RefusedError
-from sandbox.cloud.aws.signatures import ALGORITHM, Fault, Received, UnsignedError, verified
+from sandbox.cloud.aws.signatures import (
+    ALGORITHM,
+    Fault,
+    Received,
+    Signed,
+    UnsignedError,
+    verified,
+)
+from sandbox.machine.aws_api import in_region
 
 Find: TypeAlias = Callable[[str], Key | None]
 Answer: TypeAlias = tuple[int, dict[str, str], bytes]
@@ -154,7 +162,7 @@ class BeforeMoto:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         """Answer one request."""
-        request = _received(environ)
+        request, region = _received(environ), None
         if not _needs_no_key(request):
             try:
                 signed = verified(request, self._find, datetime.now(UTC))
@@ -163,7 +171,7 @@ class BeforeMoto:
             except UnsignedError as error:
                 answer = refusal(error, request.headers.get("content-type", ""))
                 return _answer(start_response, *answer)
-            request = signed.request
+            request, region = signed.request, _region_of(signed)
         environ.update(
             {
                 "HTTP_" + name.upper().replace("-", "_"): value
@@ -177,13 +185,19 @@ class BeforeMoto:
         environ["wsgi.input"] = io.BytesIO(request.body)
         environ["CONTENT_LENGTH"] = str(len(request.body))
         environ.pop("HTTP_TRANSFER_ENCODING", None)
-        return self._app(environ, start_response)
+        with in_region(region):
+            return self._app(environ, start_response)
 
     def _tell(self, key_id: str, request: Received) -> Answer:
         if key_id != keys.own_id():
             raise UnsignedError(Fault.UNKNOWN_KEY)
         asked = dict(parse_qsl(request.query))["id"]
         return HTTPStatus.OK, {}, keys.told(self._find(asked))
+
+
+def _region_of(signed: Signed) -> str | None:
+    """Return where a service asks others, for what it was asked."""
+    return None if signed.service == "iam" else signed.region  # IAM is everywhere
 
 
 def _received(environ: Environ) -> Received:
@@ -252,7 +266,8 @@ class BeforeMinistack:
             read = True
             return {"type": "http.request", "body": request.body, "more_body": False}
 
-        await self._app({**scope, "headers": pairs, "query_string": query}, again, send)
+        with in_region(_region_of(signed)):
+            await self._app({**scope, "headers": pairs, "query_string": query}, again, send)
 
 
 async def _body(receive: Receive) -> bytes:

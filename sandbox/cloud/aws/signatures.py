@@ -102,6 +102,7 @@ class Signed:
     """With the signature in its headers."""
     key_id: str
     key: Key
+    region: str
     service: str
 
 
@@ -116,7 +117,7 @@ def verified(request: Received, find: Callable[[str], Key | None], now: datetime
     if key.expires is not None and now.timestamp() > key.expires:
         raise UnsignedError(Fault.ENDED, claim.service)
     claim.check(request, key, now)
-    return Signed(claim.with_header(request), claim.key_id, key, claim.service)
+    return Signed(claim.with_header(request), claim.key_id, key, claim.region, claim.service)
 
 
 @dataclass(frozen=True)

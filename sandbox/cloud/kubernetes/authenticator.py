@@ -13,16 +13,15 @@ import json
 import os
 import re
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-import boto3
-
+from sandbox.cloud.clusters import Clusters
 from sandbox.cloud.kubernetes import certificates
+from sandbox.machine.aws_api import Aws, in_region
 from sandbox.machine.program import DIRECTORY
 
 if TYPE_CHECKING:
@@ -162,41 +161,22 @@ def user(eks: EKSClient, cluster: str, arn: str) -> User:
     raise RefusedError(f"no access entry for {principal_arn}")
 
 
-class Clusters:
-    """The clusters of the account, in whichever region they are."""
-
-    def __init__(self) -> None:
-        self._regions = boto3.Session().get_available_regions("eks")
-        self._clients: dict[str, EKSClient] = {}
-        self._making = threading.Lock()
-
-    def _client(self, region: str) -> EKSClient:
-        with self._making:
-            if region not in self._clients:
-                self._clients[region] = boto3.client("eks", region_name=region)
-            return self._clients[region]
-
-    def find(self, first: str) -> tuple[EKSClient, str]:
-        """Return the one that there is, and a client of its region; first: where to look first."""
-        for region in sorted(self._regions, key=lambda one: one != first):
-            eks = self._client(region)
-            for cluster in eks.list_clusters()["clusters"]:
-                return eks, cluster
-        raise RefusedError("there is no cluster")
-
-
-def review(token: str, sts_endpoint: str, clusters: Clusters) -> User:
+def review(token: str, sts_endpoint: str, aws: Aws, clusters: Clusters) -> User:
     """Return the user who presents the token."""
     url = asked(token, sts_endpoint, datetime.now(UTC))
-    credential = dict(parse_qsl(urlsplit(url).query))["X-Amz-Credential"]
-    eks, cluster = clusters.find(credential.split("/")[2])
-    return user(eks, cluster, caller(url, cluster))
+    found = clusters.find()
+    if found is None:
+        raise RefusedError("there is no cluster")
+    region, cluster = found
+    with in_region(region):
+        return user(aws.client("eks"), cluster, caller(url, cluster))
 
 
 class Webhook(BaseHTTPRequestHandler):
     """Answers TokenReviews."""
 
     sts_endpoint: str
+    aws: Aws
     clusters: Clusters
 
     def do_POST(self) -> None:
@@ -207,7 +187,7 @@ class Webhook(BaseHTTPRequestHandler):
             token = json.loads(body)["spec"]["token"]
             status = {
                 "authenticated": True,
-                "user": asdict(review(token, self.sts_endpoint, self.clusters)),
+                "user": asdict(review(token, self.sts_endpoint, self.aws, self.clusters)),
             }
         except RefusedError as reason:
             self.log_message("refused: %s", reason)
@@ -229,7 +209,8 @@ class Webhook(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve on the loopback port given as the only argument."""
     Webhook.sts_endpoint = os.environ["AWS_ENDPOINT_URL_STS"]
-    Webhook.clusters = Clusters()
+    Webhook.aws = Aws(os.environ["AWS_REGION"])
+    Webhook.clusters = Clusters(Webhook.aws)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Webhook)
     certificates.demand(server, DIRECTORY / "pki", "authenticator")
     server.serve_forever()
