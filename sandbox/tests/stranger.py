@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import ssl
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def as_somebody_else(act: Callable[[], Any], directory: Path) -> Any:  # noqa: A
     In a copy of this process: nobody may be unable to read the program that would be started.
     """
     reading, writing = os.pipe()
+    "127.0.0.1".encode("idna")  # which loads what nobody may be unable to load
     child = os.fork()
     if child == 0:
         status = 1
@@ -66,6 +68,8 @@ def as_somebody_else(act: Callable[[], Any], directory: Path) -> Any:  # noqa: A
             with os.fdopen(writing, "w") as answer:
                 json.dump(act(), answer)
             status = 0
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writing)

@@ -130,6 +130,8 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: store.Etcd) -> None:
         name, network = body["name"], body["resourcesVpcConfig"]
         subnets = aws.client("ec2").describe_subnets(SubnetIds=network["subnetIds"])["Subnets"]
         network["vpcId"] = subnets[0]["VpcId"]
+        if not network.get("publicAccessCidrs"):  # "VpcConfigRequest", Amazon EKS API reference
+            network["publicAccessCidrs"] = ["0.0.0.0/0"]
         before = store.contents(etcd)
         answer = create(body, creator_arn)
         cluster = eks._clusters.get(name)
@@ -140,10 +142,12 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: store.Etcd) -> None:
         # Not told by DescribeCluster.
         cluster["_held_before"] = before
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
-        group_id = _create_security_group(aws, name, network["vpcId"])
-        cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
-        if any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
-            ensure_log_group(aws, f"/aws/eks/{name}/cluster")
+        try:
+            _make_what_belongs_to(cluster, aws, name, network["vpcId"])
+        except Exception:
+            # Of a cluster that was refused nothing is left.
+            delete_cluster(name)
+            raise
         return eks._json_resp(200, {"cluster": eks._sanitize(cluster)})
 
     def delete_cluster(name: str) -> Json:
@@ -155,10 +159,19 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: store.Etcd) -> None:
             del _updates[key]
         if cluster is not None:
             store.restore(etcd, cluster["_held_before"])
-            _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
+            if group_id := cluster["resourcesVpcConfig"].get("clusterSecurityGroupId"):
+                _delete_security_group(aws, group_id)
         return answer
 
     eks._create_cluster, eks._delete_cluster = create_cluster, delete_cluster
+
+
+def _make_what_belongs_to(cluster: Json, aws: Aws, name: str, vpc_id: str) -> None:
+    network = cluster["resourcesVpcConfig"]
+    network["clusterSecurityGroupId"] = None
+    network["clusterSecurityGroupId"] = _create_security_group(aws, name, vpc_id)
+    if any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
+        ensure_log_group(aws, f"/aws/eks/{name}/cluster")
 
 
 def _create_security_group(aws: Aws, name: str, vpc_id: str) -> str:
