@@ -17,20 +17,23 @@ import grpc
 Context: TypeAlias = Any
 Behaviour: TypeAlias = Callable[[Any, Context], Any]
 
-_TABLE: Final = Path("/proc/net/tcp")
+# A socket for IPv6 may be connected to an address of IPv4.
+_TABLES: Final = {
+    Path("/proc/net/tcp"): "0100007F",
+    Path("/proc/net/tcp6"): "0000000000000000FFFF00000100007F",
+}
 _REFUSAL: Final = "this process works for another user of this machine"
 
 
 def owner(port: int) -> int | None:
     """Return the user whose connection comes from a port of loopback; none, if nobody tells."""
-    if not _TABLE.exists():
-        return None
-    local = f"0100007F:{port:04X}"
-    for line in _TABLE.read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == local:
-            return int(fields[7])
-    return -1
+    told = [(table, address) for table, address in _TABLES.items() if table.exists()]
+    for table, address in told:
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == f"{address}:{port:04X}":
+                return int(fields[7])
+    return -1 if told else None
 
 
 def is_ours(peer: str) -> bool:

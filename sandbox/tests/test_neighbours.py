@@ -49,8 +49,8 @@ def test_the_kernel_tells_whose_a_connection_is(tmp_path: Path) -> None:
 @pytest.fixture(params=[True, False])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     neighbours._known.cache_clear()
-    theirs = os.getuid() if request.param else NOBODY
-    monkeypatch.setattr(neighbours, "owner", lambda _: theirs)
+    if not request.param:
+        monkeypatch.setattr(neighbours, "owner", lambda _: NOBODY)
     # Put back what is replaced.
     monkeypatch.setattr(grpc, "server", grpc.server)
     monkeypatch.setattr(grpc.aio, "server", grpc.aio.server)

@@ -15,7 +15,7 @@ from joserfc.jwk import OctKey
 
 @contextmanager
 def github_tokens(
-    key: tuple[str, str] = ("none", "nobody's"), **claims: object
+    key: tuple[str, str] = ("none", "a secret of nobody's"), **claims: object
 ) -> Iterator[dict[str, str]]:
     """Serve tokens with these claims; give the variables by which a job asks for one.
 
