@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 from botocore import UNSIGNED
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
@@ -187,6 +187,23 @@ def test_what_was_changed_since_is_nobodys(
     with pytest.raises(UnsignedError) as wrong:
         verified(request_, _find, now)
     assert wrong.value.fault is fault
+
+
+def test_an_address_is_good_for_a_week_at_most() -> None:
+    week = 7 * 24 * 60 * 60
+    for seconds, right in ((week, True), (week + 1, False), (0, False)):
+        request = AWSRequest("GET", f"http://{HOST}/a")
+        S3SigV4QueryAuth(Credentials(KEY_ID, KEY.secret), "s3", "us-east-1", seconds).add_auth(
+            request
+        )
+        parts = urlsplit(str(request.url))
+        sent = Received("GET", parts.path, parts.query, {"host": HOST}, b"")
+        if right:
+            verified(sent, _find, datetime.now(UTC))
+            continue
+        with pytest.raises(UnsignedError) as wrong:
+            verified(sent, _find, datetime.now(UTC))
+        assert wrong.value.fault is Fault.MISMATCH
 
 
 SESSION = Key("secret", "arn:aws:sts::123456789012:assumed-role/a/b", "token", THEN.timestamp())
