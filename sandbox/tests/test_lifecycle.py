@@ -662,6 +662,7 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
                 "SANDBOX_API_SERVER_CA": str(authority),
                 "SANDBOX_ETCD": etcd,
                 "SANDBOX_ETCD_KEYS": str(tmp_path),
+                "SANDBOX_AIRFLOW": str(tmp_path / "none"),
             },
             cwd=ROOT,
             log=tmp_path / "log",
