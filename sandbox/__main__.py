@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
 from sandbox import stack
 from sandbox.cloud import lifecycle
 from sandbox.cloud.lifecycle import Cloud
-from sandbox.machine.processes import SandboxError
+from sandbox.machine.processes import PRIVATE, SandboxError
 from sandbox.runs import airflow, dag_runs
 
 
@@ -38,6 +39,7 @@ def main() -> int:
     dags.add_argument("--conf", help="the parameters of each run, as JSON")
     dags.add_argument("-v", "--verbose", action="store_true", help="show all that Airflow prints")
     arguments = parser.parse_args()
+    os.umask(PRIVATE)
     try:
         return _run(arguments)
     except SandboxError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ import boto3
 from botocore.config import Config
 
 from sandbox.cloud.aws import cluster_endpoint, rest_api
-from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.machine import go_builds, ports, processes, progress
 from sandbox.machine.processes import Process, SandboxError
@@ -70,7 +70,6 @@ LISTENING: Final = (
     "etcd",
     "etcd-peer",
     "kube-apiserver",
-    "kwok",
     "kubelet",
 )
 
@@ -83,6 +82,9 @@ class Cloud:
     processes: dict[str, Process]
     access_key_id: str
     secret_access_key: str
+    own_access_key_id: str = ""
+    """With which the emulated services call each other."""
+    own_secret_access_key: str = ""
 
     @classmethod
     def load(cls) -> Self | None:
@@ -213,9 +215,10 @@ def _one_at_a_time() -> Iterator[None]:
 
 def _start_afresh() -> Cloud:
     _discard(None)
+    DIRECTORY.mkdir(mode=0o700)
     for part in ("logs", "state", "tmp"):
-        (DIRECTORY / part).mkdir(parents=True, mode=0o700)
-    cloud = Cloud(ports=ports.free(LISTENING), processes={}, access_key_id="", secret_access_key="")
+        (DIRECTORY / part).mkdir(mode=0o700)
+    cloud = Cloud(ports.free(LISTENING), {}, "", "", *new_key())
     try:
         control_plane = cloud.control_plane
         control_plane.write_files()
@@ -307,7 +310,8 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
                 f"https://127.0.0.1:{cloud.ports['endpoint-for-airflow']}"
             ),
             "SANDBOX_API_SERVER_CA": str(cloud.control_plane.authority),
-            "SANDBOX_ETCD": cloud.control_plane.store,
+            "SANDBOX_ETCD": cloud.control_plane.store.address,
+            "SANDBOX_ETCD_KEYS": str(cloud.control_plane.store.keys),
         },
         "endpoint": {**_as_aws(cloud), "SANDBOX_STANDS_AT": str(_stands_at())},
         "authenticator": cloud.aws_environment(),
@@ -320,28 +324,37 @@ def _as_aws(cloud: Cloud) -> dict[str, str]:
     """Return with what the emulated services reach each other and the cluster."""
     return {
         **cloud.aws_environment(),
-        "AWS_ACCESS_KEY_ID": front.AWS_ITSELF,
-        "AWS_SECRET_ACCESS_KEY": front.AWS_ITSELF,
+        "AWS_ACCESS_KEY_ID": cloud.own_access_key_id,
+        "AWS_SECRET_ACCESS_KEY": cloud.own_secret_access_key,
         "KUBECONFIG": str(cloud.control_plane.kubeconfig),
     }
 
 
 def _with_credentials(cloud: Cloud) -> Cloud:
     """Return the sandbox with credentials of a user that its IAM knows."""
-    anyone = "anyone"
+    own = (cloud.own_access_key_id, cloud.own_secret_access_key)
+    key_id, secret = issue_key(cloud.endpoint(MOTO), *own)
+    return replace(cloud, access_key_id=key_id, secret_access_key=secret)
+
+
+def new_key() -> tuple[str, str]:
+    """Return an access key, its id and its secret, that only who is told it knows."""
+    return f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30)
+
+
+def issue_key(moto: str, own_key_id: str, own_secret: str) -> tuple[str, str]:
+    """Make the sandbox's user, and return id and secret of an access key of theirs."""
     iam = boto3.client(
         "iam",
-        endpoint_url=cloud.endpoint(MOTO),
+        endpoint_url=moto,
         region_name=REGION,
-        aws_access_key_id=anyone,
-        aws_secret_access_key=anyone,
+        aws_access_key_id=own_key_id,
+        aws_secret_access_key=own_secret,
         config=Config(proxies={}),  # a proxy of the user's does not know this machine
     )
     iam.create_user(UserName="sandbox")
     key = iam.create_access_key(UserName="sandbox")["AccessKey"]
-    return replace(
-        cloud, access_key_id=key["AccessKeyId"], secret_access_key=key["SecretAccessKey"]
-    )
+    return key["AccessKeyId"], key["SecretAccessKey"]
 
 
 def _await_serving(cloud: Cloud, names: tuple[str, ...] | list[str]) -> None:

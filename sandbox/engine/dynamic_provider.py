@@ -14,6 +14,7 @@ from pulumi.runtime.proto import provider_pb2_grpc
 
 from sandbox.machine.injection import InjectedError, Injection, Operation
 from sandbox.machine.lifetime import end_with_engine
+from sandbox.machine.neighbours import keep_out
 
 _OPERATIONS: Final[dict[str, Operation]] = {
     "Create": "create",
@@ -26,6 +27,7 @@ _OPERATIONS: Final[dict[str, Operation]] = {
 def main() -> None:
     """Serve the dynamic providers of the project in the working directory."""
     end_with_engine()
+    keep_out()
     # As `python -u -m pulumi.dynamic`, which the official CLI runs: it does not flush its port,
     # and a provider's modules are looked for in the working directory.
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)

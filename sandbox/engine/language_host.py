@@ -24,6 +24,7 @@ from pulumi.automation._server import LanguageServer
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc
 
 from sandbox.machine.lifetime import end_with_engine
+from sandbox.machine.neighbours import keep_out
 
 _MAX_MESSAGE = 400 * 1024 * 1024
 
@@ -108,6 +109,7 @@ def _run(script: Path) -> None:
 def main() -> None:
     """Serve the engine whose address is the last argument."""
     end_with_engine()
+    keep_out()
     server = grpc.server(
         futures.ThreadPoolExecutor(16),
         options=[(f"grpc.max_{way}_message_length", _MAX_MESSAGE) for way in ("receive", "send")],

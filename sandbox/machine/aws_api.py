@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 Client: TypeAlias = Any
@@ -14,18 +16,37 @@ Client: TypeAlias = Any
 Answer: TypeAlias = Any
 
 
+_region: ContextVar[str | None] = ContextVar("region", default=None)
+
+
+@contextmanager
+def in_region(region: str | None) -> Iterator[None]:
+    """Let what is asked meanwhile be asked in another region."""
+    before = _region.set(region)
+    try:
+        yield
+    finally:
+        _region.reset(before)
+
+
 class Aws:
     """An account and a region, as whom the environment says."""
 
     def __init__(self, region: str) -> None:
-        self.region = region
-        self._clients: dict[str, Client] = {}
+        self._home = region
+        self._clients: dict[tuple[str, str], Client] = {}
         self._lock = threading.Lock()
+
+    @property
+    def region(self) -> str:
+        """Its own region, or that of `in_region`."""
+        return _region.get() or self._home
 
     def client(self, service: str) -> Client:
         """Return the service's client, which finds its emulator in the environment."""
+        which = (service, self.region)
         with self._lock:  # making a client is not thread-safe, using one is
-            if service not in self._clients:
+            if which not in self._clients:
                 import boto3  # noqa: PLC0415  (half a second, which a preview need not pay)
                 from botocore.config import Config  # noqa: PLC0415
 
@@ -34,12 +55,12 @@ class Aws:
                     max_pool_connections=64,
                     s3={"addressing_style": "path"},
                 )
-                self._clients[service] = boto3.client(
+                self._clients[which] = boto3.client(
                     service,  # type: ignore[call-overload]
                     region_name=self.region,
                     config=config,
                 )
-            return self._clients[service]
+            return self._clients[which]
 
     @functools.cached_property
     def caller(self) -> dict[str, str]:

@@ -8,8 +8,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psutil
+
+PRIVATE: Final = 0o077
+"""Files that the sandbox makes are their owner's alone."""
 
 
 class SandboxError(Exception):
@@ -59,6 +63,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=PRIVATE,
         )
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), tuple(command))
 

@@ -23,6 +23,7 @@ import pulumi_kubernetes as k8s
 from pulumi.provider import ConstructResult, Provider, main
 
 from sandbox.machine.lifetime import end_with_engine
+from sandbox.machine.neighbours import keep_out
 
 Value: TypeAlias = Any
 """An input as Pulumi hands it to a component: a plain value, an output or a resource."""
@@ -484,4 +485,5 @@ class Eks(Provider):
 def serve() -> None:
     """Answer the engine until it ends this process or goes away itself."""
     end_with_engine()
+    keep_out()
     main(Eks(version("pulumi-eks")), sys.argv[1:])

@@ -26,6 +26,7 @@ from pulumi.runtime.proto import (
 
 from sandbox.machine.injection import InjectedError
 from sandbox.machine.lifetime import end_with_engine
+from sandbox.machine.neighbours import keep_out
 
 Value: TypeAlias = Any
 """A property as `decode` gives it: str, int, float, bool, None, list, dict, Asset or UNKNOWN."""
@@ -495,6 +496,7 @@ class _Servicer(provider_pb2_grpc.ResourceProviderServicer):
 def serve(plugin: Plugin, version: str) -> None:
     """Answer the engine until it ends this process or goes away itself."""
     end_with_engine()
+    keep_out()
     engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(sys.argv[1]))
 
     def warn(resource: Resource, text: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import secrets
 import shutil
@@ -48,6 +49,9 @@ COMPONENTS: Final = {
     "triggerer": (["triggerer", "--skip-serve-logs"], "scheduler"),
 }
 """Airflow's components, and as part of which containers of MWAA they run."""
+USER: Final = "admin"
+"""Who logs in at Airflow's page."""
+_PASSWORDS: Final = "passwords.json"
 SYNC_SECONDS: Final = 30.0
 """MWAA looks for changed DAG files as often."""
 
@@ -295,11 +299,13 @@ def serve(report: Callable[[str], None]) -> int:
         "AIRFLOW__API__PORT": str(port),
         "AIRFLOW__API__BASE_URL": url,
         "AIRFLOW__API__WORKERS": "1",
-        # Where MWAA asks IAM; only this machine reaches the page.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        # Where MWAA asks IAM.
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(home.place() / _PASSWORDS),
         # With it, MWAA's InvokeRestApi asks as who has an Airflow role.
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
     }
+    password = _password()
     # An ordinary kill and the end of the terminal end this in the same way as Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -318,7 +324,8 @@ def serve(report: Callable[[str], None]) -> int:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                 )
-        _watch(airflow, started, port, lambda: report(f"Airflow is at {url} (Ctrl-C ends it)"))
+        told = f"Airflow is at {url}, user {USER}, password {password} (Ctrl-C ends it)"
+        _watch(airflow, started, port, lambda: report(told))
     except KeyboardInterrupt:
         report("ending Airflow")
     except BlockingIOError:
@@ -329,6 +336,15 @@ def serve(report: Callable[[str], None]) -> int:
         _end(started)
         lock.close()
     return 0
+
+
+def _password() -> str:
+    """Return the password of the page's user, the same for as long as there is the sandbox."""
+    file = home.FILES / _PASSWORDS
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_text(json.dumps({USER: secrets.token_urlsafe(12)}))
+    return str(json.loads(file.read_text())[USER])
 
 
 def _watch(

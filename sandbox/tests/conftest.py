@@ -11,17 +11,14 @@ from contextlib import closing
 import boto3
 import pytest
 
-from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
-from sandbox.cloud.lifecycle import ACCOUNT, LISTENING, REGION
+from sandbox.cloud.lifecycle import ACCOUNT, LISTENING, REGION, issue_key, new_key
 from sandbox.machine import ports as loopback
 from sandbox.machine import processes
 from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
 from sandbox.providers.aws.provider import AwsPlugin
 from sandbox.tests.aws_account import Account
-
-AS_AWS = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
 
 
 def answers(port: int) -> bool:
@@ -35,7 +32,15 @@ def answers(port: int) -> bool:
 
 
 @pytest.fixture(scope="session")
-def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def aws_itself() -> dict[str, str]:
+    """The access key with which the emulated services call each other, as boto3 takes it."""
+    return dict(zip(("aws_access_key_id", "aws_secret_access_key"), new_key(), strict=True))
+
+
+@pytest.fixture(scope="session")
+def _running(
+    tmp_path_factory: pytest.TempPathFactory, aws_itself: dict[str, str]
+) -> Iterator[dict[str, str]]:
     """moto, ministack and an API server, with the variables through which they are found."""
     directory = tmp_path_factory.mktemp("emulators")
     ports = loopback.free(LISTENING)
@@ -59,14 +64,13 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         "MINISTACK_REGION": REGION,
         "SANDBOX_ENDPOINT": plane.address,
         "SANDBOX_ENDPOINT_FOR_AIRFLOW": plane.address.replace("127.0.0.1", "localhost"),
-        "SANDBOX_ETCD": plane.store,
+        "SANDBOX_ETCD": plane.store.address,
+        "SANDBOX_ETCD_KEYS": str(plane.store.keys),
         "SANDBOX_API_SERVER_CA": str(plane.authority),
         "TMPDIR": str(directory),
     }
     moto, ministack = (f"http://127.0.0.1:{ports[name]}" for name in ("moto", "ministack"))
     found = {
-        "AWS_ACCESS_KEY_ID": "sandbox",
-        "AWS_SECRET_ACCESS_KEY": "sandbox",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_DISABLE_HOST_PREFIX_INJECTION": "true",
@@ -77,6 +81,8 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         "KUBECONFIG": str(plane.kubeconfig),
         "SANDBOX_AIRFLOW": str(directory / "airflow-serving.json"),
     }
+    credentials = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    as_aws = dict(zip(credentials, aws_itself.values(), strict=True))
     started: list[processes.Process] = []
     try:
         for name, command in commands.items():
@@ -85,7 +91,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
                 processes.start(
                     name,
                     command,
-                    environment={**os.environ, **found, **environment, **AS_AWS},
+                    environment={**os.environ, **found, **environment, **as_aws},
                     cwd=ROOT,
                     log=log,
                 )
@@ -93,6 +99,7 @@ def _running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str
         wait_for(lambda: answers(ports["moto"]), "moto")
         wait_for(lambda: answers(ports["ministack"]), "ministack")
         wait_for(plane.is_ready, "kube-apiserver")
+        found |= zip(credentials, issue_key(moto, *as_aws.values()), strict=True)
         yield found
     finally:
         processes.end(started)

@@ -13,7 +13,9 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,13 +30,13 @@ import pytest
 from sandbox import stack
 from sandbox.clone import Clone
 from sandbox.cloud import lifecycle
-from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.lifecycle import LISTENING, Cloud
 from sandbox.engine import plugins
 from sandbox.engine.environment import environment
 from sandbox.machine import go_builds, ports, processes
 from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
+from sandbox.tests import stranger
 from sandbox.tests.aws_account import trust
 
 
@@ -85,25 +87,95 @@ def _runs(pid: int) -> bool:
 
 
 def test_it_listens_on_loopback_only(clone: Clone) -> None:
-    listening = {
-        name: {
-            connection.laddr.ip
-            for connection in psutil.Process(pid).net_connections()
-            if connection.status == psutil.CONN_LISTEN
-        }
-        for name, pid in _pids(clone).items()
+    found = stranger.listening(_pids(clone).values())
+    assert found.keys() == set(_recorded(clone)["ports"].values())
+    assert {address for address, _ in found.values()} == {"127.0.0.1"}
+
+
+# Without credentials, and without TLS where there has to be TLS.
+REFUSED = {400, 401, 403}
+HEALTH = {f"GET https /{path}" for path in ("healthz", "livez", "readyz")}
+
+
+def test_nobody_else_can_do_anything_with_its_ports(clone: Clone) -> None:
+    record = _recorded(clone)
+    key_id, secret = record["access_key_id"], record["secret_access_key"]
+    keys = [
+        ("test", "test", None),
+        (*lifecycle.new_key(), None),  # such as one of another sandbox
+        (key_id, "guessed", None),
+        (key_id, secret, "a session that nobody has"),
+        (record["own_access_key_id"], "guessed", None),
+    ]
+    ports = stranger.listening(_pids(clone).values())
+    attempts = {
+        port: stranger.unsigned() + [one for key in keys for one in stranger.signed(port, *key)]
+        for port in ports
     }
-    assert {name for name, found in listening.items() if found} >= {
-        "moto",
-        "ministack",
-        "etcd",
-        "kube-apiserver",
-        "authenticator",
-        "endpoint",
-        "kwok",
-        "kubelet",
+
+    def act() -> list[Any]:
+        return [[port, stranger.statuses(port, attempts[port])] for port in ports]
+
+    for port, answers in stranger.as_somebody_else(act, clone.directory):
+        told = [one for one in answers if one[1] not in REFUSED]
+        assert not told, f"{ports[port]} answered"
+    # The same requests are answered to whom the sandbox belongs.
+    ours = {
+        emulator: dict(stranger.statuses(port, stranger.signed(port, key_id, secret)))
+        for emulator in ("moto", "ministack")
+        for port in [record["ports"][emulator]]
     }
-    assert set().union(*listening.values()) == {"127.0.0.1"}
+    assert ours["moto"]["GET http /"] == ours["moto"]["POST http /"] == 200
+    assert ours["ministack"]["GET http /clusters"] == 200
+
+
+def test_strangers_learn_of_the_api_server_that_it_lives(clone: Clone) -> None:
+    attempts = [stranger.Attempt("GET", f"/{path}", {}) for path in ("livez", "healthz?verbose")]
+    port = _recorded(clone)["ports"]["kube-apiserver"]
+    answers = stranger.as_somebody_else(lambda: stranger.statuses(port, attempts), clone.directory)
+    assert ["GET https /livez", 200] in answers
+
+
+def test_who_connects_and_says_nothing_keeps_nobody_waiting(clone: Clone) -> None:
+    ports = _recorded(clone)["ports"]
+    with ExitStack() as silent:
+        for port in ports.values():
+            silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+        for name in ("kubelet", "authenticator"):
+            began = time.monotonic()
+            assert stranger.statuses(ports[name], [stranger.Attempt("GET", "/", {})]) == []
+            assert time.monotonic() - began < 5
+
+
+def test_its_files_are_its_owners_alone(clone: Clone) -> None:
+    home = clone.directory / ".sandbox"
+    files = [home, *(one for one in home.rglob("*") if not one.is_symlink())]
+    assert len(files) > 50
+    open_to_others = {one for one in files if one.exists() and one.stat().st_mode & 0o077}
+    assert not open_to_others
+    secrets = {_recorded(clone)[f"{whose}secret_access_key"] for whose in ("", "own_")}
+    # Which arguments a process was started with everybody may read.
+    arguments = " ".join(
+        argument for pid in _pids(clone).values() for argument in psutil.Process(pid).cmdline()
+    )
+    assert not [one for one in secrets if one in arguments]
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0, reason="only root can become somebody else: reading its files is not tried"
+)
+def test_nobody_else_reads_its_files(clone: Clone) -> None:
+    clone.directory.chmod(0o755)
+    files = [
+        str(one.relative_to(clone.directory))
+        for one in (clone.directory / ".sandbox").rglob("*")
+        if one.is_file()
+    ]
+    environments = [f"/proc/{pid}/environ" for pid in _pids(clone).values()]
+    tried = ["Makefile", *files, *environments]
+    assert stranger.as_somebody_else(lambda: stranger.readable(tried), clone.directory) == [
+        "Makefile"
+    ]
 
 
 def test_every_service_has_an_endpoint_of_this_sandbox(clone: Clone) -> None:
@@ -584,7 +656,7 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
         docker.settimeout(2)
         port = free.getsockname()[1]
         free.close()
-        as_aws = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), front.AWS_ITSELF)
+        key_id, secret = lifecycle.new_key()
         authority = tmp_path / "ca.crt"
         authority.write_text("a certificate")
         ministack = processes.start(
@@ -598,11 +670,14 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
                 "TMPDIR": str(tmp_path),
                 "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",  # it has the other services too
                 "AWS_REGION": "us-west-2",
-                **as_aws,
+                "AWS_ACCESS_KEY_ID": key_id,
+                "AWS_SECRET_ACCESS_KEY": secret,
                 "SANDBOX_ENDPOINT": "https://127.0.0.1:1",
                 "SANDBOX_ENDPOINT_FOR_AIRFLOW": "https://127.0.0.1:1",
                 "SANDBOX_API_SERVER_CA": str(authority),
                 "SANDBOX_ETCD": etcd,
+                "SANDBOX_ETCD_KEYS": str(tmp_path),
+                "SANDBOX_AIRFLOW": str(tmp_path / "none"),
             },
             cwd=ROOT,
             log=tmp_path / "log",
@@ -612,8 +687,8 @@ def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:
             here: dict[str, Any] = {
                 "endpoint_url": f"http://127.0.0.1:{port}",
                 "region_name": "us-west-2",
-                "aws_access_key_id": front.AWS_ITSELF,
-                "aws_secret_access_key": front.AWS_ITSELF,
+                "aws_access_key_id": key_id,
+                "aws_secret_access_key": secret,
             }
             eks, ec2 = boto3.client("eks", **here), boto3.client("ec2", **here)
             eks.create_cluster(

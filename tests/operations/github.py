@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import threading
 import time
@@ -10,17 +9,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+from joserfc import jwt
+from joserfc.jwk import OctKey
+
 
 @contextmanager
-def github_tokens(**claims: object) -> Iterator[dict[str, str]]:
-    """Serve tokens with these claims; give the variables by which a job asks for one."""
+def github_tokens(
+    key: tuple[str, str] = ("none", "a secret of nobody's"), **claims: object
+) -> Iterator[dict[str, str]]:
+    """Serve tokens with these claims; give the variables by which a job asks for one.
+
+    key: an access key of a sandbox, which believes what is signed with it.
+    """
 
     class Issuer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert self.headers["Authorization"] == "Bearer of-the-job"
             audience = self.path.rpartition("&audience=")[2]
             body = {"aud": audience, "exp": int(time.time()) + 300, **claims}
-            answer = json.dumps({"value": token(body)}).encode()
+            answer = json.dumps({"value": token(key, body)}).encode()
             self.send_response(200)
             self.end_headers()
             self.wfile.write(answer)
@@ -42,7 +49,7 @@ def github_tokens(**claims: object) -> Iterator[dict[str, str]]:
         server.server_close()
 
 
-def token(claims: dict[str, object]) -> str:
-    """Return a token that nobody has signed."""
-    parts = [json.dumps(part).encode() for part in ({"alg": "none"}, claims)]
-    return ".".join([*(base64.urlsafe_b64encode(one).decode().rstrip("=") for one in parts), "x"])
+def token(key: tuple[str, str], claims: dict[str, object]) -> str:
+    """Return a token."""
+    key_id, secret = key
+    return jwt.encode({"alg": "HS256", "kid": key_id}, claims, OctKey.import_key(secret))

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -23,6 +25,7 @@ from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
+from sandbox.tests import stranger
 
 pytestmark = pytest.mark.dag_runs
 
@@ -367,12 +370,18 @@ class Served:
 
     process: subprocess.Popen[bytes]
     url: str
+    password: str
     pod_dag: str = ""
     spark_dag: str = ""
 
     def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
         """Ask Airflow's API."""
-        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=30) as response:  # noqa: S310
+        login = urllib.request.Request(  # noqa: S310
+            f"{self.url}/auth/token",
+            json.dumps({"username": "admin", "password": self.password}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(login, timeout=30) as response:  # noqa: S310
             token = json.load(response)["access_token"]
         request = urllib.request.Request(  # noqa: S310
             f"{self.url}/api/v2/{path}",
@@ -418,9 +427,9 @@ def _airflow(clone: Clone, log: Path, dags: int) -> Iterator[Served]:
     ):
         try:
             wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
-            url = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
-            assert url, log.read_text()
-            served = Served(process, url[0])
+            told = re.search(r"(http://127\.0\.0\.1:\d+), .*password (\S+) ", log.read_text())
+            assert told, log.read_text()
+            served = Served(process, *told.groups())
             wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == dags, "all DAGs")
             yield served
         finally:
@@ -524,7 +533,29 @@ def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> 
     assert served.ask("GET", "importErrors")["total_entries"] == 0
 
 
-def test_a_browser_shows_both_examples_without_a_login(served: Served, tmp_path: Path) -> None:
+def test_nobody_is_shown_anything_without_a_login(served: Served) -> None:
+    logins = [("GET", "/auth/token", None), ("POST", "/auth/token", b'{"username": "admin"}')]
+    guessed = b'{"username": "admin", "password": "admin"}'
+    for method, path, body in [
+        *logins,
+        ("POST", "/auth/token", guessed),
+        ("GET", "/auth/token/login", None),
+        ("GET", "/api/v2/dags", None),
+        ("GET", "/api/v2/connections", None),
+        ("GET", "/execution/connections/eks", None),
+    ]:
+        request = urllib.request.Request(  # noqa: S310
+            f"{served.url}{path}", body, {"Content-Type": "application/json"}, method=method
+        )
+        with pytest.raises(HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)  # noqa: S310
+        assert refused.value.code in {401, 403, 422}, path
+    listening = stranger.listening([served.process.pid])
+    assert listening.keys() == {urlsplit(served.url).port}
+    assert {address for address, _ in listening.values()} == {"127.0.0.1"}
+
+
+def test_a_browser_shows_a_login_and_no_dag(served: Served, tmp_path: Path) -> None:
     found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
     browser = next(found, None)
     if browser is None:
@@ -541,7 +572,8 @@ def test_a_browser_shows_both_examples_without_a_login(served: Served, tmp_path:
         text=True,
         timeout=120,
     ).stdout
-    assert set(re.findall(r'href="/dags/(\w+)"', page)) >= {POD, SPARK}
+    assert 'type="password"' in page
+    assert not re.findall(r'href="/dags/(\w+)"', page)
 
 
 def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:

@@ -20,7 +20,8 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from sandbox.machine.aws_api import Aws
+from sandbox.cloud.clusters import Clusters
+from sandbox.machine.aws_api import Aws, in_region
 
 Json: TypeAlias = Any
 
@@ -90,14 +91,18 @@ class Judge:
     def __init__(self, aws: Aws, stands_at: Path) -> None:
         self._aws = aws
         self._stands_at = stands_at
+        self._clusters = Clusters(aws)
 
     def admits_machine(self) -> bool:
         """Tell whether this machine reaches the API server."""
         told = self._stands_at.read_text() if self._stands_at.exists() else MACHINE
-        return self._admits(places(told), any)
+        return self._admits(lambda: places(told), any)
 
     def admits_airflow(self) -> bool:
         """Tell whether the Airflow environments do, wherever in their subnets a worker may run."""
+        return self._admits(self._workers, all)
+
+    def _workers(self) -> list[Place]:
         mwaa, ec2 = self._aws.client("mwaa"), self._aws.client("ec2")
         found = []
         for name in mwaa.list_environments()["Environments"]:
@@ -105,17 +110,23 @@ class Judge:
             groups = frozenset(network["SecurityGroupIds"])
             for subnet in ec2.describe_subnets(SubnetIds=network["SubnetIds"])["Subnets"]:
                 found.append(Place(IPv4Network(subnet["CidrBlock"]), groups))
-        return bool(found) and self._admits(found, all)
+        return found
 
-    def _admits(self, callers: list[Place], enough: Callable[[Iterable[bool]], bool]) -> bool:
-        eks, ec2 = self._aws.client("eks"), self._aws.client("ec2")
-        for name in eks.list_clusters()["clusters"]:
+    def _admits(
+        self, callers: Callable[[], list[Place]], enough: Callable[[Iterable[bool]], bool]
+    ) -> bool:
+        found = self._clusters.find()
+        if found is None:
+            return False
+        region, name = found
+        with in_region(region):
+            eks, ec2, places_now = self._aws.client("eks"), self._aws.client("ec2"), callers()
             access = eks.describe_cluster(name=name)["cluster"]["resourcesVpcConfig"]
             ids = [access["clusterSecurityGroupId"], *access["securityGroupIds"]]
             groups = ec2.describe_security_groups(GroupIds=ids)["SecurityGroups"]
             rules = [rule for group in groups for rule in group["IpPermissions"]]
-            return enough(lets_in(access, rules, caller) for caller in callers)
-        return False
+            admitted = [lets_in(access, rules, caller) for caller in places_now]
+            return bool(admitted) and enough(admitted)
 
 
 class Door:

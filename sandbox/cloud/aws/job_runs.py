@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
@@ -38,7 +39,9 @@ def complete(aws: Aws) -> None:
     def start_job_run(self: Json, **told: Json) -> Json:
         run = start(self, **told)
         run.created_at, run.state = utcnow(), "PENDING"
-        threading.Thread(target=_execute, args=(aws, self, run, utcnow), daemon=True).start()
+        here = copy_context()
+        execute = (_execute, aws, self, run, utcnow)
+        threading.Thread(target=here.run, args=execute, daemon=True).start()
         return run
 
     def cancel_job_run(self: Json, job_run_id: str, virtual_cluster_id: str) -> Json:

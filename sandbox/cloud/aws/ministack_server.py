@@ -8,7 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from sandbox.cloud.aws import eks, mwaa
+from sandbox.cloud.aws import eks, keys, mwaa
+from sandbox.cloud.aws.authentication import BeforeMinistack
+from sandbox.cloud.kubernetes.store import Etcd
 from sandbox.machine.aws_api import Aws
 
 
@@ -24,10 +26,12 @@ def main() -> None:
         endpoint=os.environ["SANDBOX_ENDPOINT"],
         endpoint_for_airflow=os.environ["SANDBOX_ENDPOINT_FOR_AIRFLOW"],
         authority=Path(os.environ["SANDBOX_API_SERVER_CA"]),
-        store=os.environ["SANDBOX_ETCD"],
+        store=Etcd(os.environ["SANDBOX_ETCD"], Path(os.environ["SANDBOX_ETCD_KEYS"])),
     )
-    eks.complete(aws, control_plane)
-    mwaa.complete(aws, Path(os.environ["SANDBOX_AIRFLOW"]))
+    known = keys.Asked(os.environ["AWS_ENDPOINT_URL"], aws.region)
+    eks.complete(aws, control_plane, known)
+    mwaa.complete(aws, Path(os.environ["SANDBOX_AIRFLOW"]), known)
+    app.app = BeforeMinistack(app.app, known.find)
     app.main()
 
 

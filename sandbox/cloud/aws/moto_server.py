@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from moto import server
 
 from sandbox.cloud.aws import callers, job_runs, moto
+from sandbox.cloud.aws.authentication import BeforeMoto
 from sandbox.machine.aws_api import Aws
 
 
@@ -17,6 +19,9 @@ def main() -> None:
     callers.judge(aws)
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)
+    moto_server: Any = server
+    application = moto_server.DomainDispatcherApplication
+    moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))
     server.main()
 
 

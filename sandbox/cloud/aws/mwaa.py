@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from sandbox.cloud.aws import rest_api, rights
 from sandbox.cloud.aws.eks import ensure_log_group
+from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
 from sandbox.machine.aws_api import Aws
 
@@ -24,7 +25,7 @@ _LOG_GROUPS: Final = {"DagProcessingLogs": "DAGProcessing", "WebserverLogs": "We
 _STATUS: Final = {"ResourceNotFoundException": 404, "InternalServerException": 500}
 
 
-def complete(aws: Aws, serving: Path) -> None:
+def complete(aws: Aws, serving: Path, known: Asked) -> None:
     """Let environments keep what they are told, have log groups and tags, and be refused.
 
     serving: where an Airflow that runs has announced itself.
@@ -72,12 +73,12 @@ def complete(aws: Aws, serving: Path) -> None:
     ) -> Json:
         request = front.request_of(method, path, headers, body, query)
         # In a thread: a check asks this very server too.
-        refused = await asyncio.to_thread(rights.refused, aws, "mwaa", request)
+        refused = await asyncio.to_thread(rights.refused, aws, known, "mwaa", request)
         if refused:
             return mwaa.error_response_json(refused.code, refused.message, 400)
         if path.startswith("/restapi/"):
             name = path.rstrip("/").rpartition("/")[2]
-            role = await asyncio.to_thread(rights.airflow_role, aws, request, name)
+            role = await asyncio.to_thread(rights.airflow_role, aws, known, request, name)
             environment = mwaa._environments.get(name)
             told = json.loads(body or "{}")
             try:

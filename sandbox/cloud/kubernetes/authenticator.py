@@ -17,9 +17,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
-import boto3
+from sandbox.cloud.clusters import Clusters
+from sandbox.cloud.kubernetes import certificates
+from sandbox.machine.aws_api import Aws, in_region
+from sandbox.machine.program import DIRECTORY
 
 if TYPE_CHECKING:
     from mypy_boto3_eks import EKSClient
@@ -55,8 +58,8 @@ class User:
     groups: tuple[str, ...]
 
 
-def signed_by(token: str, sts_endpoint: str, now: datetime) -> dict[str, str]:
-    """Return the request to STS that a token stands for, if it is one to believe."""
+def asked(token: str, sts_endpoint: str, now: datetime) -> str:
+    """Return the address at STS that a token stands for, if it is one to ask."""
     if not token.startswith(PREFIX):
         raise RefusedError(f"the token does not start with {PREFIX}")
     encoded = token.removeprefix(PREFIX)
@@ -80,7 +83,7 @@ def signed_by(token: str, sts_endpoint: str, now: datetime) -> dict[str, str]:
     if CLUSTER_HEADER not in request["X-Amz-SignedHeaders"].lower().split(";"):
         raise RefusedError(f"the token's signature does not cover {CLUSTER_HEADER}")
     _check_age(request, now)
-    return request
+    return url
 
 
 def _check_age(request: dict[str, str], now: datetime) -> None:
@@ -97,83 +100,84 @@ def _check_age(request: dict[str, str], now: datetime) -> None:
         raise RefusedError(f"the token was signed in the future, at {signed:%H:%M:%S}Z")
 
 
-def caller(request: dict[str, str], sts_endpoint: str) -> str:
-    """Return the ARN of whoever signed the request, as STS tells it."""
-    # moto takes a request whose signature is in the address for an unsigned one to S3.
-    authorization = ", ".join(
-        f"{part}={request[f'X-Amz-{part}']}"
-        for part in ("Credential", "SignedHeaders", "Signature")
-    )
-    headers = {
-        "Authorization": f"{request['X-Amz-Algorithm']} {authorization}",
-        "Content-Type": "application/x-www-form-urlencoded",
-        "X-Amz-Date": request["X-Amz-Date"],
-    }
-    if SESSION in request:
-        headers[SESSION] = request[SESSION]
-    body = urlencode({name: request[name] for name in ("Action", "Version")})
-    address = urlsplit(sts_endpoint)
+def caller(url: str, cluster: str) -> str:
+    """Return the ARN of whoever signed an address at STS for a cluster, as STS tells it."""
+    address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
     try:
-        connection.request("POST", "/", body, headers)
+        # What the signature covers is not in the token: it is the name of who asks.
+        connection.request("GET", f"/?{address.query}", headers={CLUSTER_HEADER: cluster})
         response = connection.getresponse()
         answer = response.read().decode()
     finally:
         connection.close()
     found = re.search(r"<Arn>([^<]+)</Arn>", answer)
     if response.status != http.client.OK or found is None:
+        code = re.search(r"<Code>([^<]+)</Code>", answer)
         raise RefusedError(
-            f"STS does not know who signed the token (it answered {response.status})"
+            f"STS does not know who signed the token for the cluster {cluster} "
+            f"(it answered {code[1] if code else response.status})"
         )
     return found[1]
 
 
 def principal(arn: str) -> tuple[str, str]:
-    """Return the IAM principal that an access entry would name, and the session's name if any."""
+    """Return the IAM principal that a caller is, without a role's path, and the session if any."""
     prefix, _, resource = arn.rpartition(":")
     kind, _, rest = resource.partition("/")
+    if kind == "role":
+        return f"{prefix}:role/{rest.rpartition('/')[2]}", ""
     if kind != "assumed-role":
         return arn, ""
     role, _, session = rest.partition("/")
     return f"{prefix.replace(':sts:', ':iam:')}:role/{role}", session
 
 
-def user(eks: EKSClient, arn: str) -> User:
-    """Return what the access entries of the cluster, if there is one, make of a caller."""
+def user(eks: EKSClient, cluster: str, arn: str) -> User:
+    """Return what the access entries of a cluster make of a caller."""
     principal_arn, session = principal(arn)
-    username = ""
-    groups: set[str] = set()
-    for cluster in eks.list_clusters()["clusters"]:
-        try:
-            entry = eks.describe_access_entry(clusterName=cluster, principalArn=principal_arn)
-            policies = eks.list_associated_access_policies(
-                clusterName=cluster, principalArn=principal_arn
-            )
-        except eks.exceptions.ResourceNotFoundException:
+    # An entry has the role with its path, of which STS tells nothing; no two roles have one name.
+    pages = eks.get_paginator("list_access_entries").paginate(clusterName=cluster)
+    entries = [one for page in pages for one in page["accessEntries"]]
+    for name in entries:
+        if principal(name)[0] != principal_arn:
             continue
+        try:
+            entry = eks.describe_access_entry(clusterName=cluster, principalArn=name)
+            associated = eks.list_associated_access_policies(clusterName=cluster, principalArn=name)
+        except eks.exceptions.ResourceNotFoundException:
+            break
         found = entry["accessEntry"]
-        username = username or found.get("username") or arn
-        groups.update(found.get("kubernetesGroups", []))
-        groups.update(
-            f"eks-access-policy:{policy['policyArn'].rpartition('/')[2]}"
-            for policy in policies["associatedAccessPolicies"]
-            if policy["accessScope"]["type"] == "cluster"
-        )
-    if not username:
-        raise RefusedError(f"no access entry for {principal_arn}")
-    return User(username.replace("{{SessionName}}", session), tuple(sorted(groups)))
+        groups = {
+            *found.get("kubernetesGroups", []),
+            *(
+                f"eks-access-policy:{policy['policyArn'].rpartition('/')[2]}"
+                for policy in associated["associatedAccessPolicies"]
+                if policy["accessScope"]["type"] == "cluster"
+            ),
+        }
+        username = found.get("username") or arn
+        return User(username.replace("{{SessionName}}", session), tuple(sorted(groups)))
+    raise RefusedError(f"no access entry for {principal_arn}")
 
 
-def review(token: str, sts_endpoint: str, eks: EKSClient) -> User:
+def review(token: str, sts_endpoint: str, aws: Aws, clusters: Clusters) -> User:
     """Return the user who presents the token."""
-    return user(eks, caller(signed_by(token, sts_endpoint, datetime.now(UTC)), sts_endpoint))
+    url = asked(token, sts_endpoint, datetime.now(UTC))
+    found = clusters.find()
+    if found is None:
+        raise RefusedError("there is no cluster")
+    region, cluster = found
+    with in_region(region):
+        return user(aws.client("eks"), cluster, caller(url, cluster))
 
 
 class Webhook(BaseHTTPRequestHandler):
     """Answers TokenReviews."""
 
     sts_endpoint: str
-    eks: EKSClient
+    aws: Aws
+    clusters: Clusters
 
     def do_POST(self) -> None:
         """Answer one TokenReview."""
@@ -183,7 +187,7 @@ class Webhook(BaseHTTPRequestHandler):
             token = json.loads(body)["spec"]["token"]
             status = {
                 "authenticated": True,
-                "user": asdict(review(token, self.sts_endpoint, self.eks)),
+                "user": asdict(review(token, self.sts_endpoint, self.aws, self.clusters)),
             }
         except RefusedError as reason:
             self.log_message("refused: %s", reason)
@@ -205,8 +209,11 @@ class Webhook(BaseHTTPRequestHandler):
 def main() -> None:
     """Serve on the loopback port given as the only argument."""
     Webhook.sts_endpoint = os.environ["AWS_ENDPOINT_URL_STS"]
-    Webhook.eks = boto3.client("eks")
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Webhook).serve_forever()
+    Webhook.aws = Aws(os.environ["AWS_REGION"])
+    Webhook.clusters = Clusters(Webhook.aws)
+    server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Webhook)
+    certificates.demand(server, DIRECTORY / "pki", "authenticator")
+    server.serve_forever()
 
 
 if __name__ == "__main__":

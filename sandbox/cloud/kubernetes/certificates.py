@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http.server import HTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -56,26 +58,33 @@ class Authority:
         )
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def server(self, file_name: str, names: tuple[str, ...]) -> Identity:
-        """Write a certificate with which a server answers under the given names and addresses."""
-        return self._issue(file_name, _name(names[0]), ExtendedKeyUsageOID.SERVER_AUTH, names)
+    def server(
+        self, file_name: str, names: tuple[str, ...], *, both_ways: bool = False
+    ) -> Identity:
+        """Write a certificate with which a server answers under the given names and addresses.
+
+        both_ways: and with which it asks its like.
+        """
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH]
+        usages += [ExtendedKeyUsageOID.CLIENT_AUTH] if both_ways else []
+        return self._issue(file_name, _name(names[0]), usages, names)
 
     def client(self, file_name: str, user: str, group: str | None = None) -> Identity:
         """Write a certificate that Kubernetes takes for the given user."""
-        return self._issue(file_name, _name(user, group), ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._issue(file_name, _name(user, group), [ExtendedKeyUsageOID.CLIENT_AUTH])
 
     def _issue(
         self,
         file_name: str,
         subject: x509.Name,
-        usage: x509.ObjectIdentifier,
+        usages: list[x509.ObjectIdentifier],
         names: tuple[str, ...] = (),
     ) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             _builder(subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
@@ -91,6 +100,17 @@ class Authority:
         identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         _write_key(identity.key, key)
         return identity
+
+
+def demand(server: HTTPServer, keys: Path, name: str) -> None:
+    """Let a server with a certificate talk to those only who have one of the same authority."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(keys / "ca.crt"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(keys / f"{name}.crt", keys / f"{name}.key")
+    # In the thread of the connection: who connects and says nothing keeps nobody else waiting.
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
 
 
 def create_signing_key(private: Path, public: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from sandbox.cloud.kubernetes import certificates
+from sandbox.cloud.kubernetes.store import Etcd
 from sandbox.machine import go_builds
 
 STAGES: Final = Path(__file__).parent / "stages.yaml"
@@ -43,9 +44,9 @@ class ControlPlane:
         return f"https://127.0.0.1:{self.ports['kube-apiserver']}"
 
     @property
-    def store(self) -> str:
-        """The address of etcd, where all of it is kept."""
-        return f"http://127.0.0.1:{self.ports['etcd']}"
+    def store(self) -> Etcd:
+        """The etcd where all of it is kept."""
+        return Etcd(f"https://127.0.0.1:{self.ports['etcd']}", self._keys / "etcd")
 
     @property
     def kubeconfig(self) -> Path:
@@ -66,10 +67,21 @@ class ControlPlane:
         authority = certificates.Authority(self._keys)
         authority.create()
         authority.server("kube-apiserver", ("127.0.0.1", "localhost", "kubernetes.default.svc"))
-        authority.server("kwok", ("127.0.0.1", "localhost"))
         authority.server("kubelet", ("127.0.0.1", "localhost"))
-        authority.client("kubelet-client", API_SERVER, "system:masters")
+        authority.server("authenticator", ("127.0.0.1", "localhost"))
+        client = authority.client("kubelet-client", API_SERVER, "system:masters")
+        asking = {"client-certificate": str(client.certificate), "client-key": str(client.key)}
         certificates.create_signing_key(self._keys / "tokens.key", self._keys / "tokens.pub")
+        # Of its own: no certificate of the cluster's opens etcd.
+        store = certificates.Authority(self.store.keys)
+        store.create()
+        store.server("server", ("127.0.0.1",))
+        store.server("peer", ("127.0.0.1",), both_ways=True)
+        store.client("client", API_SERVER)
+        self._stages.write_text(
+            STAGES.read_text().replace("{{ NodePort }}", str(self.ports["kubelet"]))
+        )
+        _write_authentication(self._authentication)
         cluster = {"server": self.address, "certificate-authority": str(self.authority)}
         for file, user, group in (
             (self.kubeconfig, "admin", "system:masters"),
@@ -88,8 +100,8 @@ class ControlPlane:
                 "client-key": str(identity.key),
             }
             _write_kubeconfig(file, cluster, certificate)
-        webhook = {"server": f"http://127.0.0.1:{self.ports['authenticator']}/"}
-        _write_kubeconfig(self._kubeconfig("authenticator"), webhook, {})
+        webhook = {**cluster, "server": f"https://127.0.0.1:{self.ports['authenticator']}/"}
+        _write_kubeconfig(self._kubeconfig("authenticator"), webhook, asking)
 
     def commands(self) -> dict[str, list[str]]:
         """Return the command line of each process, the same whenever it is started again."""
@@ -107,8 +119,8 @@ class ControlPlane:
         }
 
     def _etcd(self) -> list[str]:
-        client = self.store
-        peer = f"http://127.0.0.1:{self.ports['etcd-peer']}"
+        client, keys = self.store.address, self.store.keys
+        peer = f"https://127.0.0.1:{self.ports['etcd-peer']}"
         return [
             str(go_builds.installed("etcd")),
             f"--data-dir={self.directory / 'etcd'}",
@@ -117,6 +129,17 @@ class ControlPlane:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster=default={peer}",
+            "--client-cert-auth",
+            f"--trusted-ca-file={keys / 'ca.crt'}",
+            f"--cert-file={keys / 'server.crt'}",
+            f"--key-file={keys / 'server.key'}",
+            # By which its own gateway for JSON reaches it.
+            f"--client-cert-file={keys / 'client.crt'}",
+            f"--client-key-file={keys / 'client.key'}",
+            "--peer-client-cert-auth",
+            f"--peer-trusted-ca-file={keys / 'ca.crt'}",
+            f"--peer-cert-file={keys / 'peer.crt'}",
+            f"--peer-key-file={keys / 'peer.key'}",
             "--log-level=warn",
             # What a power cut would lose is lost anyway: the emulated AWS is in memory.
             "--unsafe-no-fsync",
@@ -126,7 +149,10 @@ class ControlPlane:
         keys = self._keys
         return [
             str(go_builds.installed("kube-apiserver")),
-            f"--etcd-servers={self.store}",
+            f"--etcd-servers={self.store.address}",
+            f"--etcd-cafile={self.store.keys / 'ca.crt'}",
+            f"--etcd-certfile={self.store.keys / 'client.crt'}",
+            f"--etcd-keyfile={self.store.keys / 'client.key'}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             # A loopback address may not be an endpoint of the service "kubernetes".
@@ -141,6 +167,7 @@ class ControlPlane:
             f"--service-account-issuer={self.address}",
             f"--service-account-key-file={keys / 'tokens.pub'}",
             f"--service-account-signing-key-file={keys / 'tokens.key'}",
+            f"--authentication-config={self._authentication}",
             f"--authentication-token-webhook-config-file={self._kubeconfig('authenticator')}",
             "--authentication-token-webhook-version=v1",
             "--authentication-token-webhook-cache-ttl=2s",
@@ -165,19 +192,23 @@ class ControlPlane:
         ]
 
     def _kwok(self) -> list[str]:
-        port = self.ports["kwok"]
+        # Told of the nodes' port, it would listen itself, and answer anybody.
         return [
             str(go_builds.installed("kwok")),
             f"--kubeconfig={self._kubeconfig('kwok')}",
-            f"--config={STAGES}",
+            f"--config={self._stages}",
             "--manage-all-nodes",
             "--node-ip=127.0.0.1",
-            f"--node-port={self.ports['kubelet']}",
-            f"--server-address=127.0.0.1:{port}",
-            f"--tls-cert-file={self._keys / 'kwok.crt'}",
-            f"--tls-private-key-file={self._keys / 'kwok.key'}",
             "--node-lease-duration-seconds=40",
         ]
+
+    @property
+    def _stages(self) -> Path:
+        return self.directory / STAGES.name
+
+    @property
+    def _authentication(self) -> Path:
+        return self._keys / "authentication.yaml"
 
     def _kubeconfig(self, name: str) -> Path:
         return self._keys / f"{name}.kubeconfig"
@@ -240,6 +271,18 @@ class ControlPlane:
             if status != http.client.CREATED:
                 message = f"the API server did not accept a ClusterRoleBinding: {answer}"
                 raise RuntimeError(message)
+
+
+def _write_authentication(path: Path) -> None:
+    """Let who has no credentials ask for the API server's health alone, as EKS does since 1.32."""
+    # "Review release notes for Kubernetes versions on standard support", Amazon EKS user guide.
+    conditions = [{"path": f"/{one}"} for one in ("healthz", "livez", "readyz")]
+    content = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "anonymous": {"enabled": True, "conditions": conditions},
+    }
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def _write_kubeconfig(path: Path, cluster: Mapping[str, str], user: Mapping[str, str]) -> None:

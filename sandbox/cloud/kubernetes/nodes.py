@@ -22,6 +22,7 @@ GROUP_LABEL = "eks.amazonaws.com/nodegroup"
 # What EC2 knows of a node's instance: annotations, since there are no instances here.
 SUBNET = "sandbox/subnet"
 ROLE = "sandbox/role"
+REGION = "sandbox/region"
 
 
 @functools.cache
@@ -92,6 +93,7 @@ class NodeGroup:
                     "kwok.x-k8s.io/node": "fake",
                     SUBNET: zone.subnet_id,
                     ROLE: self.role,
+                    REGION: region,
                 },
                 "labels": {
                     "eks.amazonaws.com/capacityType": self.capacity_type,

@@ -12,29 +12,25 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import boto3
 import pytest
 from botocore.signers import RequestSigner
-from moto.server import ThreadedMotoServer
 
 from sandbox.cloud.kubernetes import authenticator
 from sandbox.cloud.kubernetes.authenticator import RefusedError, User
+from sandbox.tests.aws_account import trust
 
 CLUSTER = "mwaa-on-eks-sandbox"
 REGION = "us-west-2"
 
 
 @pytest.fixture(scope="module")
-def sts_endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def sts_endpoint(emulators: dict[str, str]) -> str:
+    return emulators["AWS_ENDPOINT_URL"]
 
 
 def _session(key: dict[str, Any] | None = None) -> boto3.Session:
     key = key or {}
     return boto3.Session(
-        aws_access_key_id=key.get("AccessKeyId", "anyone"),
-        aws_secret_access_key=key.get("SecretAccessKey", "anyone"),
+        aws_access_key_id=key.get("AccessKeyId"),
+        aws_secret_access_key=key.get("SecretAccessKey"),
         aws_session_token=key.get("SessionToken"),
         region_name=REGION,
     )
@@ -70,43 +66,65 @@ def _changed(url: str, **changes: str | None) -> str:
     return parts._replace(query=urlencode(kept)).geturl()
 
 
-def _signed_by(token: str, endpoint: str, *, later: timedelta = timedelta(0)) -> dict[str, str]:
-    return authenticator.signed_by(token, endpoint, datetime.now(UTC) + later)
+def _asked(token: str, endpoint: str, *, later: timedelta = timedelta(0)) -> str:
+    return authenticator.asked(token, endpoint, datetime.now(UTC) + later)
 
 
 def test_a_users_token_tells_the_user(sts_endpoint: str) -> None:
-    iam = _session().client("iam", endpoint_url=sts_endpoint)
+    iam = _session().client("iam")
     arn = iam.create_user(UserName="someone")["User"]["Arn"]
     key = iam.create_access_key(UserName="someone")["AccessKey"]
     token = _token(_url(sts_endpoint, _session(dict(key))))
-    assert authenticator.caller(_signed_by(token, sts_endpoint), sts_endpoint) == arn
+    assert authenticator.caller(_asked(token, sts_endpoint), CLUSTER) == arn
+    iam.delete_access_key(UserName="someone", AccessKeyId=key["AccessKeyId"])
+    with pytest.raises(RefusedError, match="InvalidClientTokenId"):
+        authenticator.caller(_asked(token, sts_endpoint), CLUSTER)
+    iam.delete_user(UserName="someone")
 
 
 def test_an_assumed_roles_token_tells_the_session(sts_endpoint: str) -> None:
-    sts = _session().client("sts", endpoint_url=sts_endpoint)
-    assumed = sts.assume_role(
-        RoleArn="arn:aws:iam::123456789012:role/airflow", RoleSessionName="worker"
-    )
+    iam = _session().client("iam")
+    role = iam.create_role(
+        RoleName="airflow", Path="/x/", AssumeRolePolicyDocument=trust("airflow.amazonaws.com")
+    )["Role"]
+    assumed = _session().client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="worker")
     token = _token(_url(sts_endpoint, _session(dict(assumed["Credentials"]))))
-    request = _signed_by(token, sts_endpoint)
-    assert request["X-Amz-Security-Token"] == assumed["Credentials"]["SessionToken"]
     assert (
-        authenticator.caller(request, sts_endpoint)
+        authenticator.caller(_asked(token, sts_endpoint), CLUSTER)
         == "arn:aws:sts::123456789012:assumed-role/airflow/worker"
     )
+    iam.delete_role(RoleName="airflow")
+    with pytest.raises(RefusedError, match="InvalidClientTokenId"):
+        authenticator.caller(_asked(token, sts_endpoint), CLUSTER)
+
+
+def test_a_token_for_another_cluster_is_refused(sts_endpoint: str) -> None:
+    url = _asked(_token(_url(sts_endpoint, _session())), sts_endpoint)
+    authenticator.caller(url, CLUSTER)
+    with pytest.raises(RefusedError, match=r"for the cluster another .*SignatureDoesNotMatch"):
+        authenticator.caller(url, "another")
+
+
+def test_a_token_signed_with_a_made_up_secret_is_refused(
+    sts_endpoint: str, emulators: dict[str, str]
+) -> None:
+    stolen = {"AccessKeyId": emulators["AWS_ACCESS_KEY_ID"], "SecretAccessKey": "guessed"}
+    url = _asked(_token(_url(sts_endpoint, _session(stolen))), sts_endpoint)
+    with pytest.raises(RefusedError, match="SignatureDoesNotMatch"):
+        authenticator.caller(url, CLUSTER)
 
 
 def test_an_old_token_is_refused(sts_endpoint: str) -> None:
     token = _token(_url(sts_endpoint, _session()))
-    _signed_by(token, sts_endpoint, later=timedelta(minutes=14))
+    _asked(token, sts_endpoint, later=timedelta(minutes=14))
     with pytest.raises(RefusedError, match="expired at"):
-        _signed_by(token, sts_endpoint, later=timedelta(minutes=16))
+        _asked(token, sts_endpoint, later=timedelta(minutes=16))
 
 
 def test_a_token_of_the_future_is_refused(sts_endpoint: str) -> None:
     token = _token(_url(sts_endpoint, _session()))
     with pytest.raises(RefusedError, match="in the future"):
-        _signed_by(token, sts_endpoint, later=-timedelta(minutes=6))
+        _asked(token, sts_endpoint, later=-timedelta(minutes=6))
 
 
 @pytest.mark.parametrize(
@@ -124,16 +142,16 @@ def test_a_request_that_is_not_the_one_of_a_token_is_refused(
     sts_endpoint: str, changes: dict[str, str | None], reason: str
 ) -> None:
     url = _url(sts_endpoint, _session())
-    _signed_by(_token(_changed(url)), sts_endpoint)
+    _asked(_token(_changed(url)), sts_endpoint)
     with pytest.raises(RefusedError, match=reason):
-        _signed_by(_token(_changed(url, **changes)), sts_endpoint)
+        _asked(_token(_changed(url, **changes)), sts_endpoint)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "https://sts.us-west-2.amazonaws.com"])
 def test_a_token_for_another_server_is_refused(sts_endpoint: str, address: str) -> None:
     url = _url(sts_endpoint, _session()).replace(sts_endpoint, address)
     with pytest.raises(RefusedError, match="not for STS"):
-        _signed_by(_token(url), sts_endpoint)
+        _asked(_token(url), sts_endpoint)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +164,13 @@ def test_a_token_for_another_server_is_refused(sts_endpoint: str, address: str) 
 )
 def test_what_is_no_token_is_refused(token: str, reason: str) -> None:
     with pytest.raises(RefusedError, match=reason):
-        _signed_by(token, "http://127.0.0.1:1")
+        _asked(token, "http://127.0.0.1:1")
 
 
 def test_a_duplicated_parameter_is_refused(sts_endpoint: str) -> None:
     url = _url(sts_endpoint, _session()) + "&Action=GetCallerIdentity"
     with pytest.raises(RefusedError, match="for less or for more"):
-        _signed_by(_token(url), sts_endpoint)
+        _asked(_token(url), sts_endpoint)
 
 
 @dataclass
@@ -168,8 +186,14 @@ class Entries:
         class ResourceNotFoundException(Exception):  # noqa: N818  (boto3's name)
             """What the real client raises where there is no entry."""
 
-    def list_clusters(self) -> dict[str, Any]:
-        return {"clusters": [CLUSTER]}
+    def get_paginator(self, operation: str) -> Entries:
+        assert operation == "list_access_entries"
+        return self
+
+    def paginate(self, **asked: str) -> Iterator[dict[str, Any]]:
+        assert asked == {"clusterName": CLUSTER}
+        for one in self.entries:  # a page each
+            yield {"accessEntries": [one]}
 
     def describe_access_entry(self, **asked: str) -> dict[str, Any]:
         if asked["clusterName"] != CLUSTER or asked["principalArn"] not in self.entries:
@@ -194,13 +218,28 @@ SESSION = "arn:aws:sts::123456789012:assumed-role/airflow/worker"
 
 def test_an_entry_for_the_role_holds_for_its_sessions() -> None:
     eks: Any = Entries({ROLE: {"username": "", "kubernetesGroups": ["airflow"]}})
-    assert authenticator.user(eks, SESSION) == User(SESSION, ("airflow",))
+    assert authenticator.user(eks, CLUSTER, SESSION) == User(SESSION, ("airflow",))
+
+
+def test_an_entry_for_a_role_with_a_path_holds_for_its_sessions() -> None:
+    path = "aws-reserved/sso.amazonaws.com/eu-west-1"
+    arn = f"arn:aws:iam::123456789012:role/{path}/airflow"
+    eks: Any = Entries(
+        {
+            "arn:aws:iam::123456789012:user/airflow": {"kubernetesGroups": ["users"]},
+            "arn:aws:iam::123456789012:role/x/another": {"kubernetesGroups": ["others"]},
+            arn: {"username": "", "kubernetesGroups": ["airflow"]},
+        },
+        {arn: [("AmazonEKSViewPolicy", "cluster")]},
+    )
+    found = authenticator.user(eks, CLUSTER, SESSION)
+    assert found == User(SESSION, ("airflow", "eks-access-policy:AmazonEKSViewPolicy"))
 
 
 def test_a_user_name_of_the_entry_is_filled_in() -> None:
     name = "arn:aws:sts::123456789012:assumed-role/airflow/{{SessionName}}"
     eks: Any = Entries({ROLE: {"username": name, "kubernetesGroups": []}})
-    assert authenticator.user(eks, SESSION) == User(SESSION, ())
+    assert authenticator.user(eks, CLUSTER, SESSION) == User(SESSION, ())
 
 
 def test_only_cluster_wide_policies_become_groups() -> None:
@@ -208,7 +247,7 @@ def test_only_cluster_wide_policies_become_groups() -> None:
         {ROLE: {"username": "", "kubernetesGroups": ["airflow"]}},
         {ROLE: [("AmazonEKSViewPolicy", "cluster"), ("AmazonEMRJobPolicy", "namespace")]},
     )
-    assert authenticator.user(eks, ROLE).groups == (
+    assert authenticator.user(eks, CLUSTER, ROLE).groups == (
         "airflow",
         "eks-access-policy:AmazonEKSViewPolicy",
     )
@@ -217,4 +256,4 @@ def test_only_cluster_wide_policies_become_groups() -> None:
 def test_a_principal_without_an_entry_is_refused() -> None:
     eks: Any = Entries({ROLE: {"username": "", "kubernetesGroups": []}})
     with pytest.raises(RefusedError, match=r"no access entry for .*:user/stranger"):
-        authenticator.user(eks, "arn:aws:iam::123456789012:user/stranger")
+        authenticator.user(eks, CLUSTER, "arn:aws:iam::123456789012:user/stranger")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
+import os
 import time
 from typing import Any
 
@@ -14,6 +14,8 @@ from botocore.config import Config
 
 # moto answers some of what the stand-in leaves to it.
 from botocore.exceptions import ClientError
+from joserfc import jwt
+from joserfc.jwk import OctKey
 
 from sandbox.cloud.kubernetes import nodes
 from sandbox.providers.protocol import InitializationError, Plugin, PluginError
@@ -1092,7 +1094,7 @@ def test_a_role_does_not_trust_every_repository_of_github(account: Account) -> N
         )
 
 
-def token(**claims: Any) -> str:  # noqa: ANN401
+def token(kid: str = "", signed_with: str = "", **claims: Any) -> str:  # noqa: ANN401
     given = {
         "iss": f"https://{GITHUB}",
         "aud": "sts.amazonaws.com",
@@ -1100,9 +1102,9 @@ def token(**claims: Any) -> str:  # noqa: ANN401
         "exp": time.time() + 600,
         **claims,
     }
-    parts = [{"alg": "RS256"}, given]
-    coded = [base64.urlsafe_b64encode(json.dumps(part).encode()) for part in parts]
-    return ".".join([*(part.decode().rstrip("=") for part in coded), "signature"])
+    key_id, secret = (os.environ[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"))
+    header = {"alg": "HS256", "kid": kid or key_id}
+    return jwt.encode(header, given, OctKey.import_key(signed_with or secret))
 
 
 def assume(account: Account, role: Made, token: str) -> str:
@@ -1134,6 +1136,8 @@ def test_a_token_that_a_role_trusts_is_exchanged(account: Account, workflow_role
         ({"aud": "https://github.com/acme"}, "Incorrect token audience"),
         ({"iss": "https://example.com"}, "No OpenIDConnect provider found"),
         ({"exp": 1}, "ExpiredToken"),
+        ({"signed_with": "guessed by somebody"}, "retrieve verification key"),
+        ({"kid": "AKIAOFNOBODY"}, "retrieve verification key"),
     ],
 )
 def test_another_token_is_refused(
@@ -1141,6 +1145,23 @@ def test_another_token_is_refused(
 ) -> None:
     with refuses(match):
         assume(account, workflow_role, token(**claims))
+
+
+def test_a_session_signs_no_tokens(account: Account, workflow_role: Made) -> None:
+    """Else a role would get what others are trusted with."""
+    session = account.api("sts").assume_role(
+        RoleArn=workflow_role.state["arn"], RoleSessionName="workflow"
+    )["Credentials"]
+    signed = {"kid": session["AccessKeyId"], "signed_with": session["SecretAccessKey"]}
+    with refuses("retrieve verification key"):
+        assume(account, workflow_role, token(**signed))
+
+
+def test_a_token_without_a_signature_is_refused(account: Account, workflow_role: Made) -> None:
+    header, claims, signature = token().split(".")
+    for forged in (f"{header}.{claims}.", f"{header}.{claims}.{signature[:-4]}AAAA"):
+        with refuses("retrieve verification key|not a valid JWT"):
+            assume(account, workflow_role, forged)
 
 
 def test_what_is_no_token_is_refused(account: Account, workflow_role: Made) -> None:

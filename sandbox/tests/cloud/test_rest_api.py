@@ -16,7 +16,6 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sandbox.cloud.aws import rest_api
-from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.rest_api import Serving
 
 NAME = "rest-api"
@@ -61,12 +60,11 @@ class FakeAirflow(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def mwaa(emulators: dict[str, str]) -> Iterator[Any]:
+def mwaa(emulators: dict[str, str], aws_itself: dict[str, str]) -> Iterator[Any]:
     """MWAA with one environment."""
     assert emulators
     # As AWS itself, which needs no network for it.
-    itself = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"), front.AWS_ITSELF)
-    made = boto3.client("mwaa", **itself)  # type: ignore[call-overload]
+    made: Any = boto3.client("mwaa", **aws_itself)  # type: ignore[call-overload]
     made.create_environment(
         Name=NAME,
         DagS3Path="dags",

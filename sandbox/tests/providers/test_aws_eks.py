@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import kubernetes.client
 import pytest
+from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError
 
 from sandbox.cloud.aws.eks import in_cluster
@@ -122,6 +124,31 @@ def test_what_is_null_is_not_given(account: Account) -> None:
     cluster = account.cluster(subnets, vpcConfig=network | private)
     assert "publicAccessCidrs" not in cluster.inputs["vpcConfig"]
     assert cluster.state["vpcConfig"]["endpointPublicAccess"] is False
+
+
+def test_of_a_cluster_that_did_not_come_up_nothing_is_left(account: Account) -> None:
+    vpc = account.vpc()
+    subnets = account.subnets_with_a_way_out(vpc)
+    eks, ec2, name = account.api("eks"), account.api("ec2"), f"cluster-{account.suffix}"
+    taken = ec2.create_security_group(
+        GroupName=f"eks-cluster-sg-{name}-{zlib.crc32(name.encode())}",
+        Description="in the way",
+        VpcId=vpc.id,
+    )["GroupId"]
+    with pytest.raises(ClientError):
+        account.cluster(subnets)
+    assert name not in eks.list_clusters()["clusters"]
+    ec2.delete_security_group(GroupId=taken)
+    cluster = account.cluster(subnets)
+    group = cluster.state["vpcConfig"]["clusterSecurityGroupId"]
+    assert ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+
+
+def test_no_addresses_are_all_addresses(account: Account) -> None:
+    subnets = account.subnets_with_a_way_out(account.vpc())
+    network = {"subnetIds": [one.id for one in subnets], "endpointPublicAccess": True}
+    cluster = account.cluster(subnets, vpcConfig={**network, "publicAccessCidrs": []})
+    assert cluster.state["vpcConfig"]["publicAccessCidrs"] == ["0.0.0.0/0"]
 
 
 def test_the_security_group_of_a_cluster_is_real_and_goes_with_it(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
 from sandbox.cloud.aws.refusals.roles import require_role
@@ -46,10 +47,11 @@ def has_access_entries(cluster: Answer) -> bool:
 
 @refuses("eks", "CreateCluster")
 def _cluster(aws: Aws, told: Told) -> None:
-    others = aws.client("eks").list_clusters()["clusters"]
-    if told["name"] in others:
+    if told["name"] in aws.client("eks").list_clusters()["clusters"]:
         message = f"Cluster already exists with name: {told['name']}"
         raise RefusedError("ResourceInUseException", message)
+    ministack: Any = import_module("ministack.services.eks")
+    others = [name for (_, _, name), _ in ministack._clusters.all_items()]
     if others:
         # EKS would make a second one; in this one's API server both would collide.
         message = (

@@ -23,14 +23,12 @@ from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
 
+from sandbox.cloud.aws import keys
 from sandbox.machine.aws_api import Aws
 
 Told: TypeAlias = Mapping[str, Any]
 """The parameters of a request."""
 Check: TypeAlias = Callable[[Aws, Told], None]
-
-AWS_ITSELF: Final = "aws-itself"
-"""The access key with which the emulated services call each other: nobody refuses them."""
 
 
 class RefusedError(Exception):
@@ -84,7 +82,7 @@ def refusal(aws: Aws, service: str, request: Request) -> RefusedError | None:
     service: its name in botocore.
     """
     checks = _all_checks()
-    if access_key(request) == AWS_ITSELF or not any(known == service for known, _ in checks):
+    if access_key(request) == keys.own_id() or not any(known == service for known, _ in checks):
         return None
     try:
         operation, labels = get_service_router(service).match(request)

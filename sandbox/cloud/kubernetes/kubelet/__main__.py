@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import ssl
 import sys
 import tempfile
 import threading
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 import kubernetes.client
 import kubernetes.config
 
+from sandbox.cloud.kubernetes import certificates
 from sandbox.cloud.kubernetes.kubelet.claims import Driver
 from sandbox.cloud.kubernetes.kubelet.containers import why_no_view
 from sandbox.cloud.kubernetes.kubelet.images import Images
@@ -78,6 +78,8 @@ class Pods:
 
 def main() -> None:
     """Serve on the loopback port given as the only argument."""
+    # As on a node: users within a pod have files in common. Nobody else gets at DIRECTORY.
+    os.umask(0o022)
     keys = DIRECTORY / "pki"
     client: Any = kubernetes.config.new_client_from_config(str(keys / "kubelet.kubeconfig"))
     address = urlsplit(client.configuration.host)
@@ -101,11 +103,8 @@ def main() -> None:
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(keys / "ca.crt"))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_cert_chain(keys / "kubelet.crt", keys / "kubelet.key")
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Server)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    certificates.demand(server, keys, "kubelet")
     for following in (pods.follow, Played(api, images).follow, Driver(client, aws).follow):
         threading.Thread(target=following, daemon=True).start()
     server.serve_forever()

@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws import authorization
 from sandbox.cloud.kubernetes.kubelet.environment import NotYetError
-from sandbox.cloud.kubernetes.nodes import ROLE, SUBNET
-from sandbox.machine.aws_api import Aws, error_code
+from sandbox.cloud.kubernetes.nodes import REGION, ROLE, SUBNET
+from sandbox.machine.aws_api import Aws, error_code, in_region
 
 BACK_OFF, LONGEST_BACK_OFF = 10.0, 300.0
 """Seconds: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff"""
@@ -50,7 +50,9 @@ class Images:
             message = f"image {image} is not present with pull policy of Never"
             raise NotYetError(message, "ErrImageNeverPull")
         if not present or policy == "Always":
-            self._pull(image, parsed, node.metadata.annotations or {})
+            annotations = node.metadata.annotations or {}
+            with in_region(annotations.get(REGION)):
+                self._pull(image, parsed, annotations)
             self._present.add((node.metadata.uid, image))
 
     def _pull(self, image: str, parsed: re.Match[str], node: dict[str, str]) -> None:

@@ -1,0 +1,129 @@
+"""Keeps other users of this machine away from what the engine speaks to: gRPC without TLS.
+
+The engine brings no credentials along, but Linux tells whose a connection is. Elsewhere, whoever
+reaches the port is answered, as by any plugin of Pulumi.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import grpc
+
+Context: TypeAlias = Any
+Behaviour: TypeAlias = Callable[[Any, Context], Any]
+
+# A socket for IPv6 may be connected to an address of IPv4.
+_TABLES: Final = {
+    Path("/proc/net/tcp"): "0100007F",
+    Path("/proc/net/tcp6"): "0000000000000000FFFF00000100007F",
+}
+_REFUSAL: Final = "this process works for another user of this machine"
+
+
+def owner(port: int) -> int | None:
+    """Return the user whose connection comes from a port of loopback; none, if nobody tells."""
+    told = [(table, address) for table, address in _TABLES.items() if table.exists()]
+    for table, address in told:
+        for line in table.read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == f"{address}:{port:04X}":
+                return int(fields[7])
+    return -1 if told else None
+
+
+def is_ours(peer: str) -> bool:
+    """Tell whether a peer, as gRPC names it, is of this user, or of root."""
+    kind, _, port = peer.partition(":127.0.0.1:")
+    return kind == "ipv4" and owner(int(port)) in {None, 0, os.getuid()}
+
+
+def keep_out() -> None:
+    """Let the gRPC servers that this process makes from now on answer its own user alone."""
+    serve: Any = grpc.server
+    serve_async: Any = grpc.aio.server
+
+    @functools.wraps(serve)
+    def server(*told: Any, interceptors: Any = (), **named: Any) -> Any:  # noqa: ANN401
+        return serve(*told, interceptors=[_Guard(), *(interceptors or ())], **named)
+
+    @functools.wraps(serve_async)
+    def server_async(*told: Any, interceptors: Any = (), **named: Any) -> Any:  # noqa: ANN401
+        return serve_async(*told, interceptors=[_AsyncGuard(), *(interceptors or ())], **named)
+
+    grpc.server, grpc.aio.server = server, server_async
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(peer: str) -> bool:
+    return is_ours(peer)
+
+
+class _Guard(grpc.ServerInterceptor):
+    def intercept_service(self, continuation: Any, details: Any) -> Any:  # noqa: ANN401
+        return _with(continuation(details), _answering, _streaming)
+
+
+class _AsyncGuard(grpc.aio.ServerInterceptor):
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:  # noqa: ANN401
+        return _with(await continuation(details), _answering_async, _streaming_async)
+
+
+def _with(
+    handler: Any,  # noqa: ANN401
+    answering: Callable[[Behaviour], Behaviour],
+    streaming: Callable[[Behaviour], Behaviour],
+) -> Any:  # noqa: ANN401
+    if handler is None:
+        return None
+    kind = f"{'stream' if handler.request_streaming else 'unary'}_" + (
+        "stream" if handler.response_streaming else "unary"
+    )
+    guard = streaming if handler.response_streaming else answering
+    return getattr(grpc, f"{kind}_rpc_method_handler")(
+        guard(getattr(handler, kind)),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _answering(behaviour: Behaviour) -> Behaviour:
+    def answer(request: object, context: Context) -> object:
+        if not _known(context.peer()):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
+        return behaviour(request, context)
+
+    return answer
+
+
+def _streaming(behaviour: Behaviour) -> Behaviour:
+    def answer(request: object, context: Context) -> Iterator[object]:
+        if not _known(context.peer()):
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
+        yield from behaviour(request, context)
+
+    return answer
+
+
+def _answering_async(behaviour: Behaviour) -> Behaviour:
+    async def answer(request: object, context: Context) -> object:
+        if not _known(context.peer()):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
+        answered: Awaitable[object] = behaviour(request, context)
+        return await answered
+
+    return answer
+
+
+def _streaming_async(behaviour: Behaviour) -> Behaviour:
+    async def answer(request: object, context: Context) -> AsyncIterator[object]:
+        if not _known(context.peer()):
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
+        async for one in behaviour(request, context):
+            yield one
+
+    return answer
