@@ -340,6 +340,7 @@ if settings.delivery.github_repository is not None:
             dag_bucket_arn=dag_bucket.arn,
             kms_key_arn=encryption_key.arn,
             secrets_prefix=settings.secrets_prefix,
+            tags={"project": settings.project, "stack": settings.stack},
             dags=DagDelivery(
                 bucket_arn=dag_bucket.arn,
                 kms_key_arn=encryption_key.arn,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -45,6 +46,8 @@ class DeliveryRolesArgs:
     kms_key_arn: Input[str]
     """Encrypts what a refresh reads: files of DAGs and secrets."""
     secrets_prefix: str
+    tags: Mapping[str, str]
+    """By which what this program makes differs from what others make with the prefix."""
     dags: DagDelivery | None
     """None where the program delivers the DAGs itself."""
     account: AwsAccount
@@ -264,13 +267,17 @@ def _drift_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Resource": Output.concat(args.dag_bucket_arn, "/*"),
         },
         {
-            # A refresh compares the connections that the program has written.
+            # A refresh compares the connections that the program has written, not a team's own,
+            # which may hold passwords.
             "Sid": "Connections",
             "Effect": "Allow",
             "Action": "secretsmanager:GetSecretValue",
             "Resource": args.account.arn(
                 "secretsmanager", f"secret:{args.secrets_prefix}/connections/*"
             ),
+            "Condition": {
+                "StringEquals": {f"aws:ResourceTag/{key}": tag for key, tag in args.tags.items()}
+            },
         },
         {
             "Sid": "KeyOfFilesAndConnections",

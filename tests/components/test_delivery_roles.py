@@ -22,6 +22,7 @@ ARGS = DeliveryRolesArgs(
     dag_bucket_arn="arn:aws:s3:::dags",
     kms_key_arn=KEY,
     secrets_prefix="airflow/mwaa-on-eks-test",
+    tags={"project": "mwaa-on-eks", "stack": "test"},
     dags=None,
     account=ACCOUNT,
 )
@@ -265,10 +266,11 @@ def test_who_looks_for_drift_may_read_what_a_refresh_reads_and_nothing_else(
     run(engine, state_bucket_arn="arn:aws:s3:::state/platform")
 
     policy = json.loads(engine.one(POLICY, "-drift").inputs["policy"])
-    context = {"kms:ViaService": "secretsmanager.us-west-2.amazonaws.com"}
+    of_the_stack = {"aws:ResourceTag/project": "mwaa-on-eks", "aws:ResourceTag/stack": "test"}
+    context = {"kms:ViaService": "secretsmanager.us-west-2.amazonaws.com", **of_the_stack}
     assert is_allowed([policy], action, resource, context) is allowed
-    if action == "kms:Decrypt":
-        assert not is_allowed([policy], action, resource, {})
+    if action in {"kms:Decrypt", "secretsmanager:GetSecretValue"}:
+        assert not is_allowed([policy], action, resource, {"aws:ResourceTag/stack": "test"})
 
 
 def test_who_looks_for_drift_sees_rights_in_the_cluster_and_no_secrets(engine: Engine) -> None:

@@ -24,6 +24,8 @@ ACCOUNT: Final = "123456789012"
 DAGS, JOBS = (f"{NAME}-{kind}-{ACCOUNT}" for kind in ("dags", "jobs"))
 BLUE: Final = f"airflow-{NAME}-blue-Task"
 OTHERS: Final = "others/secret"
+OWN: Final = f"airflow/{NAME}/connections/database"
+"""A connection that a team has made by itself."""
 _DENIED: Final = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"}
 
 
@@ -220,6 +222,26 @@ def identities(clone: Clone) -> list[Identity]:
             },
         ),
         Identity(
+            "delivery-drift",
+            allowed={
+                "look at the environment": lambda of: of("mwaa").get_environment(Name=NAME),
+                "look at the cluster": lambda of: of("eks").describe_cluster(name=NAME),
+                "compare DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
+                "compare the program's connections": _secret(f"airflow/{NAME}/connections/eks"),
+                "read the state": _get("state-of-stacks", "platform/tried"),
+            },
+            denied={
+                "read a team's own connections": _secret(OWN),
+                "read data of jobs": _get(JOBS, "mwaa/tried"),
+                "write the state": _put("state-of-stacks", "platform/tried"),
+                "write logs": _log(f"airflow-{NAME}-Task"),
+                "start a run": _job(clusters["mwaa"], roles["mwaa"]),
+                "use the key": lambda of: of("kms").encrypt(
+                    KeyId=f"alias/{NAME}", Plaintext=b"tried"
+                ),
+            },
+        ),
+        Identity(
             "cluster-node",
             allowed={"pull images": lambda of: of("ecr").get_authorization_token()},
             denied={
@@ -236,7 +258,8 @@ def identities(clone: Clone) -> list[Identity]:
 def make_what_is_of_others(clone: Clone) -> None:
     """Let there be what the roles must not reach, so that it is not missing that stops them."""
     clone.aws("logs").create_log_group(logGroupName=BLUE)
-    clone.aws("secretsmanager").create_secret(Name=OTHERS, SecretString="x")
+    for secret in (OTHERS, OWN):
+        clone.aws("secretsmanager").create_secret(Name=secret, SecretString="x")
     clone.aws("s3").create_bucket(
         Bucket="state-of-stacks", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
     )
@@ -258,7 +281,8 @@ def make_what_is_of_others(clone: Clone) -> None:
 def delete_what_is_of_others(clone: Clone) -> None:
     """Leave nothing of it to a destroy."""
     clone.aws("logs").delete_log_group(logGroupName=BLUE)
-    clone.aws("secretsmanager").delete_secret(SecretId=OTHERS, ForceDeleteWithoutRecovery=True)
+    for secret in (OTHERS, OWN):
+        clone.aws("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
     clone.aws("s3").delete_bucket(Bucket="state-of-stacks")
     for bucket, key in (
         (JOBS, "mwaa/tried"),

@@ -40,6 +40,7 @@ def cluster_rights(clone: Clone) -> list[str]:
         "`viewerPrincipalArns`": "role/viewer",
         "those of team risk": "role/analyst",
         "previews": "role/delivery-preview-",
+        "drift": "role/delivery-drift-",
         "Airflow": "role/airflow-execution-",
     }
     who = {

@@ -83,7 +83,7 @@ def of_entries(clone: Clone, cluster: str) -> dict[str, User]:
     for arn in eks.list_access_entries(clusterName=cluster)["accessEntries"]:
         entry = eks.describe_access_entry(clusterName=cluster, principalArn=arn)["accessEntry"]
         if entry["type"] == "STANDARD":
-            known = user(eks, arn)
+            known = user(eks, cluster, arn)
             found[arn] = User(known.username, (*known.groups, "system:authenticated"))
     return found
 

@@ -182,11 +182,11 @@ def _keys(request: Json, bucket_arn: str) -> Json:
 def _secrets_manager(request: Json, _: str) -> list[Demand]:
     action, secret_id = request._get_action(), request._get_param("SecretId")
     known = request.backend.secrets
-    if secret_id and secret_id in known:
-        resource = known[secret_id].arn
-    else:
-        resource = _arn(request, f"secret:{secret_id or '*'}")
-    return [(f"secretsmanager:{action}", resource, {})]
+    if not secret_id or secret_id not in known:
+        return [(f"secretsmanager:{action}", _arn(request, f"secret:{secret_id or '*'}"), {})]
+    secret = known[secret_id]
+    tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in secret.tags or []}
+    return [(f"secretsmanager:{action}", secret.arn, {**tags})]
 
 
 def _kms(request: Json, _: str) -> list[Demand]:
