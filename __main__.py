@@ -126,6 +126,7 @@ airflow = AirflowEnvironment(
         weekly_maintenance_window=settings.airflow.weekly_maintenance_window,
         log_level=settings.airflow.log_level,
         log_retention_days=settings.account.log_retention_days,
+        egress=settings.airflow.egress,
         metric_namespaces=settings.airflow.metric_namespaces,
         options=settings.airflow.options,
         vpc_id=network.vpc_id,
@@ -247,7 +248,7 @@ spark_namespaces = {
         f"spark-{team.name}",
         JobNamespaceArgs(
             namespace=team.namespace,
-            pod_security="baseline",  # EMR's own pods do not meet "restricted"
+            pod_security=settings.spark.pod_security,
             group=settings.team_group(team.name) if team.viewer_principal_arns else None,
             rules=JOB_VIEWER_RULES,
             quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_aws as aws
@@ -25,6 +25,12 @@ _ROLLED_OUT_BY_PIPELINE = [
     for what in ("path", "object_version")
 ]
 
+# "Security in your VPC on Amazon MWAA" wants all of it open.
+_PORTS: Mapping[str, Mapping[str, Any]] = {
+    "all": {"ip_protocol": "-1"},
+    "https": {"ip_protocol": "tcp", "from_port": 443, "to_port": 443},
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class AirflowEnvironmentArgs:
@@ -43,6 +49,8 @@ class AirflowEnvironmentArgs:
     vpc_id: Input[str]
     subnet_ids: Sequence[Input[str]]
     """Private subnets in different zones; MWAA takes exactly two, here the first two."""
+    egress: Literal["all", "https"]
+    """What the environment may call, besides itself."""
     bucket_arn: Input[str]
     """Must wait for the bucket's settings and its objects: MWAA checks them as it is created."""
     kms_key_arn: Input[str]
@@ -111,14 +119,27 @@ class AirflowEnvironment(pulumi.ComponentResource):
             ip_protocol="-1",
             opts=ResourceOptions(parent=self),
         )
-        outside = aws.vpc.SecurityGroupEgressRule(
-            f"{name}-environment-out",
-            security_group_id=group.id,
-            description="AWS services, the cluster, and what DAGs call (MWAA wants it open)",
-            cidr_ipv4="0.0.0.0/0",
-            ip_protocol="-1",
-            opts=ResourceOptions(parent=self),
-        )
+        outside = [
+            aws.vpc.SecurityGroupEgressRule(
+                f"{name}-environment-out",
+                security_group_id=group.id,
+                description="AWS services, the cluster, and what DAGs call",
+                cidr_ipv4="0.0.0.0/0",
+                **_PORTS[args.egress],
+                opts=ResourceOptions(parent=self),
+            )
+        ]
+        if args.egress != "all":
+            outside.append(
+                aws.vpc.SecurityGroupEgressRule(
+                    f"{name}-environment-to-itself",
+                    security_group_id=group.id,
+                    description="Its own parts and the database",
+                    referenced_security_group_id=group.id,
+                    ip_protocol="-1",
+                    opts=ResourceOptions(parent=self),
+                )
+            )
         files = args.files
         environment = aws.mwaa.Environment(
             f"{name}-environment",
@@ -162,7 +183,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
                 # The environment works through these from its first minute to its last, and
                 # names none of them. Log groups that it does not find it makes itself, without
                 # retention, and leaves behind.
-                depends_on=[policy, inside, outside, *log_groups],
+                depends_on=[policy, inside, *outside, *log_groups],
                 # A pipeline that rolls these out does it behind Pulumi's back.
                 ignore_changes=[] if args.files else _ROLLED_OUT_BY_PIPELINE,
             ),

@@ -253,6 +253,8 @@ class AirflowSettings(Section):
     """When MWAA may update the environment, in UTC, such as SUN:03:30; null: AWS's choice."""
     log_level: Literal["CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"] = "INFO"
     """Least severe messages that reach the five log groups."""
+    egress: Literal["all", "https"] = "all"
+    """What Airflow may call, by any port, as MWAA's guide has it, or by HTTPS alone."""
     metric_namespaces: tuple[MetricNamespace, ...] = ()
     """CloudWatch namespaces that DAGs may write metrics to, besides Airflow's; * means all."""
     options: dict[OptionKey, OptionValue] = {}
@@ -326,6 +328,8 @@ class SparkSettings(Section):
 
     release_label: ReleaseLabel = "emr-7.14.0-latest"
     """EMR release that the sample DAG asks for: emr-7.3.0 or later, with -latest or a date."""
+    pod_security: Literal["baseline", "restricted"] = "baseline"
+    """Pod Security standard of teams' namespaces; EMR promises no pods that are restricted."""
     teams: Annotated[tuple[TeamSettings, ...], Field(min_length=1)] = (TeamSettings(name="mwaa"),)
     """One virtual cluster each; the first one belongs to the connection emr_eks."""
 

@@ -28,6 +28,7 @@ ARGS = AirflowEnvironmentArgs(
     weekly_maintenance_window=None,
     log_level="INFO",
     log_retention_days=365,
+    egress="all",
     metric_namespaces=(),
     options={},
     vpc_id="vpc-1",
@@ -159,6 +160,22 @@ def test_the_security_group_lets_only_itself_in_and_everything_out(mwaa: Engine)
     assert rule["securityGroupId"] == rule["referencedSecurityGroupId"] == f"{group.name}-id"
     assert not {"cidrIpv4", "cidrIpv6", "prefixListId"} & rule.keys()
     assert (out["cidrIpv4"], out["ipProtocol"]) == ("0.0.0.0/0", "-1")
+
+
+def test_told_so_it_calls_itself_and_https_alone(mwaa: Engine) -> None:
+    mwaa.run(lambda: AirflowEnvironment("airflow", replace(ARGS, egress="https")))
+
+    group = mwaa.one("aws:ec2/securityGroup:SecurityGroup")
+    itself, out = (
+        one.inputs
+        for one in sorted(
+            mwaa.all("aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"),
+            key=lambda rule: rule.name.endswith("-out"),
+        )
+    )
+    assert (itself["referencedSecurityGroupId"], itself["ipProtocol"]) == (f"{group.name}-id", "-1")
+    assert (out["cidrIpv4"], out["ipProtocol"]) == ("0.0.0.0/0", "tcp")
+    assert (out["fromPort"], out["toPort"]) == (443, 443)
 
 
 def test_every_kind_of_log_has_a_group_with_retention_and_key(mwaa: Engine) -> None:
