@@ -54,7 +54,7 @@ def up(report: Callable[[str], None]) -> int:
     return status or _pulumi(running, "stack", "output", "--stack", STACK)
 
 
-def preview(report: Callable[[str], None], packs: Sequence[str]) -> int:
+def preview(report: Callable[[str], None], packs: Sequence[str] = ()) -> int:
     """Show what bringing the platform up would change, and what policy packs say of it."""
     policies = [option for pack in packs for option in ("--policy-pack", pack)]
     return _pulumi(_with_stack(report), "preview", "--stack", STACK, *policies, **PREVIEW)

@@ -5,22 +5,28 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Final
 
 from joserfc import jwt
 from joserfc.jwk import OctKey
 
+NOWHERE: Final = dict.fromkeys(
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "of nobody in particular"
+)
+
 
 @contextmanager
 def github_tokens(
-    key: tuple[str, str] = ("none", "a secret of nobody's"), **claims: object
+    believed_by: Mapping[str, str] = NOWHERE, /, **claims: object
 ) -> Iterator[dict[str, str]]:
     """Serve tokens with these claims; give the variables by which a job asks for one.
 
-    key: an access key of a sandbox, which believes what is signed with it.
+    believed_by: the environment of a sandbox, which believes what its user's key has signed.
     """
+    key = believed_by["AWS_ACCESS_KEY_ID"], believed_by["AWS_SECRET_ACCESS_KEY"]
 
     class Issuer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -393,11 +393,6 @@ def reviewed(clone: Clone) -> tuple[str, Json]:
     return shown
 
 
-def _key(clone: Clone) -> tuple[str, str]:
-    here = clone.environment
-    return here["AWS_ACCESS_KEY_ID"], here["AWS_SECRET_ACCESS_KEY"]
-
-
 def _shown(clone: Clone, *options: str, role: str | None = None) -> tuple[str, Json]:
     """Run the step of the workflow; return the comment, and what changes in detail.
 
@@ -408,7 +403,7 @@ def _shown(clone: Clone, *options: str, role: str | None = None) -> tuple[str, J
         _call(clone, step, {})
     else:
         claims = {"iss": f"https://{ISSUER}", "sub": "repo:acme/platform:pull_request"}
-        with github_tokens(_key(clone), **claims) as job:
+        with github_tokens(clone.environment, **claims) as job:
             as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
             _call(clone, [sys.executable, *as_role, *step], job)
     preview = json.loads((clone.directory / "preview.json").read_text())
@@ -473,7 +468,7 @@ def test_a_pull_request_is_previewed_while_the_cluster_does_not_answer(
 
 def test_whoever_previews_may_do_nothing_else(clone: Clone) -> None:
     claims = {"iss": f"https://{ISSUER}", "sub": "repo:acme/platform:pull_request"}
-    with github_tokens(_key(clone), **claims) as job:
+    with github_tokens(clone.environment, **claims) as job:
         role = clone.outputs()["preview_role_arn"]
         as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
         for service, operation in (

@@ -183,7 +183,7 @@ def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
     issuer, subject = "https://token.actions.githubusercontent.com", "repo:acme/platform"
     as_role = ["-m", "operations.workflow_identity", "--role", role, "--"]
     drift = ["-m", "operations.drift", "--stack", "sandbox"]
-    with github_tokens(iss=issuer, sub=f"{subject}:ref:refs/heads/main") as job:
+    with github_tokens(clone.environment, iss=issuer, sub=f"{subject}:ref:refs/heads/main") as job:
         done = subprocess.run(
             [sys.executable, *as_role, sys.executable, *drift],
             cwd=clone.directory,

@@ -14,6 +14,7 @@ import pytest
 from operations.preflight.plan import Plan
 from operations.preflight.rights import requests
 from sandbox.clone import Clone
+from tests.platform.image_copies import copy_images
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "private"])
@@ -25,6 +26,8 @@ def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
     (named,) = set(re.findall(r"\b\d{12}\b", example))
     file.write_text(example.replace(named, account))
     clone.pulumi("stack", "init", stack=stack)
+    if stack == "private":
+        copy_images(clone)
     comment = _previewed(clone, stack)
     assert "**refused**" not in comment
     # What a production stack must have, another is warned of.

@@ -16,8 +16,8 @@ from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
-from sandbox.tests.aws_account import push
 from settings.sections import NEEDED_WITHOUT_NAT
+from tests.platform.image_copies import copy_images
 from tests.platform.listing import everything
 
 pytestmark = pytest.mark.dag_runs
@@ -78,16 +78,7 @@ def test_without_the_copies_nothing_is_made(clone: Clone) -> None:
 
 
 def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
-    images = subprocess.run(
-        [sys.executable, "-m", "components.images", "1.35"],
-        cwd=clone.directory,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split()
-    for image in images:
-        repository, _, tag = image.rpartition(":")
-        push(clone.aws("ecr"), f"mirror/{repository}", tag)
+    images = copy_images(clone)
     clone.pulumi("up", "--yes", "--skip-preview")
 
     core: Any = CoreV1Api(clone.kubernetes)

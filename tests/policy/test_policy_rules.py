@@ -857,6 +857,9 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
         [
             deny_all("Egress", egress=[{"ports": [{"port": 443}], "to": []}]),
             deny_all("Egress", egress=[{"to": [{"podSelector": {}}]}]),
+            made(
+                NETWORK_POLICY, {"metadata": named("all", "kube-system"), "spec": {"egress": [{}]}}
+            ),
         ],
         [
             (deny_all("Egress", egress=[{}]), "everybody may be called"),
