@@ -58,6 +58,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterato
         clone.aws("iam").create_role(
             RoleName=arn.rpartition("/")[2], AssumeRolePolicyDocument=document
         )
+    # Of the account, and not of the stack.
+    clone.aws("s3").create_bucket(
+        Bucket=config["mwaa-on-eks:account"]["accessLogBucket"],
+        CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
+    )
     before |= everything(clone)
     clone.pulumi("stack", "init")
     yield clone
