@@ -151,6 +151,14 @@ class DeliveryRoles(pulumi.ComponentResource):
                     "verbs": ["get"],
                 },
                 {
+                    "api_groups": ["admissionregistration.k8s.io"],
+                    "resources": [
+                        "validatingadmissionpolicies",
+                        "validatingadmissionpolicybindings",
+                    ],
+                    "verbs": ["get"],
+                },
+                {
                     "api_groups": ["storage.k8s.io"],
                     "resources": ["storageclasses"],
                     "verbs": ["get"],

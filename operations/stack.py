@@ -30,7 +30,7 @@ class Stack:
         command = ["pulumi", *arguments, "--non-interactive"]
         done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
         if done.returncode != 0:
-            raise StackError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
+            raise StackError(f"`{' '.join(command)}` failed:\n{_told(done.stdout)}{done.stderr}")
         return done.stdout
 
     def export(self) -> Json:
@@ -67,3 +67,12 @@ class Stack:
                 return found[0]
             raise
         return None
+
+
+def _told(printed: str) -> str:
+    """Return what a failed command says of it, which `--json` hides among all that it found."""
+    try:
+        diagnostics = json.loads(printed)["diagnostics"]
+    except (ValueError, LookupError, TypeError):
+        return printed
+    return "".join(one["message"] for one in diagnostics if one["severity"] == "error")

@@ -230,3 +230,36 @@ def test_every_test_that_the_document_names_is_there() -> None:
     claims = re.findall(r"^(?:- (?:.+\n)(?:  .+\n)*)", before, re.MULTILINE)
     assert claims
     assert [one for one in claims if "::test_" not in one] == []
+
+
+# What Kubernetes' ClusterRole `view` shows of the kinds that a program like this makes.
+VIEWED = {
+    "apps": {"deployments"},
+    "core": {"configmaps", "limitranges", "namespaces", "resourcequotas", "serviceaccounts"},
+    "networking.k8s.io": {"networkpolicies"},
+    "policy": {"poddisruptionbudgets"},
+}
+
+
+def test_who_looks_for_drift_may_look_at_every_kind_of_object(run: Run) -> None:
+    program = run("prod", delivery_githubRepository="acme/platform")
+    seen = {group: set(resources) for group, resources in VIEWED.items()}
+    (drift,) = (
+        one for one in _of(program, f"{RBAC}:ClusterRole") if one["metadata"]["name"] == "drift"
+    )
+    for rule in drift["rules"]:
+        for group in rule["apiGroups"]:
+            seen.setdefault(group, set()).update(rule["resources"])
+    made = {
+        tuple(one.typ.removeprefix("kubernetes:").split(":"))
+        for one in program.engine.recorded.values()
+        if one.typ.startswith("kubernetes:")
+    }
+    plural = {(version.partition("/")[0], _plural(kind)) for version, kind in made}
+    assert len(plural) > 10
+    assert {(group, kind) for group, kind in plural if kind not in seen.get(group, ())} == set()
+
+
+def _plural(kind: str) -> str:
+    name = kind.removesuffix("Patch").lower()
+    return re.sub("y$", "ie", name) + ("es" if name.endswith("s") else "s")

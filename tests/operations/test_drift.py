@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from typing import Any
 
+import pytest
+
 from operations.drift import Drift, State, seen_by_refresh, unseen_in_kubernetes
+from operations.stack import Stack, StackError
 
 Json = Any
 GROUP = "aws:eks/nodeGroup:NodeGroup"
@@ -74,3 +79,21 @@ def test_what_was_added_to_a_role_or_a_binding_is_told() -> None:
     ]
     named = {"rules": [{**rule, "verbs": ["list"], "resourceNames": ["p"]}]}
     assert told(named)[0].what == ("also allows list of pods named p",)
+
+
+def test_a_refresh_that_fails_is_told_by_what_it_says_of_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = [
+        {"severity": "warning", "message": "careful\n"},
+        {"severity": "error", "message": "may not get it\n"},
+    ]
+    printed = json.dumps({"config": {}, "steps": [], "diagnostics": said})
+
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, printed, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(StackError) as raised:
+        Stack("dev").run("refresh", "--json")
+    assert str(raised.value).endswith("failed:\nmay not get it\n")
