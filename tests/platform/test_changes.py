@@ -23,6 +23,7 @@ from settings.sections import MODELS, names_of
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.operations.github import github_tokens
 from tests.platform import aws_rights, docs_security
+from tests.platform.of_the_account import take_access_logs
 
 Json = Any
 
@@ -199,15 +200,11 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     for name in PRINCIPALS:
         clone.aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
-    for bucket in (LOGS.rpartition(":")[2], ACCESS_LOGS):
-        clone.aws("s3").create_bucket(
-            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-        )
-    deliver = {"Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject"}
-    allowed = {"Effect": "Allow", **deliver, "Resource": f"arn:aws:s3:::{ACCESS_LOGS}/*"}
-    clone.aws("s3").put_bucket_policy(
-        Bucket=ACCESS_LOGS, Policy=json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    clone.aws("s3").create_bucket(
+        Bucket=LOGS.rpartition(":")[2],
+        CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
     )
+    take_access_logs(clone, ACCESS_LOGS)
     clone.aws("iam").create_open_id_connect_provider(
         Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"]
     )

@@ -14,7 +14,7 @@ import pytest
 from operations.preflight.plan import Plan
 from operations.preflight.rights import requests
 from sandbox.clone import Clone
-from tests.platform.image_copies import copy_images
+from tests.platform.of_the_account import copy_images
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "private"])

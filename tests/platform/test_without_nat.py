@@ -17,8 +17,8 @@ from kubernetes.client import CoreV1Api
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from settings.sections import NEEDED_WITHOUT_NAT
-from tests.platform.image_copies import copy_images
 from tests.platform.listing import everything
+from tests.platform.of_the_account import copy_images, take_access_logs
 
 pytestmark = pytest.mark.dag_runs
 
@@ -58,11 +58,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterato
         clone.aws("iam").create_role(
             RoleName=arn.rpartition("/")[2], AssumeRolePolicyDocument=document
         )
-    # Of the account, and not of the stack.
-    clone.aws("s3").create_bucket(
-        Bucket=config["mwaa-on-eks:account"]["accessLogBucket"],
-        CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
-    )
+    take_access_logs(clone, config["mwaa-on-eks:account"]["accessLogBucket"])
     before |= everything(clone)
     clone.pulumi("stack", "init")
     yield clone

@@ -1,7 +1,8 @@
-"""The copies of public images that a stack without a way to the internet needs."""
+"""What a stack needs of its account, and does not make."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -22,3 +23,13 @@ def copy_images(clone: Clone) -> list[str]:
         repository, _, tag = image.rpartition(":")
         push(clone.aws("ecr"), f"mirror/{repository}", tag)
     return images
+
+
+def take_access_logs(clone: Clone, bucket: str) -> None:
+    """Make the bucket that account.accessLogBucket names."""
+    s3 = clone.aws("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"})
+    deliver = {"Principal": {"Service": "logging.s3.amazonaws.com"}, "Action": "s3:PutObject"}
+    allowed = {"Effect": "Allow", **deliver, "Resource": f"arn:aws:s3:::{bucket}/*"}
+    policy = {"Version": "2012-10-17", "Statement": [allowed]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
