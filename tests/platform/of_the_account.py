@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 
 from sandbox.clone import Clone
 from sandbox.tests.aws_account import push
+
+
+def example(clone: Clone, stack: str) -> str:
+    """Return an example, which names an account of the reader's, for the account of the sandbox."""
+    account = clone.aws("sts").get_caller_identity()["Account"]
+    text = (clone.directory / f"Pulumi.{stack}.yaml").read_text()
+    (named,) = set(re.findall(r"\b\d{12}\b", text))
+    return text.replace(named, account)
+
+
+def make_principals(clone: Clone, arns: Iterable[str]) -> None:
+    """Make the roles that settings give access to."""
+    account = clone.aws("sts").get_caller_identity()["Account"]
+    trust = {"Effect": "Allow", "Principal": {"AWS": account}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    for arn in arns:
+        name = arn.rpartition("/")[2]
+        clone.aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
 
 
 def copy_images(clone: Clone) -> list[str]:

@@ -23,7 +23,7 @@ from settings.sections import MODELS, names_of
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.operations.github import github_tokens
 from tests.platform import aws_rights, docs_security
-from tests.platform.of_the_account import take_access_logs
+from tests.platform.of_the_account import make_principals, take_access_logs
 
 Json = Any
 
@@ -196,10 +196,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     (clone.directory / "startup.sh").write_text("export ANSWER=42\n")
     clone.start()
     clone.pulumi("stack", "init")
-    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    for name in PRINCIPALS:
-        clone.aws("iam").create_role(RoleName=name, AssumeRolePolicyDocument=document)
+    make_principals(clone, PRINCIPALS.values())
     clone.aws("s3").create_bucket(
         Bucket=LOGS.rpartition(":")[2],
         CreateBucketConfiguration={"LocationConstraint": "us-west-2"},

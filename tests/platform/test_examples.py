@@ -14,17 +14,13 @@ import pytest
 from operations.preflight.plan import Plan
 from operations.preflight.rights import requests
 from sandbox.clone import Clone
-from tests.platform.of_the_account import copy_images
+from tests.platform.of_the_account import copy_images, example
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod", "private"])
 def test_an_example_stack_previews(clone: Clone, stack: str) -> None:
-    # The examples name an account of the reader's; here there is one account.
     account = clone.aws("sts").get_caller_identity()["Account"]
-    file = clone.directory / f"Pulumi.{stack}.yaml"
-    example = file.read_text()
-    (named,) = set(re.findall(r"\b\d{12}\b", example))
-    file.write_text(example.replace(named, account))
+    (clone.directory / f"Pulumi.{stack}.yaml").write_text(example(clone, stack))
     clone.pulumi("stack", "init", stack=stack)
     if stack == "private":
         copy_images(clone)

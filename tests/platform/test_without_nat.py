@@ -3,8 +3,6 @@ the account, everything else by endpoints."""
 
 from __future__ import annotations
 
-import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from settings.sections import NEEDED_WITHOUT_NAT
 from tests.platform.listing import everything
-from tests.platform.of_the_account import copy_images, take_access_logs
+from tests.platform.of_the_account import copy_images, example, make_principals, take_access_logs
 
 pytestmark = pytest.mark.dag_runs
 
@@ -43,21 +41,14 @@ def before() -> set[str]:
 def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterator[Clone]:
     """A clone in a connected network, with the settings of the example, but for what is named."""
     clone = Clone.make(tmp_path_factory.mktemp("clone"))
-    example = (clone.directory / "Pulumi.private.yaml").read_text()
-    (named,) = set(re.findall(r"\b\d{12}\b", example))
-    config = yaml.safe_load(example.replace(named, ACCOUNT))["config"]
+    clone.start(SHARED_SERVICES)
+    config = yaml.safe_load(example(clone, "private"))["config"]
     # That it goes again is a part of this.
     config["mwaa-on-eks:cluster"]["deletionProtection"] = False
     config["mwaa-on-eks:account"]["forceDestroy"] = True
     config["mwaa-on-eks:account"]["acceptedRisks"] = ["forceDestroy", "noDeletionProtection"]
     _write(clone, config)
-    clone.start(SHARED_SERVICES)
-    trust = {"Effect": "Allow", "Principal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    for arn in config["mwaa-on-eks:cluster"]["adminPrincipalArns"]:
-        clone.aws("iam").create_role(
-            RoleName=arn.rpartition("/")[2], AssumeRolePolicyDocument=document
-        )
+    make_principals(clone, config["mwaa-on-eks:cluster"]["adminPrincipalArns"])
     take_access_logs(clone, config["mwaa-on-eks:account"]["accessLogBucket"])
     before |= everything(clone)
     clone.pulumi("stack", "init")
