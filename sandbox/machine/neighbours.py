@@ -31,7 +31,8 @@ def owner(port: int) -> int | None:
     for table, address in told:
         for line in table.read_text().splitlines()[1:]:
             fields = line.split()
-            if fields[1] == f"{address}:{port:04X}":
+            # A socket that its process has closed has no inode any more, and root for its user.
+            if fields[1] == f"{address}:{port:04X}" and fields[9] != "0":
                 return int(fields[7])
     return -1 if told else None
 
@@ -56,11 +57,6 @@ def keep_out() -> None:
         return serve_async(*told, interceptors=[_AsyncGuard(), *(interceptors or ())], **named)
 
     grpc.server, grpc.aio.server = server, server_async
-
-
-@functools.lru_cache(maxsize=1024)
-def _known(peer: str) -> bool:
-    return is_ours(peer)
 
 
 class _Guard(grpc.ServerInterceptor):
@@ -93,7 +89,7 @@ def _with(
 
 def _answering(behaviour: Behaviour) -> Behaviour:
     def answer(request: object, context: Context) -> object:
-        if not _known(context.peer()):
+        if not is_ours(context.peer()):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         return behaviour(request, context)
 
@@ -102,7 +98,7 @@ def _answering(behaviour: Behaviour) -> Behaviour:
 
 def _streaming(behaviour: Behaviour) -> Behaviour:
     def answer(request: object, context: Context) -> Iterator[object]:
-        if not _known(context.peer()):
+        if not is_ours(context.peer()):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         yield from behaviour(request, context)
 
@@ -111,7 +107,7 @@ def _streaming(behaviour: Behaviour) -> Behaviour:
 
 def _answering_async(behaviour: Behaviour) -> Behaviour:
     async def answer(request: object, context: Context) -> object:
-        if not _known(context.peer()):
+        if not is_ours(context.peer()):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         answered: Awaitable[object] = behaviour(request, context)
         return await answered
@@ -121,7 +117,7 @@ def _answering_async(behaviour: Behaviour) -> Behaviour:
 
 def _streaming_async(behaviour: Behaviour) -> Behaviour:
     async def answer(request: object, context: Context) -> AsyncIterator[object]:
-        if not _known(context.peer()):
+        if not is_ours(context.peer()):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         async for one in behaviour(request, context):
             yield one

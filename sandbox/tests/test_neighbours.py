@@ -43,12 +43,22 @@ def test_the_kernel_tells_whose_a_connection_is(tmp_path: Path) -> None:
         assert as_somebody_else(act, tmp_path) == 1
         thread.join()
     assert found == [NOBODY if os.getuid() == 0 else os.getuid()]
-    assert neighbours.owner(port) == -1  # of nobody by now
+
+
+@LINUX
+@pytest.mark.parametrize("first", ["theirs", "ours"])
+def test_a_connection_that_its_process_has_closed_is_of_nobody(first: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = socket.create_connection(listening.getsockname())
+        port = theirs.getsockname()[1]
+        ours, _ = listening.accept()
+        for one in (theirs, ours) if first == "theirs" else (ours, theirs):
+            one.close()
+            assert neighbours.owner(port) == (os.getuid() if (first, one) == ("ours", ours) else -1)
 
 
 @pytest.fixture(params=[True, False])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    neighbours._known.cache_clear()
     if not request.param:
         monkeypatch.setattr(neighbours, "owner", lambda _: NOBODY)
     # Put back what is replaced.
