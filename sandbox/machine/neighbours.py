@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -59,6 +60,17 @@ def keep_out() -> None:
     grpc.server, grpc.aio.server = server, server_async
 
 
+def _admitted(peer: str) -> bool:
+    # The kernel goes through all its connections, which takes it milliseconds. It gives nobody the
+    # port of a connection within a second of its client's closing it.
+    return _lately(peer, int(2 * time.monotonic()))
+
+
+@functools.lru_cache(maxsize=64)
+def _lately(peer: str, _: int) -> bool:
+    return is_ours(peer)
+
+
 class _Guard(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Any, details: Any) -> Any:  # noqa: ANN401
         return _with(continuation(details), _answering, _streaming)
@@ -89,7 +101,7 @@ def _with(
 
 def _answering(behaviour: Behaviour) -> Behaviour:
     def answer(request: object, context: Context) -> object:
-        if not is_ours(context.peer()):
+        if not _admitted(context.peer()):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         return behaviour(request, context)
 
@@ -98,7 +110,7 @@ def _answering(behaviour: Behaviour) -> Behaviour:
 
 def _streaming(behaviour: Behaviour) -> Behaviour:
     def answer(request: object, context: Context) -> Iterator[object]:
-        if not is_ours(context.peer()):
+        if not _admitted(context.peer()):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         yield from behaviour(request, context)
 
@@ -107,7 +119,7 @@ def _streaming(behaviour: Behaviour) -> Behaviour:
 
 def _answering_async(behaviour: Behaviour) -> Behaviour:
     async def answer(request: object, context: Context) -> object:
-        if not is_ours(context.peer()):
+        if not _admitted(context.peer()):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         answered: Awaitable[object] = behaviour(request, context)
         return await answered
@@ -117,7 +129,7 @@ def _answering_async(behaviour: Behaviour) -> Behaviour:
 
 def _streaming_async(behaviour: Behaviour) -> Behaviour:
     async def answer(request: object, context: Context) -> AsyncIterator[object]:
-        if not is_ours(context.peer()):
+        if not _admitted(context.peer()):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, _REFUSAL)
         async for one in behaviour(request, context):
             yield one

@@ -59,6 +59,7 @@ def test_a_connection_that_its_process_has_closed_is_of_nobody(first: str) -> No
 
 @pytest.fixture(params=[True, False])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    neighbours._lately.cache_clear()
     if not request.param:
         monkeypatch.setattr(neighbours, "owner", lambda _: NOBODY)
     # Put back what is replaced.
@@ -66,6 +67,17 @@ def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
     monkeypatch.setattr(grpc.aio, "server", grpc.aio.server)
     neighbours.keep_out()
     return bool(request.param)
+
+
+def test_a_connection_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    owners = iter([os.getuid(), NOBODY])
+    moment = 10.0
+    monkeypatch.setattr(neighbours, "owner", lambda _: next(owners))
+    monkeypatch.setattr("time.monotonic", lambda: moment)
+    neighbours._lately.cache_clear()
+    assert neighbours._admitted("ipv4:127.0.0.1:9")
+    moment += 1
+    assert not neighbours._admitted("ipv4:127.0.0.1:9")
 
 
 def _asked(port: int, ours: bool) -> None:
