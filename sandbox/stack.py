@@ -14,11 +14,10 @@ from typing import Final
 import psutil
 
 from sandbox.cloud import lifecycle
-from sandbox.cloud.aws import job_runner
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.engine import plugins
 from sandbox.engine.environment import PREVIEW, UNSET, environment, official_pulumi
-from sandbox.machine import go_builds, python_environments
+from sandbox.machine import go_builds, spark
 from sandbox.machine.processes import SandboxError, run_quietly
 from sandbox.machine.program import DIRECTORY, PROJECT, ROOT, STACK
 
@@ -35,7 +34,7 @@ def build_tools() -> None:
     """Build what is missing of the tools; where the official Pulumi CLI is, it is used."""
     official = official_pulumi(os.environ.get("PATH", os.defpath))
     go_builds.ensure(go_builds.TOOLS.keys() - ({"pulumi"} if official else set()))
-    python_environments.ensure("spark", job_runner.LOCK)
+    spark.ensure()
 
 
 def start(report: Callable[[str], None]) -> Cloud:

@@ -291,7 +291,6 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             "SANDBOX_RUNS_JOBS": "yes",
             "MOTO_ACCOUNT_ID": ACCOUNT,
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
-            "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
         },
         MINISTACK: {
             **_as_aws(cloud),
@@ -315,7 +314,10 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         },
         "endpoint": {**_as_aws(cloud), "SANDBOX_STANDS_AT": str(_stands_at())},
         "authenticator": cloud.aws_environment(),
-        "kubelet": _as_aws(cloud),
+        "kubelet": {
+            **_as_aws(cloud),
+            "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
+        },
     }
     return common | particular.get(name, {})
 

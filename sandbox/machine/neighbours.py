@@ -26,22 +26,28 @@ _TABLES: Final = {
 _REFUSAL: Final = "this process works for another user of this machine"
 
 
-def owner(port: int) -> int | None:
-    """Return the user whose connection comes from a port of loopback; none, if nobody tells."""
+def owners(port: int) -> set[int] | None:
+    """Return the users who connect from a port of loopback; None where nobody tells."""
     told = [(table, address) for table, address in _TABLES.items() if table.exists()]
-    for table, address in told:
-        for line in table.read_text().splitlines()[1:]:
-            fields = line.split()
-            # A socket that its process has closed has no inode any more, and root for its user.
-            if fields[1] == f"{address}:{port:04X}" and fields[9] != "0":
-                return int(fields[7])
-    return -1 if told else None
+    if not told:
+        return None
+    # To different destinations, different users may connect from one port.
+    return {
+        int(fields[7])
+        for table, address in told
+        for fields in map(str.split, table.read_text().splitlines()[1:])
+        # A socket that its process has closed has no inode any more, and root for its user.
+        if fields[1] == f"{address}:{port:04X}" and fields[9] != "0"
+    }
 
 
 def is_ours(peer: str) -> bool:
     """Tell whether a peer, as gRPC names it, is of this user, or of root."""
     kind, _, port = peer.partition(":127.0.0.1:")
-    return kind == "ipv4" and owner(int(port)) in {None, 0, os.getuid()}
+    if kind != "ipv4":
+        return False
+    found = owners(int(port))
+    return found is None or (bool(found) and found <= {0, os.getuid()})
 
 
 def keep_out() -> None:

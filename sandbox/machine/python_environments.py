@@ -39,15 +39,20 @@ def ensure(name: str, lock: Path) -> Path:
     return wanted
 
 
+def extended(name: str, lock: Path, more: str) -> Path:
+    """Return where the packages of a lock file are, or will be, with what is added to them."""
+    base = installed(name, lock)
+    digest = hashlib.sha256(f"{base.name} {more}".encode()).hexdigest()[:12]
+    return go_builds.cache_directory() / f"{name}-with-{digest}"
+
+
 def extend(name: str, lock: Path, more: str, add: Callable[[Path], None]) -> Path:
     """Return an environment of its own with the packages of a lock file, and what is added to them.
 
     more: a text that is another one where something else is added.
     add: is given the environment, and raises what keeps it from being kept.
     """
-    base = installed(name, lock)
-    digest = hashlib.sha256(f"{base.name} {more}".encode()).hexdigest()[:12]
-    wanted = go_builds.cache_directory() / f"{name}-with-{digest}"
+    wanted = extended(name, lock, more)
     whole = wanted / "whole"
     go_builds.cache_directory().mkdir(parents=True, exist_ok=True)
     with (go_builds.cache_directory() / "python.lock").open("w") as guard:

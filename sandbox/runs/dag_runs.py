@@ -25,6 +25,7 @@ import kubernetes.watch
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.aws.job_objects import JOB_ID
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine import progress
 from sandbox.machine.processes import SandboxError
@@ -187,6 +188,11 @@ class Pods:
         before, self._pods[uid] = self._pods.get(uid), pod
         if gone:
             del self._pods[uid]
+        elif JOB_ID in (pod.metadata.labels or {}):
+            # EMR ships the logs of these.
+            if before is None or before.status.phase != pod.status.phase:
+                self._say(f"{name}: {pod.status.phase}{_page(pod)}")
+            return
         elif pod.status.phase != "Pending" and uid not in self._logs:
             self._logs[uid] = [
                 threading.Thread(target=self._print, args=(pod, container.name), daemon=True)
@@ -222,11 +228,21 @@ class Pods:
             thread.join(PATIENCE)
 
     def delete(self) -> None:
-        """Delete those that are still there."""
+        """Delete those that are still there; EMR ends its own."""
         self._watch.stop()
         for pod in self._pods.values():
+            if JOB_ID in (pod.metadata.labels or {}):
+                continue
             with suppress(kubernetes.client.ApiException, HTTPError):
                 self._api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
+
+
+def _page(pod: Any) -> str:  # noqa: ANN401
+    """Tell where Spark's own page is while a driver runs."""
+    is_driver = pod.metadata.labels.get("spark-role") == "driver"
+    if not is_driver or pod.status.phase != "Running":
+        return ""
+    return f", Spark's page is http://{pod.status.pod_ip}:4040"
 
 
 class JobRuns:

@@ -25,12 +25,12 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who
 def test_the_kernel_tells_whose_a_connection_is(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        found: list[int | None] = []
+        found: list[set[int] | None] = []
 
         def serve() -> None:
             accepted, (_, theirs) = listening.accept()
             with accepted:
-                found.append(neighbours.owner(theirs))
+                found.append(neighbours.owners(theirs))
                 accepted.sendall(b"x")
 
         thread = threading.Thread(target=serve)
@@ -42,7 +42,7 @@ def test_the_kernel_tells_whose_a_connection_is(tmp_path: Path) -> None:
 
         assert as_somebody_else(act, tmp_path) == 1
         thread.join()
-    assert found == [NOBODY if os.getuid() == 0 else os.getuid()]
+    assert found == [{NOBODY if os.getuid() == 0 else os.getuid()}]
 
 
 @LINUX
@@ -54,14 +54,15 @@ def test_a_connection_that_its_process_has_closed_is_of_nobody(first: str) -> No
         ours, _ = listening.accept()
         for one in (theirs, ours) if first == "theirs" else (ours, theirs):
             one.close()
-            assert neighbours.owner(port) == (os.getuid() if (first, one) == ("ours", ours) else -1)
+            still = {os.getuid()} if (first, one) == ("ours", ours) else set()
+            assert neighbours.owners(port) == still
 
 
 @pytest.fixture(params=[True, False])
 def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     neighbours._lately.cache_clear()
     if not request.param:
-        monkeypatch.setattr(neighbours, "owner", lambda _: NOBODY)
+        monkeypatch.setattr(neighbours, "owners", lambda _: {NOBODY})
     # Put back what is replaced.
     monkeypatch.setattr(grpc, "server", grpc.server)
     monkeypatch.setattr(grpc.aio, "server", grpc.aio.server)
@@ -70,9 +71,9 @@ def ours(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> boo
 
 
 def test_a_connection_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    owners = iter([os.getuid(), NOBODY])
+    owners = iter([{os.getuid()}, {os.getuid(), NOBODY}])
     moment = 10.0
-    monkeypatch.setattr(neighbours, "owner", lambda _: next(owners))
+    monkeypatch.setattr(neighbours, "owners", lambda _: next(owners))
     monkeypatch.setattr("time.monotonic", lambda: moment)
     neighbours._lately.cache_clear()
     assert neighbours._admitted("ipv4:127.0.0.1:9")

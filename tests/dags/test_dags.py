@@ -14,8 +14,7 @@ from pydantic import TypeAdapter
 
 from components.dag_folder import files_to_upload, left_out
 from components.job_namespace import pod_operator_rules
-from sandbox.cloud.aws import job_runner
-from sandbox.machine import python_environments
+from sandbox.machine import spark
 from sandbox.runs.packages import LOCKS
 from settings.rules.pods import SECURES_SIDECAR
 from settings.values import TeamName
@@ -240,9 +239,8 @@ def spark_settings(ran: Found) -> dict[str, str]:
 @cache
 def known_to_spark() -> bytes:
     """Spark's own declarations of its settings, as they are in its compiled classes."""
-    spark = python_environments.ensure("spark", job_runner.LOCK)
     found = b""
-    for core in spark.glob("lib/python*/site-packages/pyspark/jars/spark-core_*.jar"):
+    for core in (spark.home(spark.ensure()) / "jars").glob("spark-core_*.jar"):
         with zipfile.ZipFile(core) as jar:
             for name in jar.namelist():
                 if name.startswith("org/apache/spark/internal/config/"):

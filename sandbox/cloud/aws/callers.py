@@ -22,6 +22,10 @@ Demand: TypeAlias = tuple[str, str, dict[str, str | list[str]]]
 """An action, a resource, and what else conditions may ask about."""
 
 
+refused: Final[dict[str, str]] = {}
+"""What was last refused to each session of a role: S3 says so in no answer to HEAD."""
+
+
 def judge(aws: Aws) -> None:
     """Ask the policies of whoever has assumed a role, and let requests be refused as AWS does."""
     authorization_module: Module = import_module("moto.core.authorization")
@@ -70,7 +74,9 @@ def _authorize(request: Json, resource: str) -> None:
     of_caller = rights.context(account_id, partition, request.region, role.arn)
     for action, wanted, context in demands_of(request, resource):
         if not authorization.is_allowed(documents, action, wanted, of_caller | context, limits):
-            _refuse(request, rights.refusal(session.arn, action, wanted))
+            refusal = rights.refusal(session.arn, action, wanted)
+            refused[session.arn] = refusal.message
+            _refuse(request, refusal)
 
 
 def _policy(arn: str, partition: str, account_id: str) -> Json:
@@ -169,8 +175,9 @@ def _s3(request: Json, resource: str) -> list[Demand]:
     demands = [(action, resource, {} if prefix is None else {"s3:prefix": prefix})]
     bucket_arn, _, key = resource.partition("/")
     if action == "s3:GetObject" and key not in _keys(request, bucket_arn):
-        # That an object is missing, S3 tells nobody who may not see what there is.
-        demands.append(("s3:ListBucket", bucket_arn, {}))
+        # That an object is missing, S3 tells nobody who may not see what there is at its key
+        # (ceph #68577: "to match aws behavior").
+        demands.append(("s3:ListBucket", bucket_arn, {"s3:prefix": key}))
     return demands
 
 

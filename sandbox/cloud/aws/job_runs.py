@@ -1,157 +1,271 @@
-"""Job runs of EMR on EKS: who may start them, as whom they run, and how they come to an end."""
+"""Job runs of EMR on EKS: what they are in the cluster, and how they come to an end."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
+import http.client
 import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Final, TypeAlias
 
-from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
+from kubernetes import client as kubernetes_client
+from kubernetes import utils
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.aws import authorization, callers
-from sandbox.machine.aws_api import Aws
-from sandbox.machine.program import ROOT
+from sandbox.cloud.aws import callers, job_objects
+from sandbox.cloud.aws.job_objects import JOB_ID, InvalidRequestError, JobRun
+from sandbox.cloud.kubernetes import nodes
+from sandbox.cloud.kubernetes.kubelet import identity
+from sandbox.machine.aws_api import Aws, error_code
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
 
 _FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
-
-_runners: dict[str, subprocess.Popen[str]] = {}
-
-
-class _RefusedError(Exception):
-    """Why a job does not get its role."""
+_INTERVAL: Final = 0.5
+"""Seconds between two looks at a job run's pods."""
+_ENTRY: Final = (
+    "role/aws-service-role/emr-containers.amazonaws.com/AWSServiceRoleForAmazonEMRContainers"
+)
 
 
 def complete(aws: Aws) -> None:
-    """Let moto really run what job runs are told to run."""
+    """Let what job runs are told to run be run in their cluster."""
     models: Module = import_module("moto.emrcontainers.models")
+    responses: Module = import_module("moto.emrcontainers.responses")
     backend, utcnow = models.EMRContainersBackend, models.utcnow
     start, cancel = backend.start_job_run, backend.cancel_job_run
+    handler = responses.EMRContainersResponse
+    respond = handler.start_job_run
+    asked = threading.local()
 
     def start_job_run(self: Json, **told: Json) -> Json:
-        run = start(self, **told)
-        run.created_at, run.state = utcnow(), "PENDING"
+        label = told["release_label"]
+        # moto does not know the releases with Spark 4, emr-spark-8.0.0 and later.
+        known = "emr-7.14.0-latest" if job_objects.is_release(label) else label
+        run = start(self, **{**told, "release_label": known})
+        run.release_label, run.created_at, run.state = label, utcnow(), "PENDING"
+        run.retry_policy_configuration = {"maxAttempts": asked.attempts}
+        run.retry_policy_execution = {"currentAttemptCount": 1}
         here = copy_context()
         execute = (_execute, aws, self, run, utcnow)
         threading.Thread(target=here.run, args=execute, daemon=True).start()
         return run
 
+    def respond_to_start(self: Json) -> Json:
+        policy = self._get_param("retryPolicyConfiguration") or {}
+        asked.attempts = int(policy.get("maxAttempts", 1))
+        return respond(self)
+
     def cancel_job_run(self: Json, job_run_id: str, virtual_cluster_id: str) -> Json:
         run = cancel(self, job_run_id, virtual_cluster_id)
         run.state, run.state_details, run.finished_at = "CANCEL_PENDING", None, None
-        if runner := _runners.get(job_run_id):
-            runner.terminate()
         return run
 
     backend.start_job_run, backend.cancel_job_run = start_job_run, cancel_job_run
+    handler.start_job_run = respond_to_start
 
 
 def _execute(aws: Aws, backend: Json, run: Json, utcnow: Callable[[], object]) -> None:
     try:
-        credentials = _credentials(aws, backend, run)
-        _follow(run, credentials)
-    except _RefusedError as reason:
-        _end(run, "FAILED", str(reason), "USER_ERROR")
+        told = _told(backend, run)
+        _require_access(aws, backend, told, run)
+        following = _Following(run, told)
+        following.submit()
+        following.to_the_end()
+    except InvalidRequestError as reason:
+        _end(run, "FAILED", f"Jobrun failed. {reason}.", "USER_ERROR")
+    except (ApiException, HTTPError, utils.FailToCreateError) as error:
+        _end(
+            run,
+            "FAILED",
+            f"Jobrun failed. The cluster refused: {_reason(error)}",
+            "CLUSTER_UNAVAILABLE",
+        )
     finally:
-        if run.state == "CANCEL_PENDING":
-            _end(run, "CANCELLED", "JobRun CANCELLED successfully.")
-        elif run.state not in _FINAL:
-            details = "what ran the job ended; see .sandbox/logs/moto.log"
+        if run.state not in _FINAL:
+            details = "what followed the job ended; see .sandbox/logs/moto.log"
             _end(run, "FAILED", details, "INTERNAL_ERROR")
         run.finished_at = utcnow()
+
+
+def _told(backend: Json, run: Json) -> JobRun:
+    info = backend.virtual_clusters[run.virtual_cluster_id].container_provider
+    return JobRun(
+        id=run.id,
+        name=run.name,
+        virtual_cluster_id=run.virtual_cluster_id,
+        namespace=info["info"]["eksInfo"]["namespace"],
+        account=backend.account_id,
+        region=backend.region_name,
+        role_name=run.execution_role_arn.rpartition("/")[2],
+        release_label=run.release_label,
+        job_driver=run.job_driver,
+        overrides=run.configuration_overrides or {},
+        attempts=run.retry_policy_configuration["maxAttempts"],
+    )
+
+
+def _require_access(aws: Aws, backend: Json, told: JobRun, run: Json) -> None:
+    """EMR is in the namespace by the access entry of its service-linked role alone."""
+    cluster = backend.virtual_clusters[run.virtual_cluster_id].container_provider["id"]
+    arn = f"arn:{backend.partition}:iam::{backend.account_id}:{_ENTRY}"
+    try:
+        found = aws.client("eks").list_associated_access_policies(
+            clusterName=cluster, principalArn=arn
+        )["associatedAccessPolicies"]
+    except Exception as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        found = []
+    scopes = [name for one in found for name in one["accessScope"].get("namespaces", [])]
+    if told.namespace not in scopes:
+        raise InvalidRequestError(
+            f"EMR may do nothing in namespace {told.namespace} of cluster {cluster}: the access "
+            f"entry of {arn} does not name it"
+        )
 
 
 def _end(run: Json, state: str, details: str, reason: str | None = None) -> None:
     run.state_details, run.failure_reason, run.state = details, reason, state
 
 
-def _follow(run: Json, credentials: dict[str, str]) -> None:
-    told = {
-        "id": run.id,
-        "virtual_cluster_id": run.virtual_cluster_id,
-        "job_driver": run.job_driver,
-        "overrides": run.configuration_overrides or {},
-    }
-    runner = subprocess.Popen(
-        [sys.executable, "-m", "sandbox.cloud.aws.job_runner"],
-        cwd=ROOT,
-        env={**os.environ, **credentials},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    _runners[run.id] = runner
-    if run.state == "CANCEL_PENDING":  # since before there was anything to end
-        runner.terminate()
-    with runner:
-        if runner.stdin is None or runner.stdout is None:
-            raise AssertionError
-        json.dump(told, runner.stdin)
-        runner.stdin.close()
-        for line in runner.stdout:
-            event = json.loads(line)
-            if run.state != "CANCEL_PENDING":
-                failed = "USER_ERROR" if event["state"] == "FAILED" else None
-                _end(run, event["state"], event["details"], failed)
-    del _runners[run.id]
+def _reason(error: Exception) -> str:
+    causes = getattr(error, "api_exceptions", [error])
+    return "; ".join(str(getattr(one, "body", "") or one) for one in causes)
 
 
-def _credentials(aws: Aws, backend: Json, run: Json) -> dict[str, str]:
-    """Assume the job execution role as EKS Pod Identity does for the driver's pod."""
-    role_name = run.execution_role_arn.rpartition("/")[2]
-    account, region, partition = backend.account_id, backend.region_name, backend.partition
-    info = backend.virtual_clusters[run.virtual_cluster_id].container_provider
-    cluster, namespace = info["id"], info["info"]["eksInfo"]["namespace"]
-    service_account = f"emr-containers-sa-spark-driver-{account}-{Base36().encode(role_name)}"
-    eks = aws.client("eks")
-    found = eks.list_pod_identity_associations(
-        clusterName=cluster, namespace=namespace, serviceAccount=service_account
-    )["associations"]
-    roles = [
-        eks.describe_pod_identity_association(
-            clusterName=cluster, associationId=one["associationId"]
-        )["association"]["roleArn"]
-        for one in found
-    ]
-    if run.execution_role_arn not in roles:
-        raise _RefusedError(
-            f"The service account {service_account} of namespace {namespace} has no EKS Pod "
-            f"Identity association with {run.execution_role_arn} in cluster {cluster}."
+@dataclass
+class _Following:
+    """A job run and its pods."""
+
+    run: Json
+    told: JobRun
+
+    def __post_init__(self) -> None:
+        self._core: Any = nodes.core_api()
+        self._jobs: Any = kubernetes_client.BatchV1Api(self._core.api_client)
+
+    @property
+    def _selector(self) -> str:
+        return f"{JOB_ID}={self.told.id}"
+
+    def submit(self) -> None:
+        """Make what EMR makes."""
+        for one in job_objects.objects(self.told):
+            try:
+                utils.create_from_dict(self._core.api_client, one, namespace=self.told.namespace)
+            except utils.FailToCreateError as error:
+                # Service accounts and their rights are made once for a role.
+                if any(each.status != http.client.CONFLICT for each in error.api_exceptions):
+                    raise
+        self._set("SUBMITTED", "")
+
+    def to_the_end(self) -> None:
+        """Say of the job run what its pods say, until it has ended."""
+        while self.run.state not in _FINAL:
+            if self.run.state == "CANCEL_PENDING":
+                self._cancel()
+            else:
+                self._look()
+            time.sleep(_INTERVAL)
+
+    def _set(self, state: str, details: str) -> None:
+        if self.run.state != "CANCEL_PENDING":
+            _end(self.run, state, details)
+
+    def _look(self) -> None:
+        try:
+            job = self._jobs.read_namespaced_job(self.told.id, self.told.namespace)
+        except ApiException as error:
+            if error.status != http.client.NOT_FOUND:
+                raise
+            _end(self.run, "FAILED", "Jobrun failed. Its Job was deleted.", "USER_ERROR")
+            return
+        pods = self._pods()
+        attempt = min((job.status.failed or 0) + 1, self.told.attempts)
+        self.run.retry_policy_execution = {"currentAttemptCount": attempt}
+        ended = {one.type for one in job.status.conditions or () if one.status == "True"}
+        driver = next((one for one in pods if one.metadata.name == self.told.driver), None)
+        if "Complete" in ended:
+            self._set("COMPLETED", "Jobrun completed successfully. It ran on this machine.")
+        elif "Failed" in ended:
+            self._fail(pods, driver)
+        elif driver is not None and driver.status.phase != "Pending":
+            self._set("RUNNING", "")
+        else:
+            self._set("SUBMITTED", self._waits_for(pods, driver))
+
+    def _pods(self) -> list[Any]:
+        found = self._core.list_namespaced_pod(self.told.namespace, label_selector=self._selector)
+        return list(found.items)
+
+    def _waits_for(self, pods: list[Any], driver: Any) -> str:  # noqa: ANN401
+        """Return what keeps the job run waiting."""
+        for pod in [driver] if driver is not None else pods:
+            for one in pod.status.container_statuses or ():
+                if one.state.waiting and one.state.waiting.message:
+                    return f"{pod.metadata.name}: {one.state.waiting.message}"
+            for one in pod.status.conditions or ():
+                if one.type == "PodScheduled" and one.status == "False":
+                    return f"{pod.metadata.name}: {one.message}"
+        if pods:
+            return ""
+        events = self._core.list_namespaced_event(
+            self.told.namespace,
+            field_selector=f"involvedObject.kind=Job,involvedObject.name={self.told.id}",
+        ).items
+        failed = [one.message for one in events if one.reason == "FailedCreate"]
+        return failed[-1] if failed else ""
+
+    def _fail(self, pods: list[Any], driver: Any) -> None:  # noqa: ANN401
+        runners = [one for one in pods if one.metadata.labels.get("job-name") == self.told.id]
+        runners.sort(key=lambda one: one.metadata.creation_timestamp)
+        why = _last_word(driver) or (_last_word(runners[-1]) if runners else "") or "no reason"
+        why += _refused([one.metadata.name for one in pods])
+        self._set_failed(
+            "Jobrun failed. Main Spark container terminated with errors: "
+            f"{why}. Please refer logs uploaded to S3/CloudWatch based on your monitoring "
+            "configuration."
         )
-    role = callers.role_of(run.execution_role_arn, partition, account)
-    context = {
-        "aws:SourceAccount": account,
-        "aws:SourceArn": f"arn:{partition}:eks:{region}:{account}:cluster/{cluster}",
-        "aws:RequestTag/kubernetes-namespace": namespace,
-        "aws:RequestTag/kubernetes-service-account": service_account,
-    }
-    document = json.loads(role.assume_role_policy_document)
-    for action in ("sts:AssumeRole", "sts:TagSession"):
-        if not authorization.is_trusted(
-            document, "Service", "pods.eks.amazonaws.com", action, context
-        ):
-            raise _RefusedError(
-                f"pods.eks.amazonaws.com is not authorized to perform: {action} on resource: "
-                f"{run.execution_role_arn}"
+
+    def _set_failed(self, details: str) -> None:
+        if self.run.state != "CANCEL_PENDING":
+            _end(self.run, "FAILED", details, "USER_ERROR")
+
+    def _cancel(self) -> None:
+        """End all pods; the job run is cancelled once there are none."""
+        with suppress(ApiException):
+            self._jobs.delete_namespaced_job(
+                self.told.id, self.told.namespace, propagation_policy="Background"
             )
-    session = callers.sessions(partition, account).assume_role(
-        region_name=region,
-        role_session_name=f"eks-{cluster}-spark-{run.id}-driver"[:64],
-        role_arn=run.execution_role_arn,
-        policy=None,
-        duration=3600,
-        external_id=None,
-    )
-    return {
-        "AWS_ACCESS_KEY_ID": session.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-        "AWS_SESSION_TOKEN": session.session_token,
-    }
+        self._core.delete_collection_namespaced_pod(
+            self.told.namespace, label_selector=self._selector
+        )
+        if not self._pods():
+            _end(self.run, "CANCELLED", "JobRun CANCELLED successfully.")
+
+
+def _refused(pods: list[str]) -> str:
+    """Return what was refused to the role of these pods; to HEAD, S3 answers no reason."""
+    sessions = {identity.session(name) for name in pods}
+    found = [
+        message for arn, message in callers.refused.items() if arn.rpartition("/")[2] in sessions
+    ]
+    return f" ({found[-1]})" if found else ""
+
+
+def _last_word(pod: Any) -> str:  # noqa: ANN401
+    """Return why a pod has failed."""
+    if pod is None or pod.status.phase != "Failed":
+        return ""
+    for one in pod.status.container_statuses or ():
+        if one.state.terminated and one.state.terminated.exit_code:
+            message = one.state.terminated.message or one.state.terminated.reason
+            return str(message).strip().rstrip(".")
+    return str(pod.status.message or pod.status.reason or "")

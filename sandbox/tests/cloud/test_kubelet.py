@@ -603,20 +603,31 @@ def test_probes_decide_what_is_ready_and_what_lives(cluster: Cluster) -> None:
 
 def test_probes_ask_the_ports_of_the_container_and_of_nobody_else(cluster: Cluster) -> None:
     ours, theirs = ports.free(["ours", "theirs"]).values()
-    server = f"exec python3 -m http.server --bind 127.0.0.1 {ours}"
+    server = "exec python3 -m http.server --bind"
 
     def probe(action: dict[str, Any]) -> dict[str, Any]:
         return {**action, "periodSeconds": 1, "timeoutSeconds": 5}
 
-    for name, action, port, problem in (
-        ("page", {"httpGet": {"path": "/", "port": "web"}}, ours, ""),
-        ("missing", {"httpGet": {"path": "/missing", "port": "web"}}, ours, "statuscode: 404"),
-        ("socket", {"tcpSocket": {"port": ours}}, ours, ""),
-        ("another", {"tcpSocket": {"port": theirs}}, theirs, "connection refused"),
+    page = {"httpGet": {"path": "/", "port": "web"}}
+    for name, action, port, bound, problem in (
+        ("page", page, ours, "0.0.0.0", ""),  # noqa: S104
+        ("loopback", page, ours, "127.0.0.1", "connection refused"),
+        (
+            "missing",
+            {"httpGet": {"path": "/missing", "port": "web"}},
+            *(ours, "$ADDRESS", "statuscode: 404"),
+        ),
+        ("socket", {"tcpSocket": {"port": ours}}, ours, "$ADDRESS", ""),
+        ("another", {"tcpSocket": {"port": theirs}}, theirs, "$ADDRESS", "connection refused"),
     ):
+        address = {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
         listening = {"name": "web", "containerPort": port}
+        command = f"{server} {bound} {ours}"
         with socket.create_server(("127.0.0.1", theirs)):
-            cluster.run(name, shell(server, ports=[listening], readinessProbe=probe(action)))
+            cluster.run(
+                name,
+                shell(command, ports=[listening], env=[address], readinessProbe=probe(action)),
+            )
             if problem:
                 wait_for(partial(_is_told, cluster, name, problem), "an event")
                 assert _ready(cluster, name, "False")
@@ -696,3 +707,58 @@ def test_kubectl_runs_something_in_a_container(cluster: Cluster) -> None:
     done = run("-i", given="hello")
     assert (done.returncode, done.stdout) == (3, "hello")
     assert run().returncode == 3
+
+
+def test_pods_have_addresses_of_their_own_and_find_each_other_by_name(cluster: Cluster) -> None:
+    cluster.core.create_namespaced_service(
+        NAMESPACE,
+        {
+            "metadata": {"name": "served"},
+            "spec": {"clusterIP": "None", "selector": {"app": "serving"}, "ports": [{"port": 80}]},
+        },
+    )
+    serve = "import socket; s = socket.create_server((socket.gethostname(), 8123)); s.accept()"
+    body = {
+        "metadata": {"name": "serving", "labels": {"app": "serving"}},
+        "spec": {
+            "restartPolicy": "Never",
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "example.com/image",
+                    "command": ["python", "-c", serve],
+                    "volumeMounts": [{"name": "any", "mountPath": "/any"}],
+                }
+            ],
+            "volumes": [{"name": "any", "emptyDir": {}}],
+        },
+    }
+    cluster.core.create_namespaced_pod(NAMESPACE, body)
+    serving = cluster.comes_to("serving", "Running").status.pod_ip
+    ask = f"""
+import socket, time
+for _ in range(100):
+    try:
+        with socket.create_connection(("served.{NAMESPACE}.svc.cluster.local", 8123)) as one:
+            print(one.getpeername()[0], socket.gethostbyname(socket.gethostname()))
+            break
+    except OSError:
+        time.sleep(0.1)
+"""
+    cluster.run("asking", {"command": ["python", "-c", ask]})
+    asking = cluster.comes_to("asking", "Succeeded").status.pod_ip
+    assert cluster.log("asking").split() == [serving, asking]
+    assert len({serving, asking, "127.0.0.1"}) == 3
+    cluster.comes_to("serving", "Succeeded")
+
+
+def test_a_known_image_says_what_runs_where_a_container_names_no_command(cluster: Cluster) -> None:
+    image = "111122223333.dkr.ecr.us-west-2.amazonaws.com/mirror/spark/emr-7.14.0:latest"
+    listed = ["sh", "-c", "ls /usr/lib/spark/jars | grep -c '^hadoop-aws-'; cat /etc/hosts"]
+    cluster.run("known", {"image": image, "args": listed})
+    cluster.comes_to("known", "Succeeded")
+    found = cluster.log("known").splitlines()
+    assert found[:2] == ["1", "127.0.0.1 localhost"]
+    older = {"image": image.replace("7.14.0", "spark-8.0.0"), "args": listed}
+    cluster.run("unknown", older)
+    assert "must name its command" in cluster.comes_to("unknown", "Failed").status.message

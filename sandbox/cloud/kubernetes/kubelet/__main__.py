@@ -22,7 +22,10 @@ import kubernetes.config
 from sandbox.cloud.kubernetes import certificates
 from sandbox.cloud.kubernetes.kubelet.claims import Driver
 from sandbox.cloud.kubernetes.kubelet.containers import why_no_view
+from sandbox.cloud.kubernetes.kubelet.identity import PodIdentity
 from sandbox.cloud.kubernetes.kubelet.images import Images
+from sandbox.cloud.kubernetes.kubelet.known import KnownImages
+from sandbox.cloud.kubernetes.kubelet.network import Network
 from sandbox.cloud.kubernetes.kubelet.played import Played
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
 from sandbox.cloud.kubernetes.kubelet.server import Server
@@ -95,7 +98,12 @@ def main() -> None:
     aws = Aws(os.environ["AWS_REGION"])
     images = Images(aws)
     api = kubernetes.client.CoreV1Api(client)
-    machine = Machine(api, DIRECTORY / "pods", services, no_view, images)
+    network = Network(api)
+    known = KnownImages(
+        DIRECTORY / "images", client.configuration.host, os.environ["AWS_ENDPOINT_URL_S3"]
+    )
+    identity = PodIdentity(client, aws)
+    machine = Machine(api, DIRECTORY / "pods", services, no_view, images, known, identity, network)
     Server.pods = pods = Pods(machine)
 
     def end(*_: object) -> None:
@@ -105,7 +113,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Server)
     certificates.demand(server, keys, "kubelet")
-    for following in (pods.follow, Played(api, images).follow, Driver(client, aws).follow):
+    for following in (
+        network.follow,
+        pods.follow,
+        Played(api, images).follow,
+        Driver(client, aws).follow,
+    ):
         threading.Thread(target=following, daemon=True).start()
     server.serve_forever()
 

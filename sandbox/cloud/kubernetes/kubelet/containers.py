@@ -159,6 +159,8 @@ class Container:
     spec: Any
     policy: str
     """Always, OnFailure or Never."""
+    address: str
+    """That of its pod."""
     starting: bool = False
     """Whether it is an init container."""
     waits_for: tuple[str, str] = ("ContainerCreating", "")

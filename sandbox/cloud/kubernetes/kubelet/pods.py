@@ -29,13 +29,18 @@ from sandbox.cloud.kubernetes.kubelet.environment import (
     expand,
     told,
 )
+from sandbox.cloud.kubernetes.kubelet.identity import PodIdentity, emulated
 from sandbox.cloud.kubernetes.kubelet.images import Images, Pulls, failure
+from sandbox.cloud.kubernetes.kubelet.known import Image, KnownImages
+from sandbox.cloud.kubernetes.kubelet.network import MACHINE, Network
 from sandbox.cloud.kubernetes.kubelet.volumes import Volumes
 from sandbox.cloud.kubernetes.kubelet.watching import RETRY, TIMEOUT, warn
 
 BACK_OFF, LONGEST_BACK_OFF, RECOVERED = 10.0, 300.0, 600.0
 """Seconds: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy"""
 UNSUPPORTED: Final = "NotInSandbox"
+NOTHING: Final = Image((), {}, ())
+"""What is known of most images."""
 
 Found = TypeVar("Found")
 
@@ -53,6 +58,9 @@ class Machine:
     no_view: str
     """Why containers can have no view of their own of this machine's files."""
     images: Images
+    known: KnownImages
+    identity: PodIdentity
+    network: Network
 
 
 class Pod:
@@ -66,16 +74,21 @@ class Pod:
         self._pulls = Pulls(machine.images)
         self._volumes = Volumes(machine.api, self._directory / "volumes", self._contents)
         policy = found.spec.restart_policy
+        self._address = machine.network.join(found, self._directory / "hosts")
         self.containers = [
             *(
-                Container(one, one.restart_policy or policy, starting=True)
+                Container(one, one.restart_policy or policy, self._address, starting=True)
                 for one in found.spec.init_containers or ()
             ),
-            *(Container(one, one.restart_policy or policy) for one in found.spec.containers),
+            *(
+                Container(one, one.restart_policy or policy, self._address)
+                for one in found.spec.containers
+            ),
         ]
         if found.spec.init_containers:
             for container in self.containers:
                 container.waits_for = ("PodInitializing", "")
+        self._role: tuple[dict[str, str], list[Mount]] | None = None
         self._begun = found.status.start_time or datetime.now(UTC)
         self._has_volumes = False
         self._failure: tuple[str, str] | None = None
@@ -154,15 +167,16 @@ class Pod:
         """UnsupportedError names what this pod needs and the sandbox has not."""
         for container in self.containers:
             spec = container.spec
-            if not spec.command:
+            known = self._image(container)
+            if not (spec.command or known):
                 raise UnsupportedError(
                     f"there are no images here, so that what {spec.image} runs by itself is not "
                     f"known: container {spec.name} must name its command"
                 )
-            if spec.volume_mounts and self._machine.no_view:
+            if (spec.volume_mounts or known) and self._machine.no_view:
                 raise UnsupportedError(
                     "this machine does not let the sandbox mount the volumes of container "
-                    f"{spec.name}: {self._machine.no_view}"
+                    f"{spec.name}, or its image: {self._machine.no_view}"
                 )
             probes.check_supported(spec)
             if spec.volume_devices:
@@ -297,20 +311,29 @@ class Pod:
         spec = container.spec
         node = self._node()
         self._pulls.require(spec.image or "", spec.image_pull_policy, node)
+        known = self._image(container) or NOTHING
         user, group = self._identity(container)
-        variables = environment(self.found, spec, node, self._contents, self._machine.services)
+        if self._role is None:  # as the webhook does, once
+            self._role = self._machine.identity.variables(self.found, self._directory / "role")
+        of_role, role_files = self._role
+        variables = emulated() | environment(
+            self.found, spec, node, self._contents, self._machine.services
+        )
+        variables = of_role | variables
         directory = self._container_directory(container)
         shutil.rmtree(directory, ignore_errors=True)
         home = directory / "home"
-        for part in ("home", "root", "work"):
+        for part in ("home", "root", "tmp", "work"):
             (directory / part).mkdir(parents=True)
         (directory / "message").touch()
         hostname = (self.found.spec.hostname or self._name)[:63].rstrip("-.")
         view = None
         if not self._machine.no_view:
-            mounts = self._volumes.mounts(spec, variables)
+            mounts = [*known.mounts, *role_files, *self._volumes.mounts(spec, variables)]
             mounts += [
+                Mount(self._directory / "hosts", "/etc/hosts", read_only=True),
                 Mount(home, str(home)),
+                Mount(directory / "tmp", str(directory / "tmp")),
                 Mount(directory / "message", spec.termination_message_path),
             ]
             if (place := spec.working_dir) and not (
@@ -320,12 +343,17 @@ class Pod:
             read_only = spec.security_context and spec.security_context.read_only_root_filesystem
             view = View(directory / "root", tuple(mounts), user, group, hostname, bool(read_only))
         return Command(
-            tuple(expand(one, variables) for one in [*spec.command, *(spec.args or ())]),
+            (
+                *(() if spec.command else known.entrypoint),
+                *(expand(one, variables) for one in [*(spec.command or ()), *(spec.args or ())]),
+            ),
             spec.working_dir or str(home),
             {
                 "HOME": str(home),
                 "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
                 "HOSTNAME": hostname,
+                "TMPDIR": str(directory / "tmp"),
+                **known.environment(self._address, str(directory / "tmp")),
                 **variables,
             },
             view,
@@ -351,6 +379,9 @@ class Pod:
         if user is None:
             return os.getuid(), wanted.get("run_as_group", os.getgid())
         return user, wanted.get("run_as_group", 0)
+
+    def _image(self, container: Container) -> Image | None:
+        return self._machine.known.find(container.spec.image or "")
 
     def _container_directory(self, container: Container) -> Path:
         return self._directory / "containers" / container.name
@@ -416,6 +447,7 @@ class Pod:
             keeper.join()
         for container in self.containers:
             container.waiting = container.waiting and container.terminated is None
+        self._machine.network.leave(self.found.metadata.uid)
         shutil.rmtree(self._directory, ignore_errors=True)
         self.publish()
         for container in self.containers:
@@ -501,17 +533,16 @@ class Pod:
             "ContainersReady": (ready, why),
             "Ready": (ready and gates <= open_gates, "ReadinessGatesNotReady" if ready else why),
         }
-        address = "127.0.0.1"  # containers are processes of this machine
         reason, message = self._failure or (None, None)
         return {
             "phase": phase,
             "reason": reason,
             "message": message,
             "startTime": self._begun.isoformat(),
-            "hostIP": address,
-            "hostIPs": [{"ip": address}],
-            "podIP": address,
-            "podIPs": [{"ip": address}],
+            "hostIP": MACHINE,
+            "hostIPs": [{"ip": MACHINE}],
+            "podIP": self._address,
+            "podIPs": [{"ip": self._address}],
             "conditions": [self._condition(kind, *fact) for kind, fact in facts.items()],
             "initContainerStatuses": [one.status() for one in self._starting],
             "containerStatuses": [one.status() for one in self._main],

@@ -18,7 +18,8 @@ import psutil
 from sandbox.cloud.kubernetes.kubelet.containers import Container, StartError
 from sandbox.cloud.kubernetes.kubelet.environment import UnsupportedError
 
-HERE: Final = "127.0.0.1"
+ANYWHERE: Final = ("0.0.0.0", "::")  # noqa: S104  (nothing is bound)
+"""Where who listens is at all addresses."""
 HOOK_TIMEOUT: Final = 30.0
 
 
@@ -67,13 +68,13 @@ def _execute(container: Container, command: list[str], timeout: float) -> None:
 
 def _get(container: Container, action: Any, timeout: float) -> None:  # noqa: ANN401
     scheme = (action.scheme or "HTTP").lower()
-    if action.host in (None, HERE, "localhost"):
+    if action.host in (None, container.address):
         port = _find(container, action)
     else:
         port = _port(container, action.port)
     path = (action.path or "/").removeprefix("/")
     request = urllib.request.Request(  # noqa: S310  (http or https)
-        f"{scheme}://{action.host or HERE}:{port}/{path}",
+        f"{scheme}://{action.host or container.address}:{port}/{path}",
         headers={
             "User-Agent": "kube-probe/1.35",
             **{one.name: one.value for one in action.http_headers or ()},
@@ -96,8 +97,9 @@ def _find(container: Container, action: Any) -> int:  # noqa: ANN401
     """Return the port of an action, on which the container and nobody else must listen."""
     port = _port(container, action.port)
     process = container.process
-    if process is None or port not in _listening(process.pid):
-        raise FailedError(f"dial tcp {HERE}:{port}: connect: connection refused")
+    places = {(address, port) for address in (container.address, *ANYWHERE)}
+    if process is None or not places & _listening(process.pid):
+        raise FailedError(f"dial tcp {container.address}:{port}: connect: connection refused")
     return port
 
 
@@ -110,19 +112,19 @@ def _port(container: Container, port: int | str) -> int:
     return int(named[port])
 
 
-def _listening(session: int) -> set[int]:
-    ports = set()
+def _listening(session: int) -> set[tuple[str, int]]:
+    places = set()
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == session:
-                ports |= {
-                    one.laddr.port
+                places |= {
+                    (one.laddr.ip, one.laddr.port)
                     for one in process.net_connections("tcp")
                     if one.status == psutil.CONN_LISTEN
                 }
         except (OSError, psutil.Error):  # another user's, or it has ended
             continue
-    return ports
+    return places
 
 
 def watch(
