@@ -25,6 +25,7 @@ class TeamAccess:
     job_role_arn: Input[str]
     log_group_name: Input[str]
     s3_uri: Input[str]
+    event_log_dir: Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +195,7 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,
+            "event_log_dir": team.event_log_dir,
         }
     return connections
 

@@ -21,6 +21,7 @@ def team(name: str) -> TeamAccess:
         job_role_arn=f"arn:role/{name}",
         log_group_name=f"/jobs/{name}",
         s3_uri=f"s3://jobs/{name}/",
+        event_log_dir=f"s3://jobs/{name}/spark-events/",
     )
 
 
@@ -218,6 +219,7 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "release_label": "emr-7.14.0-latest",
                 "log_group_name": f"/jobs/{of_team}",
                 "s3_uri": f"s3://jobs/{of_team}/",
+                "event_log_dir": f"s3://jobs/{of_team}/spark-events/",
             },
         }
 

@@ -192,6 +192,17 @@ def test_the_teams_data_lies_under_its_prefix(engine: Engine) -> None:
     assert run(engine)["s3_uri"].inputs["value"] == "s3://jobs/risk/"
 
 
+def test_event_logs_have_a_place_that_is_there_before_anybody_hears_of_it(engine: Engine) -> None:
+    place = run(engine)["event_log_dir"]
+
+    assert place.inputs["value"] == "s3://jobs/risk/spark-events/"
+    keeper = engine.one("aws:s3/bucketObjectv2:BucketObjectv2")
+    assert (keeper.inputs["bucket"], keeper.inputs["key"]) == ("jobs", "risk/spark-events/.keep")
+    assert keeper in engine.before(place)
+    # An object takes ten tags, and a stack may have more.
+    assert keeper.inputs["overrideProvider"] == {"defaultTags": {"tags": {}}}
+
+
 def test_whoever_may_start_job_runs_may_not_any_more_when_they_are_drained(engine: Engine) -> None:
     outputs = run(engine)
 
