@@ -96,7 +96,7 @@ def _find(container: Container, action: Any) -> int:  # noqa: ANN401
     """Return the port of an action, on which the container and nobody else must listen."""
     port = _port(container, action.port)
     process = container.process
-    if process is None or port not in _listening(process.pid):
+    if process is None or port not in listening(process.pid):
         raise FailedError(f"dial tcp {HERE}:{port}: connect: connection refused")
     return port
 
@@ -110,13 +110,14 @@ def _port(container: Container, port: int | str) -> int:
     return int(named[port])
 
 
-def _listening(session: int) -> set[int]:
-    ports = set()
+def listening(session: int) -> dict[int, str]:
+    """Return the ports on which the processes of a session listen, with the address of each."""
+    ports: dict[int, str] = {}
     for process in psutil.process_iter():
         try:
             if os.getsid(process.pid) == session:
                 ports |= {
-                    one.laddr.port
+                    one.laddr.port: one.laddr.ip
                     for one in process.net_connections("tcp")
                     if one.status == psutil.CONN_LISTEN
                 }
