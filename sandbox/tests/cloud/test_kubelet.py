@@ -705,11 +705,13 @@ KNOWN = "example.com/known:1"
 def test_a_pod_that_is_to_stay_is_run_where_its_image_is_known(cluster: Cluster) -> None:
     restarted = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 1}
     probe = {"exec": {"command": ["test", "-e", "ready"]}, "periodSeconds": 1}
-    script = "echo hi; sleep 3; touch ready; sleep 3; exit 3"
+    script = "echo hi; sleep 5; touch ready; sleep 3; exit 3"
     cluster.run("stays", shell(script, image=KNOWN, readinessProbe=probe), **restarted)
     wait_for(partial(_log_begins, cluster, "stays"), "its log")
-    # Nobody else says that it is ready.
-    assert _ready(cluster, "stays", "False")
+    # Nobody else says that it is ready, not even for a moment.
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        assert _ready(cluster, "stays", "False")
     wait_for(partial(_ready, cluster, "stays", "True"), "it to be ready")
     wait_for(lambda: _status(cluster, "stays").restart_count == 1, "it to be started again")
     assert _status(cluster, "stays").last_state.terminated.exit_code == 3
@@ -793,7 +795,8 @@ def test_ports_of_a_pod_and_of_nobody_else_are_forwarded(
 
 def _may_forward(cluster: Cluster, name: str, *verbs: str) -> Any:  # noqa: ANN401
     """The core API as a service account that may do this with the ports of pods."""
-    core, rbac = cluster.core, kubernetes.client.RbacAuthorizationV1Api(cluster.clone.kubernetes)
+    core = cluster.core
+    rbac: Any = kubernetes.client.RbacAuthorizationV1Api(cluster.clone.kubernetes)
     metadata = {"metadata": {"name": name}}
     core.create_namespaced_service_account(NAMESPACE, metadata)
     rules = [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": list(verbs)}]
