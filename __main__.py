@@ -31,6 +31,7 @@ from components.job_namespace import (
     Quota,
     pod_operator_rules,
 )
+from components.job_scripts import JobScripts, JobScriptsArgs
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
@@ -246,6 +247,12 @@ job_bucket = PrivateBucket(
     opts=encrypted,
 )
 
+job_scripts = JobScripts(
+    "scripts",
+    JobScriptsArgs(source=Path("spark/jobs"), bucket=job_bucket.name),
+    opts=in_aws,
+)
+
 spark_namespaces = {
     team.name: JobNamespace(
         f"spark-{team.name}",
@@ -327,6 +334,7 @@ AirflowAccess(
             )
             for team, virtual_cluster in virtual_clusters.items()
         ),
+        scripts_uri=job_scripts.uri,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,

@@ -9,6 +9,7 @@ from pulumi import Input, Output, ResourceOptions
 from components import pod_identity
 from components.aws_account import AwsAccount
 from components.job_run_drain import JobRunDrain
+from components.job_scripts import PREFIX as JOB_SCRIPTS
 
 # Below a team's prefix. To Spark's event log writer a directory must exist, which S3 has if there
 # is anything in it; Spark's history server passes over names that begin with a dot.
@@ -160,6 +161,12 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
     return {
         "Version": "2012-10-17",
         "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": Output.concat(args.bucket_arn, f"/{JOB_SCRIPTS}/*"),
+                "Condition": {"StringEquals": owned},
+            },
             {
                 "Effect": "Allow",
                 "Action": [

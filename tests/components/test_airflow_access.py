@@ -37,6 +37,7 @@ ARGS = AirflowAccessArgs(
     pod_namespace="mwaa",
     image_prefix="",
     xcom_sidecar_image=None,
+    scripts_uri="s3://jobs/job_scripts/",
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
     release_label="emr-7.14.0-latest",
@@ -220,6 +221,7 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "log_group_name": f"/jobs/{of_team}",
                 "s3_uri": f"s3://jobs/{of_team}/",
                 "event_log_dir": f"s3://jobs/{of_team}/spark-events/",
+                "scripts_uri": "s3://jobs/job_scripts/",
             },
         }
 

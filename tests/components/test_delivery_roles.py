@@ -254,6 +254,7 @@ PREFIX = "arn:aws:secretsmanager:us-west-2:123456789012:secret:airflow/mwaa-on-e
         ("s3:GetObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/risk/spark-events/.keep", True),
         ("s3:GetObjectTagging", "arn:aws:s3:::jobs/risk/spark-events/.keep", True),
+        ("s3:GetObject", "arn:aws:s3:::jobs/job_scripts/sales_report.py", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/risk/spark-events/spark-1", False),
         ("s3:GetObject", "arn:aws:s3:::jobs/a", False),
         ("s3:PutObject", "arn:aws:s3:::dags/dags/a.py", False),
