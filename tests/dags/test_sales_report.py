@@ -54,7 +54,10 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
             "PATH": os.pathsep.join([str(spark / "bin"), os.defpath]),
             "JAVA_HOME": str(java),
             "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_SUBMIT_ARGS": "--master local[1] --conf spark.ui.enabled=false pyspark-shell",
+            "PYSPARK_SUBMIT_ARGS": (
+                "--master local[1] --conf spark.ui.enabled=false "
+                "--conf spark.sql.shuffle.partitions=1 pyspark-shell"
+            ),
         },
         check=True,
         capture_output=True,
