@@ -728,6 +728,13 @@ def test_a_pod_that_is_to_stay_is_played_where_an_image_is_not_known(cluster: Cl
     wait_for(partial(_is_gone, cluster, "played"), "it to go")
 
 
+def test_a_pod_that_is_to_stay_goes_while_it_waits_for_its_image(cluster: Cluster) -> None:
+    cluster.run("without-image", {"image": "NO IMAGE"}, restartPolicy="Always")
+    wait_for(partial(cluster.waits_for, "without-image", "InvalidImageName"), "it to wait")
+    cluster.core.delete_namespaced_pod("without-image", NAMESPACE)
+    wait_for(partial(_is_gone, cluster, "without-image"), "it to go")
+
+
 def test_a_pod_that_is_to_stay_waits_if_it_cannot_be_run(cluster: Cluster) -> None:
     # If it failed, its controller would make one after another.
     cluster.run("unsupported", {"image": KNOWN}, restartPolicy="Always")
