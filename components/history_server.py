@@ -97,6 +97,8 @@ def _pod(args: HistoryServerArgs) -> k8s.core.v1.PodSpecArgsDict:
                     "--class=org.apache.spark.deploy.history.HistoryServer",
                     "--master=local[1]",
                     "--driver-memory=1g",
+                    # It makes this directory in any case, by default in the home of the user.
+                    "--conf=spark.jars.ivy=/tmp/.ivy2",
                     Output.concat("--conf=spark.history.fs.logDirectory=", args.event_log_dir),
                     f"--conf=spark.history.ui.port={PORT}",
                     # How many applications' pages it keeps in memory.

@@ -114,6 +114,9 @@ def test_it_is_spark_as_jobs_have_it_on_the_logs_of_the_team(engine: Engine) -> 
     assert (program, resource) == ("/usr/lib/spark/bin/spark-submit", "spark-internal")
     assert "--class=org.apache.spark.deploy.history.HistoryServer" in options
     assert "--conf=spark.history.fs.logDirectory=s3://jobs/risk/spark-events/" in options
+    # Its root is read-only: spark-submit makes this directory whatever it is for.
+    (mount,) = container["volumeMounts"]
+    assert f"--conf=spark.jars.ivy={mount['mountPath']}/.ivy2" in options
     (port,) = container["ports"]
     assert f"--conf=spark.history.ui.port={port['containerPort']:.0f}" in options
 
