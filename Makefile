@@ -18,7 +18,7 @@ help:
 	@echo "make up        bring the platform up on this machine"
 	@echo "make preview   show what 'make up' would change, and what policies say of it"
 	@echo "make airflow   run its Airflow here, with its web page, until Ctrl-C"
-	@echo "make dags      run both examples and show what comes of them; V=1 shows all that Airflow prints"
+	@echo "make dags      run the examples and show what comes of them; V=1 shows all that Airflow prints"
 	@echo "make down      destroy it and leave nothing"
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"

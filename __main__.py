@@ -18,9 +18,12 @@ from components.dag_bucket import DagBucket, DagBucketArgs
 from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
 from components.destroy_check import DestroyCheck, let_roles_go
 from components.eks_cluster import EksCluster, EksClusterArgs
+from components.emr_images import spark_image
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
+from components.history_server import HistoryServer, HistoryServerArgs
 from components.images import find_images
 from components.job_namespace import (
+    HISTORY_READER_RULES,
     JOB_VIEWER_RULES,
     Egress,
     JobNamespace,
@@ -28,6 +31,7 @@ from components.job_namespace import (
     Quota,
     pod_operator_rules,
 )
+from components.job_scripts import JobScripts, JobScriptsArgs
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
@@ -243,6 +247,12 @@ job_bucket = PrivateBucket(
     opts=encrypted,
 )
 
+job_scripts = JobScripts(
+    "scripts",
+    JobScriptsArgs(source=Path("spark/jobs"), bucket=job_bucket.name),
+    opts=in_aws,
+)
+
 spark_namespaces = {
     team.name: JobNamespace(
         f"spark-{team.name}",
@@ -250,7 +260,8 @@ spark_namespaces = {
             namespace=team.namespace,
             pod_security=settings.spark.pod_security,
             group=settings.team_group(team.name) if team.viewer_principal_arns else None,
-            rules=JOB_VIEWER_RULES,
+            rules=JOB_VIEWER_RULES
+            + (HISTORY_READER_RULES if settings.spark.history_server else ()),
             quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),
             limited=False,  # EMR's own containers, as the one that ships logs, have none
             allow_within_namespace=True,
@@ -280,6 +291,23 @@ virtual_clusters = {
     for team, namespace in spark_namespaces.items()
 }
 
+if settings.spark.history_server:
+    for team, virtual_cluster in virtual_clusters.items():
+        HistoryServer(
+            f"{team}-history",
+            HistoryServerArgs(
+                namespace=spark_namespaces[team].namespace,
+                image=spark_image(settings.spark.release_label, account.region),
+                event_log_dir=virtual_cluster.event_log_dir,
+                bucket_arn=job_bucket.arn,
+                kms_key_arn=encryption_key.arn,
+                cluster_name=addons.ready,
+                cluster_arn=cluster.arn,
+                account=account,
+            ),
+            opts=in_cluster,
+        )
+
 AirflowAccess(
     "airflow",
     AirflowAccessArgs(
@@ -302,9 +330,11 @@ AirflowAccess(
                 job_role_arn=virtual_cluster.job_role_arn,
                 log_group_name=virtual_cluster.log_group_name,
                 s3_uri=virtual_cluster.s3_uri,
+                event_log_dir=virtual_cluster.event_log_dir,
             )
             for team, virtual_cluster in virtual_clusters.items()
         ),
+        scripts_uri=job_scripts.uri,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
@@ -339,6 +369,7 @@ if settings.delivery.github_repository is not None:
             state_key_arns=settings.delivery.state_key_arns,
             cluster_name=cluster.name,
             dag_bucket_arn=dag_bucket.arn,
+            job_bucket_arn=job_bucket.arn,
             kms_key_arn=encryption_key.arn,
             secrets_prefix=settings.secrets_prefix,
             tags={"project": settings.project, "stack": settings.stack},

@@ -25,6 +25,7 @@ class TeamAccess:
     job_role_arn: Input[str]
     log_group_name: Input[str]
     s3_uri: Input[str]
+    event_log_dir: Input[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class AirflowAccessArgs:
     """What stands before the public names of images where pods pull them from."""
     xcom_sidecar_image: str | None
     """With one, such a pod may return a value: `kubernetes_default` describes the sidecar."""
+    scripts_uri: Input[str]
+    """What the scripts that every team's jobs may run lie below."""
     teams: tuple[TeamAccess, ...]
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
@@ -194,6 +197,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,
+            "event_log_dir": team.event_log_dir,
+            "scripts_uri": args.scripts_uri,
         }
     return connections
 

@@ -11,6 +11,8 @@ import pulumi_kubernetes as k8s
 from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
+from components.job_scripts import PREFIX as JOB_SCRIPTS
+from components.virtual_cluster import EVENT_LOGS_KEEPER
 
 ISSUER = "token.actions.githubusercontent.com"
 AUDIENCE = "sts.amazonaws.com"
@@ -43,6 +45,8 @@ class DeliveryRolesArgs:
     cluster_name: Input[str]
     dag_bucket_arn: Input[str]
     """Previews look who has written there, and read nothing of it."""
+    job_bucket_arn: Input[str]
+    """In which the program keeps scripts, and an object for each team's event logs."""
     kms_key_arn: Input[str]
     """Encrypts what a refresh reads: files of DAGs and secrets."""
     secrets_prefix: str
@@ -273,6 +277,16 @@ def _drift_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:GetObjectVersion"],
             "Resource": Output.concat(args.dag_bucket_arn, "/*"),
+        },
+        {
+            # What the program has put beside and between the teams' data, with its tags.
+            "Sid": "FilesOfJobs",
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:GetObjectTagging"],
+            "Resource": [
+                Output.concat(args.job_bucket_arn, f"/{one}")
+                for one in (f"*/{EVENT_LOGS_KEEPER}", f"{JOB_SCRIPTS}/*")
+            ],
         },
         {
             # A refresh compares the connections that the program has written, not a team's own,

@@ -36,6 +36,13 @@ JOB_VIEWER_RULES = (
     Rule(api_group="batch", resources=("jobs",), verbs=("get", "list", "watch")),
 )
 
+# `kubectl port-forward deployment/spark-history` finds a pod of the deployment, which takes the
+# right to list pods too. Of ports no rule can say which; so a driver's are open as well.
+HISTORY_READER_RULES = (
+    Rule(api_group="apps", resources=("deployments",), verbs=("get",)),
+    Rule(resources=("pods/portforward",), verbs=("create", "get")),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quota:

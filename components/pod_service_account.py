@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi_aws as aws
 import pulumi_kubernetes as k8s
-from pulumi import ComponentResource, Input, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, Resource, ResourceOptions
 
 from components import pod_identity
 from components.aws_account import AwsAccount
@@ -17,6 +17,8 @@ class PodServiceAccountArgs:
     service_account: str
     namespace: Input[str]
     policy_arns: tuple[str, ...]
+    policy: Input[str] | None = None
+    """What its role may besides, as a policy of its own."""
     cluster_name: Input[str]
     cluster_arn: Input[str]
     account: AwsAccount
@@ -42,12 +44,16 @@ class PodServiceAccount(ComponentResource):
             ),
             opts=child,
         )
-        policies = [
+        policies: list[Resource] = [
             aws.iam.RolePolicyAttachment(
                 f"{name}-{arn.partition(':policy/')[2]}", role=role.name, policy_arn=arn, opts=child
             )
             for arn in args.policy_arns
         ]
+        if args.policy is not None:
+            policies.append(
+                aws.iam.RolePolicy(f"{name}-policy", role=role.name, policy=args.policy, opts=child)
+            )
         association = aws.eks.PodIdentityAssociation(
             f"{name}-association",
             cluster_name=args.cluster_name,

@@ -9,6 +9,11 @@ from pulumi import Input, Output, ResourceOptions
 from components import pod_identity
 from components.aws_account import AwsAccount
 from components.job_run_drain import JobRunDrain
+from components.job_scripts import PREFIX as JOB_SCRIPTS
+
+# Below a team's prefix. To Spark's event log writer a directory must exist, which S3 has if there
+# is anything in it; Spark's history server passes over names that begin with a dot.
+EVENT_LOGS_KEEPER = "spark-events/.keep"
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -49,6 +54,8 @@ class VirtualCluster(pulumi.ComponentResource):
     job_role_arn: Output[str]
     log_group_name: Output[str]
     s3_uri: Output[str]
+    event_log_dir: Output[str]
+    """Where its jobs put Spark's event logs, which is there once this is known."""
 
     def __init__(
         self, name: str, args: VirtualClusterArgs, opts: pulumi.ResourceOptions | None = None
@@ -107,13 +114,23 @@ class VirtualCluster(pulumi.ComponentResource):
             # A namespace has one virtual cluster at most.
             opts=ResourceOptions(parent=self, delete_before_replace=True),
         )
+        keeper = aws.s3.BucketObjectv2(
+            f"{name}-event-logs",
+            bucket=args.bucket_name,
+            key=f"{args.team}/{EVENT_LOGS_KEEPER}",
+            content="Without an object here, jobs that log events to this prefix fail.\n",
+            content_type="text/plain",
+            # An object takes ten tags, and a stack may have more.
+            override_provider={"default_tags": {"tags": {}}},
+            opts=child,
+        )
         drain = JobRunDrain(
             f"{name}-drain",
             virtual_cluster_id=virtual_cluster.id,
             region=args.account.region,
             account_id=args.account.id,
             # The first to be deleted: a run that is being cancelled still needs all of these.
-            opts=ResourceOptions(parent=self, depends_on=[policy, *associations]),
+            opts=ResourceOptions(parent=self, depends_on=[policy, *associations, keeper]),
         )
 
         self.id = virtual_cluster.id
@@ -123,6 +140,9 @@ class VirtualCluster(pulumi.ComponentResource):
         self.job_role_arn = role.arn
         self.log_group_name = log_group.name
         self.s3_uri = Output.concat("s3://", args.bucket_name, f"/{args.team}/")
+        self.event_log_dir = Output.all(args.bucket_name, keeper.urn).apply(
+            lambda known: f"s3://{known[0]}/{args.team}/{EVENT_LOGS_KEEPER.rpartition('/')[0]}/"
+        )
         self.register_outputs(
             {
                 "id": self.id,
@@ -130,6 +150,7 @@ class VirtualCluster(pulumi.ComponentResource):
                 "job_role_arn": self.job_role_arn,
                 "log_group_name": self.log_group_name,
                 "s3_uri": self.s3_uri,
+                "event_log_dir": self.event_log_dir,
             }
         )
 
@@ -140,6 +161,12 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
     return {
         "Version": "2012-10-17",
         "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": Output.concat(args.bucket_arn, f"/{JOB_SCRIPTS}/*"),
+                "Condition": {"StringEquals": owned},
+            },
             {
                 "Effect": "Allow",
                 "Action": [

@@ -9,7 +9,7 @@ the parameter `connection`: `emr_eks` is the default team's, `emr_eks_<team>` th
 team. `pulumi up` has made them.
 
 The job's log, with the value of pi in the driver's `stdout`, is in the CloudWatch log group and
-below the S3 prefix of the team.
+below the S3 prefix of the team, as are Spark's events, by which its pages can be seen afterwards.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -73,6 +73,9 @@ with DAG(
                         "spark.executor.instances": "2",
                         "spark.executor.cores": "1",
                         "spark.executor.memory": "1g",
+                        # What a history server shows.
+                        "spark.eventLog.enabled": "true",
+                        "spark.eventLog.dir": setting("event_log_dir"),
                     },
                 }
             ],

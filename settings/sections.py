@@ -330,6 +330,8 @@ class SparkSettings(Section):
     """EMR release that the sample DAG asks for: emr-7.3.0 or later, with -latest or a date."""
     pod_security: Literal["baseline", "restricted"] = "baseline"
     """Pod Security standard of teams' namespaces; EMR promises no pods that are restricted."""
+    history_server: bool = False
+    """A pod for each team, in its namespace, that shows its finished jobs on Spark's own pages."""
     teams: Annotated[tuple[TeamSettings, ...], Field(min_length=1)] = (TeamSettings(name="mwaa"),)
     """One virtual cluster each; the first one belongs to the connection emr_eks."""
 

@@ -291,7 +291,8 @@ RIGHTS: Final[Mapping[str, Groups]] = {
     "aws:s3/bucketObjectv2:BucketObjectv2": (
         (
             _BUCKET + "/{key}",
-            "s3:PutObject s3:GetObject s3:PutObjectTagging s3:GetObjectTagging s3:DeleteObject",
+            "s3:PutObject s3:GetObject s3:PutObjectTagging s3:GetObjectTagging s3:DeleteObject "
+            "s3:DeleteObjectVersion",
         ),
     ),
     "aws:s3/bucketOwnershipControls:BucketOwnershipControls": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from .addresses import is_internet
@@ -28,6 +29,8 @@ _SYSTEM = {"kube-node-lease", "kube-public", "kube-system"}
 _EVERYBODY = {"system:anonymous", "system:authenticated", "system:unauthenticated"}
 _ALL_POWERFUL = {"admin", "cluster-admin", "edit"}
 _BUILT_IN = _ALL_POWERFUL | {"view"}
+# EMR's repositories have the release in their names, and its builds as tags.
+_EMR_RELEASE = re.compile(r"^\d{12}\.dkr\.ecr\.[^/]+/spark/emr-\d+\.\d+\.\d+[\w-]*:latest$")
 # Which verbs on what give more than they seem to.
 _ESCALATES = {
     "clusterrolebindings": {"bind", "create", "patch", "update"},
@@ -360,5 +363,5 @@ def container_image_chosen(workload: Resource) -> Findings:
     for container, _ in _containers(workload):
         image = container["image"]
         tag = image.rpartition("/")[2].partition(":")[2]
-        if "@" not in image and tag in {"", "latest"}:
+        if "@" not in image and tag in {"", "latest"} and not _EMR_RELEASE.search(image):
             yield f"{container['name']} runs {image}"

@@ -33,7 +33,7 @@ from sandbox.machine.program import DIRECTORY, ROOT
 from sandbox.runs.airflow import Airflow, client, prepare
 from sandbox.runs.home import log_file
 
-EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job")
+EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job", "emr_eks_sales_report")
 AIRFLOW_SIDE: Final = Path(__file__).parent / "airflow_side"
 """A package with a plugin; Airflow finds it beside those of the plugins folder."""
 # Kubernetes gives no other policy to pods that end.
@@ -282,7 +282,7 @@ class JobRuns:
                 event["message"]
                 for event in self._logs.filter_log_events(logGroupName=name)["events"]
                 if f"/jobs/{job_run}/" in event["logStreamName"]
-                and event["logStreamName"].endswith("/stdout")
+                and event["logStreamName"].endswith("-driver/stdout")
             ]
         return lines
 

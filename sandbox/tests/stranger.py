@@ -28,6 +28,7 @@ PATHS: Final = (
         "/pods",
         "/containerLogs/a/b/c",
         "/exec/a/b/c",
+        "/portForward/a/b",
     ),
 )
 SENT: Final = (

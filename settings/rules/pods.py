@@ -56,17 +56,18 @@ def _egress(s: Settings) -> Findings:
 _POD_IDENTITIES = 5000
 
 
-@RULES.reading("airflow.podServiceAccounts", "spark.teams")
+@RULES.reading("airflow.podServiceAccounts", "spark.teams", "spark.historyServer")
 def _number_of_service_accounts(s: Settings) -> Findings:
     count = len(s.airflow.pod_service_accounts)
-    # Three of each team, and those of the network, volumes and the autoscaler.
-    most = _POD_IDENTITIES - 3 * len(s.spark.teams) - 3
+    each = 4 if s.spark.history_server else 3
+    # Those of each team, and those of the network, volumes and the autoscaler.
+    most = _POD_IDENTITIES - each * len(s.spark.teams) - 3
     if count > most:
         yield Finding(
             "airflow.podServiceAccounts",
             count,
             f"are more service accounts than {most}: a cluster has {_POD_IDENTITIES} pod identity "
-            "associations, of which each Spark team takes three; let DAGs share some",
+            f"associations, of which each Spark team takes {each}; let DAGs share some",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.capacity import TEAMS_PER_POLICY
+from components.emr_images import REGISTRY_ACCOUNTS
 from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import EMR
@@ -16,6 +17,18 @@ def _emr_support(s: Settings) -> Findings:
     ends = EMR[s.spark.release].support_ends
     newest = next(release for release in EMR if release.startswith("emr-7"))
     yield from supported(s, "spark.releaseLabel", label, ends, f"{newest}-latest")
+
+
+@RULES.reading("spark.historyServer", "account.region")
+def _history_server(s: Settings) -> Findings:
+    if s.spark.history_server and s.account.region not in REGISTRY_ACCOUNTS:
+        yield Finding(
+            "spark.historyServer",
+            s.spark.history_server,
+            f"needs EMR's image, and from which account nodes of {s.account.region} pull it is not "
+            "known here: set it to false, or add the account to components/emr_images.py, as EMR's "
+            "guide names it under “Details for selecting a base image URI”",
+        )
 
 
 # Managed policies of a role, unasked and at most ("IAM and AWS STS quotas", IAM User Guide).

@@ -32,6 +32,7 @@ def stack(request: pytest.FixtureRequest, run: Run) -> Program:
         airflow_podServiceAccounts=[{"name": "reader", "policyArns": [policy]}],
         airflow_dagDelivery="pipeline",
         spark_teams=[team],
+        spark_historyServer=True,
         delivery_githubRepository="acme/platform",
         delivery_stateBucketArn="arn:aws:s3:::state/platform",
     )
@@ -242,7 +243,7 @@ VIEWED = {
 
 
 def test_who_looks_for_drift_may_look_at_every_kind_of_object(run: Run) -> None:
-    program = run("prod", delivery_githubRepository="acme/platform")
+    program = run("prod", delivery_githubRepository="acme/platform", spark_historyServer=True)
     seen = {group: set(resources) for group, resources in VIEWED.items()}
     (drift,) = (
         one for one in _of(program, f"{RBAC}:ClusterRole") if one["metadata"]["name"] == "drift"

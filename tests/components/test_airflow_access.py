@@ -21,6 +21,7 @@ def team(name: str) -> TeamAccess:
         job_role_arn=f"arn:role/{name}",
         log_group_name=f"/jobs/{name}",
         s3_uri=f"s3://jobs/{name}/",
+        event_log_dir=f"s3://jobs/{name}/spark-events/",
     )
 
 
@@ -36,6 +37,7 @@ ARGS = AirflowAccessArgs(
     pod_namespace="mwaa",
     image_prefix="",
     xcom_sidecar_image=None,
+    scripts_uri="s3://jobs/job_scripts/",
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
     release_label="emr-7.14.0-latest",
@@ -218,6 +220,8 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "release_label": "emr-7.14.0-latest",
                 "log_group_name": f"/jobs/{of_team}",
                 "s3_uri": f"s3://jobs/{of_team}/",
+                "event_log_dir": f"s3://jobs/{of_team}/spark-events/",
+                "scripts_uri": "s3://jobs/job_scripts/",
             },
         }
 

@@ -8,6 +8,7 @@ import pytest
 from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
 
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs, base36
+from sandbox.cloud.aws.authorization import is_allowed
 from tests.components.conftest import ACCOUNT, Engine, Resource
 
 CLUSTER_ARN = "arn:aws:eks:us-west-2:123456789012:cluster/mwaa-on-eks-test"
@@ -188,8 +189,37 @@ def test_job_runs_are_drained_while_they_have_all_they_need(engine: Engine) -> N
     assert engine.waits_for(drain) >= others | {"nodes", "namespace"}
 
 
+@pytest.mark.parametrize(
+    ("action", "key", "allowed"),
+    [
+        ("s3:GetObject", "job_scripts/sales_report.py", True),
+        ("s3:PutObject", "job_scripts/sales_report.py", False),
+        ("s3:GetObject", "job_scripts", False),
+    ],
+)
+def test_jobs_read_the_scripts_of_the_platform_and_change_none(
+    engine: Engine, action: str, key: str, allowed: bool
+) -> None:
+    run(engine)
+
+    policy = json.loads(engine.one("aws:iam/rolePolicy:RolePolicy").inputs["policy"])
+    context = {"aws:ResourceAccount": ACCOUNT.id}
+    assert is_allowed([policy], action, f"{BUCKET}/{key}", context) is allowed
+
+
 def test_the_teams_data_lies_under_its_prefix(engine: Engine) -> None:
     assert run(engine)["s3_uri"].inputs["value"] == "s3://jobs/risk/"
+
+
+def test_event_logs_have_a_place_that_is_there_before_anybody_hears_of_it(engine: Engine) -> None:
+    place = run(engine)["event_log_dir"]
+
+    assert place.inputs["value"] == "s3://jobs/risk/spark-events/"
+    keeper = engine.one("aws:s3/bucketObjectv2:BucketObjectv2")
+    assert (keeper.inputs["bucket"], keeper.inputs["key"]) == ("jobs", "risk/spark-events/.keep")
+    assert keeper in engine.before(place)
+    # An object takes ten tags, and a stack may have more.
+    assert keeper.inputs["overrideProvider"] == {"defaultTags": {"tags": {}}}
 
 
 def test_whoever_may_start_job_runs_may_not_any_more_when_they_are_drained(engine: Engine) -> None:

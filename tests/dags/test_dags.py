@@ -21,7 +21,13 @@ from settings.values import TeamName
 from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.dags.conftest import DEFAULT, PLATFORM, ROOT, TEAMS, VERSIONS, Found
 
-DAGS = ("backup_metadata", "emr_eks_pi_job", "kubernetes_pod_example", "restore_metadata")
+DAGS = (
+    "backup_metadata",
+    "emr_eks_pi_job",
+    "emr_eks_sales_report",
+    "kubernetes_pod_example",
+    "restore_metadata",
+)
 """The DAGs that come with the program, of which more is asked than of those that are added."""
 TAGS = {"eks", "emr", "example", "metadata", "operations", "spark"}
 
@@ -228,8 +234,8 @@ def test_the_job_is_sparks_pi_example(ran: Found) -> None:
     }
 
 
-def spark_settings(ran: Found) -> dict[str, str]:
-    overrides = ran["job"]["requests"][0]["body"]["configurationOverrides"]
+def spark_settings(ran: Found, run: str = "job") -> dict[str, str]:
+    overrides = ran[run]["requests"][0]["body"]["configurationOverrides"]
     (configuration,) = overrides["applicationConfiguration"]
     assert configuration["classification"] == "spark-defaults"
     settings: dict[str, str] = configuration["properties"]
@@ -248,8 +254,9 @@ def known_to_spark() -> bytes:
     return found
 
 
-def test_spark_knows_the_jobs_settings(ran: Found) -> None:
-    settings = spark_settings(ran)
+@pytest.mark.parametrize("run", ["job", "report"])
+def test_spark_knows_the_jobs_settings(ran: Found, run: str) -> None:
+    settings = spark_settings(ran, run)
 
     assert any(key.startswith("spark.executor.") for key in settings)
     for key in settings:
@@ -257,6 +264,28 @@ def test_spark_knows_the_jobs_settings(ran: Found) -> None:
         assert len(key).to_bytes(2, "big") + key.encode() in known_to_spark(), key
     for key in ("spark.driver.memory", "spark.executor.memory"):
         assert re.fullmatch(r"[1-9]\d*[mg]", settings[key])
+
+
+@pytest.mark.parametrize("run", ["job", "report"])
+def test_a_jobs_events_are_kept_where_its_team_finds_them(ran: Found, run: str) -> None:
+    settings = spark_settings(ran, run)
+
+    assert settings["spark.eventLog.enabled"] == "true"
+    assert settings["spark.eventLog.dir"] == TEAMS["mwaa"].event_log_dir
+
+
+def test_the_report_is_the_platforms_script_on_the_teams_files(ran: Found) -> None:
+    body = ran["report"]["requests"][0]["body"]
+    uri = TEAMS["mwaa"].s3_uri
+
+    driver = body["jobDriver"]["sparkSubmitJobDriver"]
+    assert driver == {
+        "entryPoint": f"{PLATFORM.scripts_uri}sales_report.py",
+        "entryPointArguments": [f"{uri}input/sales/", f"{uri}output/sales_by_country/"],
+    }
+    assert (ROOT / "spark/jobs/sales_report.py").is_file()
+    assert body["executionRoleArn"] == TEAMS["mwaa"].job_role_arn
+    assert ran["report"]["failed"] == ""
 
 
 def test_the_job_leaves_to_emr_what_is_emrs(ran: Found) -> None:
@@ -286,8 +315,9 @@ def test_a_connection_that_is_none_of_a_teams_is_refused(version: str, ran: Foun
         assert "emr_eks_nobody" in ran["unknown"]
 
 
-def test_a_team_of_any_name_has_its_connection(folder: Path) -> None:
-    found = re.search(r'pattern="(.*)"', (folder / "emr_eks_pi_job.py").read_text())
+@pytest.mark.parametrize("dag", ["emr_eks_pi_job", "emr_eks_sales_report"])
+def test_a_team_of_any_name_has_its_connection(folder: Path, dag: str) -> None:
+    found = re.search(r'pattern="(.*)"', (folder / f"{dag}.py").read_text())
     assert found
 
     for team in ("risk", "data-science", "a1"):

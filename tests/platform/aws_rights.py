@@ -175,6 +175,25 @@ def identities(clone: Clone) -> list[Identity]:
             )
             for team, other in (("mwaa", "risk"), ("risk", "mwaa"))
         ),
+        *(
+            Identity(
+                f"{team}-history-role",
+                allowed={
+                    "read its team's event logs": _get(JOBS, f"{team}/spark-events/.keep"),
+                    "list them": _list(JOBS, f"{team}/spark-events/"),
+                },
+                denied={
+                    "write them": _put(JOBS, f"{team}/spark-events/tried"),
+                    "read its team's data": _get(JOBS, f"{team}/tried"),
+                    "list its team's data": _list(JOBS, f"{team}/"),
+                    "read another team's event logs": _get(JOBS, f"{other}/spark-events/.keep"),
+                    "list another team's event logs": _list(JOBS, f"{other}/spark-events/"),
+                    "read connections": _secret(f"airflow/{NAME}/connections/eks"),
+                    "start a run": _job(clusters[team], roles[team]),
+                },
+            )
+            for team, other in (("mwaa", "risk"), ("risk", "mwaa"))
+        ),
         Identity(
             "autoscaler-role",
             allowed={
@@ -227,6 +246,7 @@ def identities(clone: Clone) -> list[Identity]:
                 "look at the environment": lambda of: of("mwaa").get_environment(Name=NAME),
                 "look at the cluster": lambda of: of("eks").describe_cluster(name=NAME),
                 "compare DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
+                "compare what keeps places of event logs": _get(JOBS, "mwaa/spark-events/.keep"),
                 "compare the program's connections": _secret(f"airflow/{NAME}/connections/eks"),
                 "read the state": _get("state-of-stacks", "platform/tried"),
             },

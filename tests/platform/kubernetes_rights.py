@@ -26,8 +26,9 @@ QUESTIONS: Final[Mapping[str, tuple[str, str, str]]] = {
     "run commands in pods": (
         "create get update patch",
         "",
-        "pods/exec pods/attach pods/portforward pods/proxy pods/ephemeralcontainers",
+        "pods/exec pods/attach pods/proxy pods/ephemeralcontainers",
     ),
+    "forward ports of pods": ("create get", "", "pods/portforward"),
     "evict pods": ("create", "", "pods/eviction"),
     "start jobs and the like": (
         "create update patch",

@@ -65,6 +65,7 @@ ROUNDS = {
     "a zone, a team, pods": Round(
         {
             "network.zones": 3,
+            "spark.historyServer": True,
             "spark.teams[0].name": "mwaa",
             "spark.teams[1].name": "risk",
             "spark.teams[1].cpu": "8",

@@ -6,26 +6,31 @@ import gzip
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from kubernetes.client import CoreV1Api
+from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.stream import portforward
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests import stranger
+from tests.spark import read_parquet
 
 pytestmark = pytest.mark.dag_runs
 
@@ -33,7 +38,7 @@ NAME = "mwaa-on-eks-sandbox"
 DAG_BUCKET = f"{NAME}-dags-123456789012"
 JOB_BUCKET = f"{NAME}-jobs-123456789012"
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
-POD, SPARK = "kubernetes_pod_example", "emr_eks_pi_job"
+POD, SPARK, REPORT = "kubernetes_pod_example", "emr_eks_pi_job", "emr_eks_sales_report"
 LOG = ".sandbox/logs/airflow-dags.log"
 FINAL = {"CANCELLED", "COMPLETED", "FAILED"}
 
@@ -87,16 +92,16 @@ def _said(told: str) -> list[str]:
     return re.findall(r"^ +\d+\.\d s  (.*)$", told, re.MULTILINE)
 
 
-def test_both_examples_are_successful(platform: Clone) -> None:
+def test_the_examples_are_successful(platform: Clone) -> None:
     done = platform.sandbox("dags")
     assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
     assert _pods(platform) == []
-    (run,) = _runs(platform)
-    assert run["state"] == "COMPLETED"
+    run, report = _runs(platform)
+    assert {run["state"], report["state"]} == {"COMPLETED"}
     pi = re.search(r"Pi is roughly (3\.1\d+)", done.stdout)
     assert pi
 
-    before, of_pod, of_spark = re.split("^== .*\n", done.stdout, flags=re.MULTILINE)
+    before, of_pod, of_spark, of_report = re.split("^== .*\n", done.stdout, flags=re.MULTILINE)
     (pod,) = re.findall(r"Hello from (\S+),", done.stdout)
     assert _said(of_pod) == [
         "run_pod: running",
@@ -114,7 +119,13 @@ def test_both_examples_are_successful(platform: Clone) -> None:
     ran = said.index(f"job run {run['id']}: RUNNING")
     assert said[ran + 1 : ran + 3] == [f"job run {run['id']}: COMPLETED", f"Spark printed: {pi[0]}"]
     assert said[-1] == f"{SPARK} was successful"
-    told = (before + of_pod + of_spark).splitlines()
+    said = _said(of_report)
+    done_at = said.index(f"job run {report['id']}: COMPLETED")
+    printed = [line.removeprefix("Spark printed: ") for line in said[done_at + 1 : done_at + 5]]
+    assert printed[0].endswith("/input/sales/: an example is put there")
+    assert printed[1:] == ["de: 5 units, 16.00", "fr: 5 units, 54.70", "it: 5 units, 63.60"]
+    assert said[-1] == f"{REPORT} was successful"
+    told = (before + of_pod + of_spark + of_report).splitlines()
     assert len(told) - len(_said(done.stdout)) == 1
     assert told[-1] == f"all that Airflow printed is in {LOG}"
 
@@ -123,16 +134,95 @@ def test_both_examples_are_successful(platform: Clone) -> None:
         f"{run['virtualClusterId']}/jobs/{run['id']}/containers/spark-{run['id']}/"
         f"spark-{run['id']}-driver"
     )
-    assert {one["logStreamName"] for one in streams} == {
-        f"{SPARK}/{path}/stdout",
-        f"{SPARK}/{path}/stderr",
-    }
+    names = {one["logStreamName"] for one in streams}
+    assert {f"{SPARK}/{path}/stdout", f"{SPARK}/{path}/stderr"} <= names
+    of_executors = f"{SPARK}/{path.rpartition('/')[0]}/pythonpi-"
+    assert any(name.startswith(of_executors) for name in names)
     kept = platform.aws("s3").get_object(Bucket=JOB_BUCKET, Key=f"mwaa/logs/{path}/stdout.gz")
     assert pi[0] in gzip.decompress(kept["Body"].read()).decode()
     errors = platform.aws("s3").get_object(Bucket=JOB_BUCKET, Key=f"mwaa/logs/{path}/stderr.gz")
     told = gzip.decompress(errors["Body"].read()).decode()
     assert "Granted executor ID" in told, "the executors were real ones"
     assert "with 2 core" not in told, "each with the one core that was asked for"
+
+
+def test_what_a_job_has_added_up_is_parquet_of_its_team(platform: Clone, tmp_path: Path) -> None:
+    s3, prefix = platform.aws("s3"), "mwaa/output/sales_by_country/"
+    listed = s3.list_objects_v2(Bucket=JOB_BUCKET, Prefix=prefix)["Contents"]
+    (key,) = (one["Key"] for one in listed if one["Key"].endswith(".parquet"))
+    s3.download_file(JOB_BUCKET, key, str(tmp_path / "report.parquet"))
+    # By a Spark that has nothing to do with the job.
+    assert read_parquet(tmp_path / "report.parquet") == [
+        ["de", "5", "16.00"],
+        ["fr", "5", "54.70"],
+        ["it", "5", "63.60"],
+    ]
+
+
+@contextmanager
+def _forwarded(clone: Clone, pod: str, namespace: str, port: int) -> Iterator[str]:
+    """The address on this machine of a pod's port, as `kubectl port-forward` makes one."""
+
+    class Connection(BaseRequestHandler):
+        def handle(self) -> None:
+            # Of its own, since it is changed while it asks for a WebSocket.
+            core: Any = CoreV1Api(ApiClient(clone.kubernetes.configuration))
+            there = portforward(
+                core.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port)
+            ).socket(port)
+            other = {self.request: there, there: self.request}
+            while True:
+                for one in select.select([*other], [], [])[0]:
+                    if not (content := one.recv(65536)):
+                        there.close()
+                        return
+                    other[one].sendall(content)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Connection) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def history(platform: Clone) -> Iterator[str]:
+    """The page of the default team's history server, on this machine."""
+    platform.pulumi("config", "set", "--path", "spark.historyServer", "true")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    (pod,) = _pods_of(platform, "emr-mwaa", "app.kubernetes.io/name=spark-history")
+    with _forwarded(platform, pod, "emr-mwaa", 18080) as url:
+        yield url
+
+
+def _pods_of(clone: Clone, namespace: str, selector: str) -> list[str]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    found = core.list_namespaced_pod(namespace, label_selector=selector).items
+    return [pod.metadata.name for pod in found]
+
+
+def _applications(url: str) -> dict[str, Any]:
+    """The finished applications that a history server knows, by their names."""
+    address = f"{url}/api/v1/applications?status=completed"
+    with urllib.request.urlopen(address, timeout=30) as response:  # noqa: S310
+        return {one["name"]: one for one in json.load(response)}
+
+
+def test_finished_jobs_are_in_the_history(platform: Clone, history: str) -> None:
+    wait_for(lambda: {"PythonPi", "sales_report"} <= _applications(history).keys(), "both jobs")
+    logged = platform.aws("s3").list_objects_v2(Bucket=JOB_BUCKET, Prefix="mwaa/spark-events/")
+    names = {one["Key"].rpartition("/")[2] for one in logged["Contents"]}
+    assert {one["id"] for one in _applications(history).values()} <= names
+
+
+def test_a_browser_shows_the_finished_pi_job(history: str, tmp_path: Path) -> None:
+    wait_for(lambda: "PythonPi" in _applications(history), "the job")
+    application = _applications(history)["PythonPi"]["id"]
+    page = _browsed(f"{history}/", tmp_path)
+    assert "PythonPi" in page
+    assert f'href="/history/{application}/jobs/"' in page
+    jobs = _browsed(f"{history}/history/{application}/jobs/", tmp_path)
+    assert re.search(r"Completed Jobs:", jobs)
+    assert "reduce at" in jobs
 
 
 def test_a_deferrable_operator_waits_in_a_trigger(platform: Clone) -> None:
@@ -470,7 +560,7 @@ def test_what_airflow_held_comes_back_in_a_new_database(
     with_backups: Clone, tmp_path: Path
 ) -> None:
     files = with_backups.directory / ".sandbox/airflow"
-    with _airflow(with_backups, tmp_path / "old", dags=4) as old:
+    with _airflow(with_backups, tmp_path / "old", dags=5) as old:
         for variable in VARIABLES:
             old.ask("POST", "variables", variable)
         old.ask("POST", "variables", {"key": "api_token", "value": "s3cr3t"})
@@ -488,7 +578,7 @@ def test_what_airflow_held_comes_back_in_a_new_database(
 
     for file in (*files.glob("airflow.db*"), files / "database-made-by"):
         file.unlink()
-    with _airflow(with_backups, tmp_path / "new", dags=4) as new:
+    with _airflow(with_backups, tmp_path / "new", dags=5) as new:
         assert new.ask("GET", "variables")["total_entries"] == 0
         new.ask("POST", "variables", {"key": "sources", "value": "another"})
         said = new.finish("restore_metadata", {"document": uri})
@@ -522,7 +612,7 @@ def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     with (
         _variant(platform, POD, {"for step in 1 2 3": "for step in $(seq 600)"}) as pod_dag,
         _variant(platform, SPARK, {'["10"]': '["100000"]'}) as spark_dag,
-        _airflow(platform, tmp_path_factory.mktemp("airflow") / "log", dags=6) as served,
+        _airflow(platform, tmp_path_factory.mktemp("airflow") / "log", dags=7) as served,
     ):
         yield replace(served, pod_dag=pod_dag, spark_dag=spark_dag)
 
@@ -555,23 +645,28 @@ def test_nobody_is_shown_anything_without_a_login(served: Served) -> None:
     assert {address for address, _ in listening.values()} == {"127.0.0.1"}
 
 
-def test_a_browser_shows_a_login_and_no_dag(served: Served, tmp_path: Path) -> None:
+def _browsed(url: str, home: Path) -> str:
+    """What a browser makes of a page."""
     found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
     browser = next(found, None)
     if browser is None:
-        pytest.skip("there is no Chromium or Chrome on PATH to look at Airflow's page with")
-    page = subprocess.run(
+        pytest.skip("there is no Chromium or Chrome on PATH to look at a page with")
+    return subprocess.run(
         [
             browser,
-            *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"),
-            *("--virtual-time-budget=30000", "--dump-dom", f"{served.url}/dags"),
+            *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home}"),
+            *("--virtual-time-budget=30000", "--dump-dom", url),
         ],
-        env={**os.environ, "HOME": str(tmp_path)},
+        env={**os.environ, "HOME": str(home)},
         check=True,
         capture_output=True,
         text=True,
         timeout=120,
     ).stdout
+
+
+def test_a_browser_shows_a_login_and_no_dag(served: Served, tmp_path: Path) -> None:
+    page = _browsed(f"{served.url}/dags", tmp_path)
     assert 'type="password"' in page
     assert not re.findall(r'href="/dags/(\w+)"', page)
 

@@ -14,6 +14,7 @@ from rules import RULES, Resource, Rule, Stack
 Json = Any
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "111122223333"
+EMR = "895885662937.dkr.ecr.us-west-2.amazonaws.com"
 NAMES = {rule.name: rule for rule in RULES}
 
 CLUSTER = "aws:eks/cluster:Cluster"
@@ -919,10 +920,14 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
         [
             deployment(container(image="registry:5000/app:1.2")),
             deployment(container(image="app@sha256:0123")),
+            deployment(container(image=f"{EMR}/spark/emr-7.14.0:latest")),
         ],
         [
             (deployment(container(image=image)), f"runs {image}")
-            for image in ("app", "app:latest", "registry:5000/app")
+            for image in (
+                *("app", "app:latest", "registry:5000/app", f"{EMR}/spark/emr-7.14.0"),
+                *(f"{EMR}/spark/emr:latest", "example.com/spark/emr-7.14.0:latest"),
+            )
         ],
     ),
 }

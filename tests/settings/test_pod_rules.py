@@ -113,9 +113,16 @@ def test_a_cluster_has_five_thousand_pod_identities(load: Load, warnings: list[s
         changes | accounts(*many),
         "airflow.podServiceAccounts = 4992: ",
         "are more service accounts than 4991: a cluster has 5000 pod identity associations, of "
-        "which each Spark team takes three; let DAGs share some",
+        "which each Spark team takes 3; let DAGs share some",
     )
     assert_right(load, warnings, changes | accounts(*many[1:]))
+    assert_mistake(
+        load,
+        changes | {"spark.historyServer": True} | accounts(*many[2:]),
+        "airflow.podServiceAccounts = 4990: ",
+        "are more service accounts than 4989: a cluster has 5000 pod identity associations, of "
+        "which each Spark team takes 4; let DAGs share some",
+    )
 
 
 def test_a_role_takes_twenty_policies(load: Load, warnings: list[str]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from botocore.session import get_session
 
+from components.emr_images import REGISTRY_ACCOUNTS, spark_image
 from tests.settings.conftest import Load, assert_mistake, assert_right, assert_warning
 
 
@@ -59,3 +61,34 @@ def test_there_are_as_many_teams_as_policies_that_let_them_in(
 
 def test_two_hundred_teams_need_no_quota_raised(load: Load, warnings: list[str]) -> None:
     assert_right(load, warnings, teams(200))
+
+
+def test_a_history_server_needs_emrs_image_in_the_region(load: Load, warnings: list[str]) -> None:
+    elsewhere = {"account.region": "ca-west-1", "account.acceptedRisks": ["unlistedRegion"]}
+    assert_right(load, warnings, {"spark.historyServer": True})
+    assert_mistake(
+        load,
+        {"spark.historyServer": True, **elsewhere},
+        "spark.historyServer = true: ",
+        "needs EMR's image, and from which account nodes of ca-west-1 pull it is not known here: "
+        "set it to false, or add the account to components/emr_images.py, as EMR's guide names it "
+        "under “Details for selecting a base image URI”",
+    )
+
+
+def test_emrs_image_is_known_in_every_region_that_has_the_services() -> None:
+    session = get_session()
+    listed = (session.get_available_regions(one) for one in ("mwaa", "eks", "emr-containers"))
+    assert set.intersection(*map(set, listed)) <= REGISTRY_ACCOUNTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("label", "image"),
+    [
+        ("emr-7.14.0-latest", "spark/emr-7.14.0:latest"),
+        ("emr-7.13.0-20260518", "spark/emr-7.13.0:20260518"),
+    ],
+)
+def test_the_image_is_the_one_of_the_release(label: str, image: str) -> None:
+    registry = "895885662937.dkr.ecr.us-west-2.amazonaws.com"
+    assert spark_image(label, "us-west-2") == f"{registry}/{image}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pyspark import SparkContext  # type: ignore[import-not-found]
+from pyspark import SparkContext
 
 SparkContext._ensure_initialized()
 gateway = SparkContext._gateway

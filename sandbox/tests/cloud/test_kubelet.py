@@ -8,13 +8,14 @@ import socket
 import subprocess
 import textwrap
 import time
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import kubernetes.client
 import pytest
-from kubernetes.stream import stream
+from kubernetes.stream import portforward, stream
 
 from sandbox.clone import Clone
 from sandbox.machine import ports
@@ -762,3 +763,161 @@ def test_a_known_image_says_what_runs_where_a_container_names_no_command(cluster
     older = {"image": image.replace("7.14.0", "spark-8.0.0"), "args": listed}
     cluster.run("unknown", older)
     assert "must name its command" in cluster.comes_to("unknown", "Failed").status.message
+
+
+KNOWN = "895885662937.dkr.ecr.us-west-2.amazonaws.com/spark/emr-7.14.0:latest"
+
+
+def test_a_pod_that_is_to_stay_is_run_where_its_image_is_known(cluster: Cluster) -> None:
+    restarted = {"restartPolicy": "Always", "terminationGracePeriodSeconds": 1}
+    probe = {"exec": {"command": ["test", "-e", "ready"]}, "periodSeconds": 1}
+    script = "echo hi; sleep 5; touch ready; sleep 3; exit 3"
+    cluster.run("stays", shell(script, image=KNOWN, readinessProbe=probe), **restarted)
+    wait_for(partial(_log_begins, cluster, "stays"), "its log")
+    # Nobody else says that it is ready, not even for a moment.
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        assert _ready(cluster, "stays", "False")
+    wait_for(partial(_ready, cluster, "stays", "True"), "it to be ready")
+    wait_for(lambda: _status(cluster, "stays").restart_count == 1, "it to be started again")
+    assert _status(cluster, "stays").last_state.terminated.exit_code == 3
+    cluster.core.delete_namespaced_pod("stays", NAMESPACE)
+    wait_for(partial(_is_gone, cluster, "stays"), "it to go")
+
+
+def test_a_pod_that_is_to_stay_is_played_where_an_image_is_not_known(cluster: Cluster) -> None:
+    containers = [shell("exit 3", image=KNOWN, name="known"), shell("exit 3", name="unknown")]
+    cluster.run("played", *containers, restartPolicy="Always")
+    wait_for(partial(_ready, cluster, "played", "True"), "it to be ready")
+    assert not any(one.restart_count for one in cluster.pod("played").status.container_statuses)
+    cluster.core.delete_namespaced_pod("played", NAMESPACE)
+    wait_for(partial(_is_gone, cluster, "played"), "it to go")
+
+
+def test_a_pod_that_is_to_stay_goes_while_it_waits_for_its_image(cluster: Cluster) -> None:
+    cluster.run("without-image", {"image": "NO IMAGE"}, restartPolicy="Always")
+    wait_for(partial(cluster.waits_for, "without-image", "InvalidImageName"), "it to wait")
+    cluster.core.delete_namespaced_pod("without-image", NAMESPACE)
+    wait_for(partial(_is_gone, cluster, "without-image"), "it to go")
+
+
+def test_a_pod_that_is_to_stay_waits_if_it_cannot_be_run(cluster: Cluster) -> None:
+    # If it failed, its controller would make one after another.
+    probe = {"grpc": {"port": 1}}
+    cluster.run("unsupported", {"image": KNOWN, "readinessProbe": probe}, restartPolicy="Always")
+    waiting = wait_for(partial(cluster.waits_for, "unsupported", "NotInSandbox"), "it to wait")
+    assert "no gRPC probes" in waiting.message
+    assert cluster.pod("unsupported").status.phase == "Pending"
+    cluster.core.delete_namespaced_pod("unsupported", NAMESPACE, grace_period_seconds=1)
+    wait_for(partial(_is_gone, cluster, "unsupported"), "it to go")
+
+
+def _status(cluster: Cluster, name: str) -> Any:  # noqa: ANN401
+    (status,) = cluster.pod(name).status.container_statuses
+    return status
+
+
+PAGE = "what is in the pod"
+
+
+@pytest.fixture(scope="module")
+def page(cluster: Cluster) -> Iterator[tuple[str, int]]:
+    """A pod that serves a page, and its port."""
+    port = ports.free(["page"])["page"]
+    server = f"exec python3 -m http.server --bind 127.0.0.1 {port}"
+    cluster.run("page-server", shell(f"echo {PAGE} > page; {server}"))
+    wait_for(partial(_listens, port), "a server")
+    yield "page-server", port
+    cluster.core.delete_namespaced_pod("page-server", NAMESPACE, grace_period_seconds=1)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _forward(core: Any, pod: str, *wanted: int) -> Any:  # noqa: ANN401
+    return portforward(
+        core.connect_get_namespaced_pod_portforward,
+        *(pod, NAMESPACE),
+        ports=",".join(map(str, wanted)),
+    )
+
+
+def _ask(connection: socket.socket) -> str:
+    connection.settimeout(30)
+    connection.sendall(b"GET /page HTTP/1.0\r\n\r\n")
+    answer = b""
+    while part := connection.recv(65536):
+        answer += part
+    return answer.decode()
+
+
+def test_ports_of_a_pod_and_of_nobody_else_are_forwarded(
+    cluster: Cluster, page: tuple[str, int]
+) -> None:
+    pod, port = page
+    assert _ask(_forward(cluster.core, pod, port).socket(port)).endswith(f"{PAGE}\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        foreign = other.getsockname()[1]
+        forwarded = _forward(cluster.core, pod, foreign, port)
+        assert _ask(forwarded.socket(port)).endswith(f"{PAGE}\n")
+        wait_for(lambda: forwarded.error(foreign), "a reason")
+        assert "connection refused" in forwarded.error(foreign)
+
+
+def _may_forward(cluster: Cluster, name: str, *verbs: str) -> Any:  # noqa: ANN401
+    """The core API as a service account that may do this with the ports of pods."""
+    core = cluster.core
+    rbac: Any = kubernetes.client.RbacAuthorizationV1Api(cluster.clone.kubernetes)
+    metadata = {"metadata": {"name": name}}
+    core.create_namespaced_service_account(NAMESPACE, metadata)
+    rules = [{"apiGroups": [""], "resources": ["pods/portforward"], "verbs": list(verbs)}]
+    rbac.create_namespaced_role(NAMESPACE, {**metadata, "rules": rules if verbs else []})
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": NAMESPACE}
+    body = {**metadata, "roleRef": role, "subjects": [subject]}
+    rbac.create_namespaced_role_binding(NAMESPACE, body)
+    token = core.create_namespaced_service_account_token(name, NAMESPACE, {"spec": {}})
+    known = cluster.clone.kubernetes.configuration
+    configuration = kubernetes.client.Configuration(
+        host=known.host, api_key={"authorization": f"Bearer {token.status.token}"}
+    )
+    configuration.ssl_ca_cert = known.ssl_ca_cert
+    return kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+
+
+def test_who_has_no_right_to_it_gets_no_port(cluster: Cluster, page: tuple[str, int]) -> None:
+    pod, port = page
+    both = _may_forward(cluster, "forwarder", "create", "get")
+    assert PAGE in _ask(_forward(both, pod, port).socket(port))
+    # From Kubernetes 1.35 on, the right to look is not enough for a WebSocket.
+    for one in (_may_forward(cluster, "stranger"), _may_forward(cluster, "looker", "get")):
+        with pytest.raises(kubernetes.client.ApiException, match="403 Forbidden"):
+            _forward(one, pod, port)
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl on PATH")
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_kubectl_forwards_ports_both_ways_that_it_knows(
+    cluster: Cluster, page: tuple[str, int], websockets: str
+) -> None:
+    pod, port = page
+    with subprocess.Popen(
+        ["kubectl", "-n", NAMESPACE, "port-forward", pod, f":{port}", "--address=127.0.0.1"],
+        env={**cluster.clone.environment, "KUBECTL_PORT_FORWARD_WEBSOCKETS": websockets},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as forwarding:
+        try:
+            assert forwarding.stdout
+            told = forwarding.stdout.readline()
+            assert told.startswith("Forwarding from 127.0.0.1:"), told
+            here = told.split(":")[1].split(" ")[0]
+            for _ in range(3):
+                with urllib.request.urlopen(f"http://127.0.0.1:{here}/page", timeout=30) as answer:
+                    assert answer.read().decode() == f"{PAGE}\n"
+        finally:
+            forwarding.terminate()

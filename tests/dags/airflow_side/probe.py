@@ -238,9 +238,14 @@ class EmrContainers(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def job(bag: Any, states: list[str], **params: str) -> dict[str, Any]:  # noqa: ANN401
+def job(
+    bag: Any,  # noqa: ANN401
+    states: list[str],
+    dag_id: str = "emr_eks_pi_job",
+    **params: str,
+) -> dict[str, Any]:
     """Run the Spark task against an EMR that answers with the states, and kill it as it waits."""
-    task = rendered(bag, "emr_eks_pi_job", **params)
+    task = rendered(bag, dag_id, **params)
     EmrContainers.requests, EmrContainers.states = [], states
     server = ThreadingHTTPServer(("127.0.0.1", 0), EmrContainers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -274,6 +279,7 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
         "pod": pod(bag),
         "xcom": xcom_pod(bag),
         "job": job(bag, ["COMPLETED"]),
+        "report": job(bag, ["COMPLETED"], "emr_eks_sales_report"),
         "team": job(bag, ["COMPLETED"], connection=team),
         "failing": job(bag, ["FAILED"]),
         "killed": job(bag, ["RUNNING"]),

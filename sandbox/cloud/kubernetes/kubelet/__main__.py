@@ -1,7 +1,8 @@
-"""Runs the pods that are meant to end, as a kubelet does; kwok plays the nodes and the other pods.
+"""Runs pods as a kubelet does: those that are meant to end, and those of known images.
 
-There are no images here: a container's command is run as a process on this machine. Whether a node
-could pull the image is asked of the emulated AWS all the same, for either kind of pod.
+kwok plays the nodes and the other pods. There are no images here: a container's command is run as
+a process on this machine. Whether a node could pull the image is asked of the emulated AWS all the
+same, for either kind of pod.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sandbox.cloud.kubernetes.kubelet.claims import Driver
 from sandbox.cloud.kubernetes.kubelet.containers import why_no_view
 from sandbox.cloud.kubernetes.kubelet.identity import PodIdentity
 from sandbox.cloud.kubernetes.kubelet.images import Images
-from sandbox.cloud.kubernetes.kubelet.known import KnownImages
+from sandbox.cloud.kubernetes.kubelet.known import KnownImages, is_run
 from sandbox.cloud.kubernetes.kubelet.network import Network
 from sandbox.cloud.kubernetes.kubelet.played import Played
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
@@ -33,9 +34,7 @@ from sandbox.cloud.kubernetes.kubelet.watching import follow
 from sandbox.machine.aws_api import Aws
 from sandbox.machine.program import DIRECTORY
 
-# Kubernetes gives no other policy to pods that end: Jobs' pods and Airflow's. stages.yaml has the
-# others.
-ENDING: Final = "spec.restartPolicy!=Always,spec.nodeName!="
+PLACED: Final = "spec.nodeName!="
 
 
 class Pods:
@@ -47,7 +46,7 @@ class Pods:
 
     def follow(self) -> None:
         """Start and end pods as they come and go, for ever."""
-        follow(self._machine.api, ENDING, self._see, self._forget)
+        follow(self._machine.api, PLACED, self._see, self._forget)
 
     def _forget(self, uid: str) -> None:
         if pod := self._pods.pop(uid, None):
@@ -56,7 +55,7 @@ class Pods:
     def _see(self, found: Any) -> None:  # noqa: ANN401
         uid = found.metadata.uid
         if uid not in self._pods:
-            if found.status.phase in ("Failed", "Succeeded"):
+            if not is_run(found) or found.status.phase in ("Failed", "Succeeded"):
                 return
             self._pods[uid] = Pod(self._machine, found)
             self._pods[uid].start()

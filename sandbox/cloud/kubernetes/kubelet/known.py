@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from xml.sax.saxutils import escape
 
 from sandbox.cloud.kubernetes.kubelet.containers import Mount
@@ -90,6 +90,13 @@ def is_known(name: str) -> bool:
     return _EMR.fullmatch(name) is not None
 
 
+def is_run(pod: Any) -> bool:  # noqa: ANN401
+    """Tell whether a pod is run here, and not played by kwok."""
+    # Kubernetes gives no other policy to pods that end: Jobs' pods and Airflow's.
+    containers = [*(pod.spec.init_containers or ()), *pod.spec.containers]
+    return pod.spec.restart_policy != "Always" or all(is_known(one.image) for one in containers)
+
+
 def _accounts() -> dict[str, str]:
     """Return the users and groups of EMR's images, without whose names Java knows nobody."""
     added = {"passwd": "hadoop:x:999:1000::/home/hadoop:/bin/bash", "group": "hadoop:x:1000:"}
@@ -110,7 +117,7 @@ def _spark_defaults(api_server: str) -> dict[str, str]:
 
 
 def _hadoop(s3: str) -> str:
-    """Return what makes s3:// the emulated S3, as the pod's role; on EMR it is EMRFS."""
+    """Return what makes s3:// the emulated S3, as the pod's role."""
     settings = {
         "fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
         "fs.AbstractFileSystem.s3.impl": "org.apache.hadoop.fs.s3a.S3A",

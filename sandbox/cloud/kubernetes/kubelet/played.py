@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from sandbox.cloud.kubernetes.kubelet.environment import NotYetError
 from sandbox.cloud.kubernetes.kubelet.images import Images, Pulls, failure
+from sandbox.cloud.kubernetes.kubelet.known import is_run
 from sandbox.cloud.kubernetes.kubelet.watching import RETRY, TIMEOUT, follow, warn
 
 PLAYED: Final = "spec.restartPolicy=Always,spec.nodeName!=,status.phase=Pending"
@@ -35,13 +37,35 @@ class Played:
         follow(self._api, PLAYED, self._see, self._forget)
 
     def _see(self, pod: Any) -> None:  # noqa: ANN401
+        if is_run(pod):
+            return
+        if pod.metadata.deletion_timestamp:
+            self._forget(pod.metadata.uid)
         if (uid := pod.metadata.uid) not in self._over:
             self._over[uid] = over = threading.Event()
-            threading.Thread(target=self._pull, args=(pod, over), daemon=True).start()
+            act = self._delete if pod.metadata.deletion_timestamp else self._pull
+            threading.Thread(target=act, args=(pod, over), daemon=True).start()
 
     def _forget(self, uid: str) -> None:
         if over := self._over.pop(uid, None):
             over.set()
+
+    def _delete(self, pod: Any, over: threading.Event) -> None:  # noqa: ANN401
+        """Let a pod go that has not begun to run; what has, kwok lets go."""
+        body = {"gracePeriodSeconds": 0, "preconditions": {"uid": pod.metadata.uid}}
+        while not over.is_set():
+            try:
+                self._api.delete_namespaced_pod(
+                    pod.metadata.name, pod.metadata.namespace, body=body, _request_timeout=TIMEOUT
+                )
+                return
+            except ApiException as error:
+                if error.status in (http.client.NOT_FOUND, http.client.CONFLICT):
+                    return
+                print(f"{pod.metadata.name}: {error}", flush=True)
+            except HTTPError as error:
+                print(f"{pod.metadata.name}: {error}", flush=True)
+            over.wait(RETRY)
 
     def _pull(self, pod: Any, over: threading.Event) -> None:  # noqa: ANN401
         pulls, told = Pulls(self._images), Waiting()

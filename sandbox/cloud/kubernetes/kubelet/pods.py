@@ -1,10 +1,11 @@
-"""The pods that are meant to end, from their start to their end."""
+"""The pods that are run here, from their start to their end."""
 
 from __future__ import annotations
 
 import http.client
 import os
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -116,6 +117,16 @@ class Pod:
     @property
     def _main(self) -> list[Container]:
         return [one for one in self.containers if not one.starting]
+
+    def connect(self, port: int) -> socket.socket:
+        """Connect to a port on which one of its containers listens, and nobody else."""
+        for container in self.containers:
+            if process := container.process:
+                listening = probes.listening(process.pid)
+                for address in (MACHINE, self._address):
+                    if listening & {(one, port) for one in (address, *probes.ANYWHERE)}:
+                        return socket.create_connection((address, port), timeout=None)
+        raise ConnectionRefusedError(f"dial tcp4 {MACHINE}:{port}: connect: connection refused")
 
     def start(self) -> None:
         """Begin to live."""
@@ -394,8 +405,14 @@ class Pod:
         if not isinstance(error, UnsupportedError):
             message = f"the sandbox could not run this pod: {error!r}"
             traceback.print_exception(error)
-        self._failure = (UNSUPPORTED, message)
         self._warn(UNSUPPORTED, message)
+        if self.found.spec.restart_policy == "Always":  # or its controller makes one after another
+            for container in self.containers:
+                container.waits_for = (UNSUPPORTED, message)
+            self.publish()
+            self._ending.wait()
+            return
+        self._failure = (UNSUPPORTED, message)
         self._ending.set()
         for container in self.containers:
             if container.waiting:

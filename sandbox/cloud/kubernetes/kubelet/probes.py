@@ -98,7 +98,7 @@ def _find(container: Container, action: Any) -> int:  # noqa: ANN401
     port = _port(container, action.port)
     process = container.process
     places = {(address, port) for address in (container.address, *ANYWHERE)}
-    if process is None or not places & _listening(process.pid):
+    if process is None or not places & listening(process.pid):
         raise FailedError(f"dial tcp {container.address}:{port}: connect: connection refused")
     return port
 
@@ -112,7 +112,8 @@ def _port(container: Container, port: int | str) -> int:
     return int(named[port])
 
 
-def _listening(session: int) -> set[tuple[str, int]]:
+def listening(session: int) -> set[tuple[str, int]]:
+    """Return the addresses and ports at which the processes of a session listen."""
     places = set()
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""What the API server asks a kubelet for: containers' logs, and to run something in them."""
+"""What the API server asks a kubelet for: containers' logs, to run something in them, and ports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from sandbox.cloud.kubernetes.control_plane import API_SERVER
-from sandbox.cloud.kubernetes.kubelet import streams
+from sandbox.cloud.kubernetes.kubelet import forwarding, spdy, streams
 from sandbox.cloud.kubernetes.kubelet.containers import Container, Log
 from sandbox.cloud.kubernetes.kubelet.pods import Pod
 
@@ -27,7 +27,7 @@ class Server(BaseHTTPRequestHandler):
     pods: Pods
 
     def do_GET(self) -> None:
-        """Send a container's log, or run something in it."""
+        """Send a container's log, run something in it, or connect to ports of its pod."""
         address = urlsplit(self.path)
         certificate: Any = self.connection.getpeercert()
         names = [value for part in certificate["subject"] for key, value in part]
@@ -35,6 +35,8 @@ class Server(BaseHTTPRequestHandler):
         query = parse_qs(address.query)
         if API_SERVER not in names:
             self._refuse(http.client.FORBIDDEN, f"only {API_SERVER} is answered")
+        elif what == "portForward" and len(place) in (2, 3):
+            self._forward(self.pods.find(place[0], place[1]), query)
         elif what not in ("containerLogs", "exec") or len(place) != 3:
             self._refuse(http.client.NOT_IMPLEMENTED, f"the sandbox's kubelet has no {what}")
         elif (container := self._container(*place)) is None:
@@ -56,6 +58,20 @@ class Server(BaseHTTPRequestHandler):
             self._refuse(http.client.BAD_REQUEST, f"container {container.name} does not run")
         else:
             streams.execute(self, container, query)
+
+    def _forward(self, pod: Pod | None, query: dict[str, list[str]]) -> None:
+        if pod is None:
+            self._refuse(http.client.NOT_FOUND, "the sandbox does not run this pod")
+        elif not any(one.process for one in pod.containers):
+            self._refuse(http.client.BAD_REQUEST, "no container of this pod runs")
+        elif spdy.is_spdy(self):
+            self.close_connection = True
+            forwarding.forward(forwarding.SpdyClient(self), pod.connect)
+        elif streams.is_websocket(self):
+            self.close_connection = True
+            forwarding.forward(forwarding.WebSocketClient(self, query), pod.connect)
+        else:
+            self._refuse(http.client.BAD_REQUEST, "unable to upgrade: missing upgrade headers")
 
     def _container(self, namespace: str, pod: str, name: str) -> Container | None:
         found = self.pods.find(namespace, pod)

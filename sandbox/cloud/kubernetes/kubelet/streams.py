@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -13,7 +14,7 @@ import struct
 import subprocess
 import termios
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Final
 
@@ -45,7 +46,9 @@ def is_websocket(handler: BaseHTTPRequestHandler) -> bool:
 class Socket:
     """A WebSocket with numbered channels."""
 
-    def __init__(self, handler: BaseHTTPRequestHandler) -> None:
+    def __init__(
+        self, handler: BaseHTTPRequestHandler, protocols: Iterable[str] = PROTOCOLS
+    ) -> None:
         self._connection: Any = handler.connection
         self._protocol = WSConnection(ConnectionType.SERVER)
         self._part = b""
@@ -53,7 +56,7 @@ class Socket:
         self._protocol.initiate_upgrade_connection(headers, handler.path)
         (request,) = self._protocol.events()
         assert isinstance(request, Request)  # noqa: S101
-        offered = (one for one in PROTOCOLS if one in request.subprotocols)
+        offered = (one for one in protocols if one in request.subprotocols)
         self._write(AcceptConnection(subprotocol=next(offered, None)))
 
     def fileno(self) -> int:
@@ -89,11 +92,14 @@ class Socket:
 
     def close(self, status: Mapping[str, Any]) -> None:
         """Say what came of it, and end."""
-        try:
+        with contextlib.suppress(OSError, LocalProtocolError):  # the client has gone
             self.send(STATUS, json.dumps(status).encode())
+        self.leave()
+
+    def leave(self) -> None:
+        """End."""
+        with contextlib.suppress(OSError, LocalProtocolError):  # the client has gone
             self._write(CloseConnection(code=1000))
-        except (OSError, LocalProtocolError):
-            pass  # the client has gone
 
 
 def execute(
