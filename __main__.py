@@ -157,6 +157,7 @@ cluster = EksCluster(
         group_members=settings.group_members,
         network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
+        spot_node_group=settings.spot_node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
