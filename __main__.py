@@ -30,6 +30,7 @@ from components.job_namespace import (
 )
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
+from components.pod_templates import PodTemplates, PodTemplatesArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import all_resources, anything_is_protected, protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
@@ -244,6 +245,19 @@ job_bucket = PrivateBucket(
     opts=encrypted,
 )
 
+pod_templates = PodTemplates(
+    "jobs",
+    PodTemplatesArgs(
+        source=Path("spark/pod-templates"),
+        bucket_name=settings.job_bucket_name,
+        bucket=job_bucket.name,
+        spot=settings.spot_node_group is not None,
+        written=settings.live.written_job_files,
+        account=account,
+    ),
+    opts=in_aws,
+)
+
 spark_namespaces = {
     team.name: JobNamespace(
         f"spark-{team.name}",
@@ -306,6 +320,8 @@ AirflowAccess(
             )
             for team, virtual_cluster in virtual_clusters.items()
         ),
+        driver_pod_template=pod_templates.driver,
+        executor_pod_template=pod_templates.executor,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,
@@ -340,6 +356,7 @@ if settings.delivery.github_repository is not None:
             state_key_arns=settings.delivery.state_key_arns,
             cluster_name=cluster.name,
             dag_bucket_arn=dag_bucket.arn,
+            job_bucket_arn=job_bucket.arn,
             kms_key_arn=encryption_key.arn,
             secrets_prefix=settings.secrets_prefix,
             tags={"project": settings.project, "stack": settings.stack},

@@ -46,6 +46,9 @@ class AirflowAccessArgs:
     xcom_sidecar_image: str | None
     """With one, such a pod may return a value: `kubernetes_default` describes the sidecar."""
     teams: tuple[TeamAccess, ...]
+    driver_pod_template: Input[str]
+    executor_pod_template: Input[str]
+    """URIs that every team's jobs may read."""
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
     release_label: str
@@ -194,6 +197,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "release_label": args.release_label,
             "log_group_name": team.log_group_name,
             "s3_uri": team.s3_uri,
+            "driver_pod_template": args.driver_pod_template,
+            "executor_pod_template": args.executor_pod_template,
         }
     return connections
 

@@ -20,9 +20,9 @@ from components.node_bounds import NodeBounds
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
-# What a node that is not there yet will have of this, EKS and EC2 do not tell the cluster autoscaler:
-# without the tag, it takes none for fit to run a pod that asks for some, as each pod of a job does.
-# ("Cluster Autoscaler on AWS", "Auto-Discovery Setup"; kubernetes/autoscaler, aws_manager.go)
+# How much disk a node will have that is not there yet, neither EKS nor EC2 tells the cluster
+# autoscaler: without the tag it starts none for a pod that asks for some, as each pod of a job does
+# ("Auto-Discovery Setup" in its README for AWS; kubernetes/autoscaler, aws_manager.go).
 _DISK_OF_NEXT = "k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage"
 
 

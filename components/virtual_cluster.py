@@ -9,6 +9,7 @@ from pulumi import Input, Output, ResourceOptions
 from components import pod_identity
 from components.aws_account import AwsAccount
 from components.job_run_drain import JobRunDrain
+from components.pod_template_files import PREFIX as POD_TEMPLATES
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -149,6 +150,12 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
                     "s3:AbortMultipartUpload",
                 ],
                 "Resource": Output.concat(args.bucket_arn, f"/{args.team}/*"),
+                "Condition": {"StringEquals": owned},
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": Output.concat(args.bucket_arn, f"/{POD_TEMPLATES}*"),
                 "Condition": {"StringEquals": owned},
             },
             {

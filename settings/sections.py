@@ -327,7 +327,7 @@ class SpotSettings(Section):
     """Nodes on spot capacity for executors: of one size and kind, and none where no job runs."""
 
     instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=20)]
-    """Instance types of these nodes, of cluster.architecture; AWS takes those that it has most of."""
+    """Instance types of these nodes, of cluster.architecture: the more, the rarer AWS has none."""
     max: Annotated[int, Field(ge=1, le=450)]
     """How many of these nodes the cluster autoscaler may ask for."""
 

@@ -38,6 +38,8 @@ ARGS = AirflowAccessArgs(
     xcom_sidecar_image=None,
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
+    driver_pod_template="s3://jobs/pod_templates/driver.yaml",
+    executor_pod_template="s3://jobs/pod_templates/executor.yaml",
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
@@ -218,6 +220,8 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "release_label": "emr-7.14.0-latest",
                 "log_group_name": f"/jobs/{of_team}",
                 "s3_uri": f"s3://jobs/{of_team}/",
+                "driver_pod_template": "s3://jobs/pod_templates/driver.yaml",
+                "executor_pod_template": "s3://jobs/pod_templates/executor.yaml",
             },
         }
 

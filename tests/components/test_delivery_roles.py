@@ -20,6 +20,7 @@ ARGS = DeliveryRolesArgs(
     state_key_arns=(),
     cluster_name="mwaa-on-eks-test",
     dag_bucket_arn="arn:aws:s3:::dags",
+    job_bucket_arn="arn:aws:s3:::jobs",
     kms_key_arn=KEY,
     secrets_prefix="airflow/mwaa-on-eks-test",
     tags={"project": "mwaa-on-eks", "stack": "test"},
@@ -128,6 +129,13 @@ def test_a_preview_may_look_up_what_the_program_looks_up(engine: Engine) -> None
             "Effect": "Allow",
             "Action": "s3:ListBucketVersions",
             "Resource": "arn:aws:s3:::dags",
+        },
+        "WhoHasWrittenPodTemplates": {
+            "Sid": "WhoHasWrittenPodTemplates",
+            "Effect": "Allow",
+            "Action": "s3:ListBucketVersions",
+            "Resource": "arn:aws:s3:::jobs",
+            "Condition": {"StringEquals": {"s3:prefix": "pod_templates/"}},
         },
     }
 
@@ -251,7 +259,9 @@ PREFIX = "arn:aws:secretsmanager:us-west-2:123456789012:secret:airflow/mwaa-on-e
         ("secretsmanager:GetSecretValue", f"{PREFIX}/connections/emr_eks-a1b2c3", True),
         ("kms:Decrypt", KEY, True),
         ("s3:GetObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", True),
+        ("s3:GetObject", "arn:aws:s3:::jobs/pod_templates/driver.yaml", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/a", False),
+        ("s3:ListBucketVersions", "arn:aws:s3:::jobs", False),
         ("s3:PutObject", "arn:aws:s3:::dags/dags/a.py", False),
         ("s3:PutObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", False),
         ("secretsmanager:GetSecretValue", f"{PREFIX}/variables/token-a1b2c3", False),

@@ -242,11 +242,12 @@ def known_to_spark() -> bytes:
     """Spark's own declarations of its settings, as they are in its compiled classes."""
     spark = python_environments.ensure("spark", job_runner.LOCK)
     found = b""
-    for core in spark.glob("lib/python*/site-packages/pyspark/jars/spark-core_*.jar"):
-        with zipfile.ZipFile(core) as jar:
-            for name in jar.namelist():
-                if name.startswith("org/apache/spark/internal/config/"):
-                    found += jar.read(name)
+    for part, place in (("core", "internal/config"), ("kubernetes", "deploy/k8s")):
+        for file in spark.glob(f"lib/python*/site-packages/pyspark/jars/spark-{part}_*.jar"):
+            with zipfile.ZipFile(file) as jar:
+                for name in jar.namelist():
+                    if name.startswith(f"org/apache/spark/{place}/"):
+                        found += jar.read(name)
     return found
 
 
@@ -259,6 +260,15 @@ def test_spark_knows_the_jobs_settings(ran: Found) -> None:
         assert len(key).to_bytes(2, "big") + key.encode() in known_to_spark(), key
     for key in ("spark.driver.memory", "spark.executor.memory"):
         assert re.fullmatch(r"[1-9]\d*[mg]", settings[key])
+
+
+def test_the_jobs_pods_are_made_of_the_connections_templates(ran: Found) -> None:
+    settings = spark_settings(ran)
+
+    for role in ("driver", "executor"):
+        uri = settings[f"spark.kubernetes.{role}.podTemplateFile"]
+        assert uri == getattr(PLATFORM, f"{role}_pod_template")
+        assert uri.startswith("s3://")  # "Using pod templates", Amazon EMR on EKS guide
 
 
 def test_the_job_leaves_to_emr_what_is_emrs(ran: Found) -> None:
