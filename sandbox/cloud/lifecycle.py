@@ -60,6 +60,7 @@ PROCESSES: Final = (
     "kube-scheduler",
     "kwok",
     "kubelet",
+    "cluster-autoscaler",
 )
 LISTENING: Final = (
     MOTO,
@@ -231,7 +232,7 @@ def _start_afresh() -> Cloud:
         with progress.step("starting a Kubernetes control plane"):
             _await_serving(cloud, ("kube-apiserver",))
             control_plane.bind_access_policies()
-            for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
+            for name in PROCESSES[PROCESSES.index("kube-controller-manager") :]:
                 cloud = _launch(cloud, name)
             _await_serving(cloud, PROCESSES)
     except BaseException:
@@ -275,6 +276,7 @@ def _command(cloud: Cloud, name: str) -> list[str]:
             str(cloud.ports["kube-apiserver"]),
         ],
         "kubelet": ["kubernetes.kubelet", port],
+        "cluster-autoscaler": ["kubernetes.autoscaler"],
     }
     if name not in ours:
         return cloud.control_plane.commands()[name]
@@ -316,6 +318,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         "endpoint": {**_as_aws(cloud), "SANDBOX_STANDS_AT": str(_stands_at())},
         "authenticator": cloud.aws_environment(),
         "kubelet": _as_aws(cloud),
+        "cluster-autoscaler": _as_aws(cloud),
     }
     return common | particular.get(name, {})
 
