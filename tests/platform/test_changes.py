@@ -163,7 +163,8 @@ ROUNDS = {
         },
         NODES
         | {"aws:s3/bucketObjectv2:BucketObjectv2"}
-        | {"aws:secretsmanager/secretVersion:SecretVersion"},  # where executors are to run
+        | {"aws:secretsmanager/secretVersion:SecretVersion"}  # where executors are to run
+        | {"eks:index:ManagedNodeGroup"},
     ),
 }
 
