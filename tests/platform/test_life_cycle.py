@@ -504,7 +504,8 @@ def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
 
 def _is_stopped_by_a_finalizer(clone: Clone) -> None:
     """Let a destroy end at a namespace in which an object waits for a controller that is gone."""
-    core, where = CoreV1Api(clone.kubernetes), ("left-by-an-operator", "emr-mwaa")
+    core: Any = CoreV1Api(clone.kubernetes)
+    where = ("left-by-an-operator", "emr-mwaa")
     metadata = V1ObjectMeta(name=where[0], finalizers=["example.com/never"])
     core.create_namespaced_config_map(where[1], V1ConfigMap(metadata=metadata))
     state = json.loads(clone.pulumi("stack", "export").stdout)
@@ -520,6 +521,11 @@ def _is_stopped_by_a_finalizer(clone: Clone) -> None:
     left = {one["type"] for one in clone.resources()}
     assert {"kubernetes:core/v1:Namespace", NODE_GROUP, "aws:kms/key:Key"} <= left
     core.patch_namespaced_config_map(*where, {"metadata": {"finalizers": None}})
+    # The next destroy has no more time for them than this one had, and pods take some to end.
+    wait_for(
+        lambda: not [n for n in core.list_namespace().items if n.status.phase == "Terminating"],
+        "the namespaces to go",
+    )
 
 
 def _let_others_use_the_cluster(clone: Clone) -> None:
