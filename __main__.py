@@ -34,6 +34,7 @@ from components.job_namespace import (
 from components.job_scripts import JobScripts, JobScriptsArgs
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
+from components.pod_templates import PodTemplates, PodTemplatesArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import all_resources, anything_is_protected, protect_all_but
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
@@ -161,6 +162,7 @@ cluster = EksCluster(
         group_members=settings.group_members,
         network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
+        spot_node_group=settings.spot_node_group,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -253,6 +255,19 @@ job_scripts = JobScripts(
     opts=in_aws,
 )
 
+pod_templates = PodTemplates(
+    "jobs",
+    PodTemplatesArgs(
+        source=Path("spark/pod-templates"),
+        bucket_name=settings.job_bucket_name,
+        bucket=job_bucket.name,
+        spot=settings.spot_node_group is not None,
+        written=settings.live.written_job_files,
+        account=account,
+    ),
+    opts=in_aws,
+)
+
 spark_namespaces = {
     team.name: JobNamespace(
         f"spark-{team.name}",
@@ -335,6 +350,8 @@ AirflowAccess(
             for team, virtual_cluster in virtual_clusters.items()
         ),
         scripts_uri=job_scripts.uri,
+        driver_pod_template=pod_templates.driver,
+        executor_pod_template=pod_templates.executor,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
         secrets_prefix=settings.secrets_prefix,

@@ -49,6 +49,9 @@ class AirflowAccessArgs:
     scripts_uri: Input[str]
     """What the scripts that every team's jobs may run lie below."""
     teams: tuple[TeamAccess, ...]
+    driver_pod_template: Input[str]
+    executor_pod_template: Input[str]
+    """URIs that every team's jobs may read."""
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
     release_label: str
@@ -199,6 +202,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "s3_uri": team.s3_uri,
             "event_log_dir": team.event_log_dir,
             "scripts_uri": args.scripts_uri,
+            "driver_pod_template": args.driver_pod_template,
+            "executor_pod_template": args.executor_pod_template,
         }
     return connections
 

@@ -28,6 +28,10 @@ class NodeGroup:
     disk_gib: int
 
 
+EXECUTORS = ("spark-executors", "spot")
+"""Label and taint, key and value, of the nodes on spot capacity: pods that name both go there, and
+no others. The cluster autoscaler, which starts these nodes from zero, reads both of EKS."""
+
 TEAMS_PER_POLICY = 10
 """How many Spark teams one managed policy of the MWAA execution role lets in: it may have 6,144
 characters ("IAM and AWS STS quotas", IAM User Guide), and the ARNs of ten teams fit in whatever the

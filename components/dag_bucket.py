@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pulumi
-import pulumi_aws as aws
-from botocore.exceptions import BotoCoreError, ClientError
 from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
@@ -25,13 +23,8 @@ from components.environment_files import EnvironmentFiles, PinnedFile
 from components.plugins import zip_file
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.removed_files import RemovedFiles
-from components.written_files import (
-    BucketContents,
-    WrittenFile,
-    WrittenFiles,
-    content_hash,
-    contents_of,
-)
+from components.uploaded_files import File, look_into, upload_files
+from components.written_files import BucketContents, WrittenFile, content_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,26 +87,21 @@ class DagBucket(pulumi.ComponentResource):
         written = args.written or {}
         contents = _look(args, [*files, *written])
         hashes = {key: _hash(path) for key, path in files.items()}
-        source_hashes = {
-            key: contents.source_hash(key, content, written[key])
-            if contents and key in written
-            else written[key].source_hash
-            if key in written and written[key].content == content
-            else content
-            for key, content in hashes.items()
-        }
-        objects = {
-            key: aws.s3.BucketObjectv2(
-                f"{name}-{key}",
-                bucket=bucket.name,
-                key=key,
-                source=pulumi.FileAsset(str(path)) if path else pulumi.StringAsset(NO_SCRIPT),
-                source_hash=source_hashes[key],
-                # Else old versions go with the object, and a pipeline's with them.
-                opts=ResourceOptions(parent=self, retain_on_delete=True),
-            )
-            for key, path in files.items()
-        }
+        stored = upload_files(
+            name,
+            {
+                key: File(
+                    asset=pulumi.FileAsset(str(path)) if path else pulumi.StringAsset(NO_SCRIPT),
+                    content=hashes[key],
+                )
+                for key, path in files.items()
+            },
+            bucket=bucket.name,
+            contents=contents,
+            written=written,
+            parent=self,
+        )
+        objects = stored.objects
         pinned: dict[str, Input[str]] = {
             key: _kept_pin(args, key, files[key], hashes[key], contents) or one.version_id
             for key, one in objects.items()
@@ -129,19 +117,7 @@ class DagBucket(pulumi.ComponentResource):
                 keys=[key for key in files if key.startswith(f"{DAG_FOLDER}/")],
                 opts=ResourceOptions(parent=self),
             )
-            written_files = WrittenFiles(
-                f"{name}-written",
-                files={
-                    key: {
-                        "sourceHash": source_hashes[key],
-                        "version": one.version_id,
-                        "pinned": pinned.get(key, one.version_id),
-                    }
-                    for key, one in objects.items()
-                },
-                opts=ResourceOptions(parent=self),
-            )
-            uploaded.append(written_files)
+            uploaded.append(stored.record(name, pinned=pinned, parent=self))
 
         self.name = bucket.name
         # Who uses the bucket finds it filled.
@@ -173,28 +149,14 @@ def _look(args: DagBucketArgs, known: list[str]) -> BucketContents | None:
     if not args.upload or args.written is None:
         return None
     bucket = args.bucket_name
-    try:
-        contents = contents_of(bucket, args.account.region, args.account.id)
-    except (BotoCoreError, ClientError) as error:
-        pulumi.log.warn(
-            f"whether somebody else has written into bucket {bucket} is not known ({error}): "
-            "it takes s3:ListBucketVersions"
-        )
-        return None
+    contents = look_into(
+        bucket,
+        args.account,
+        args.written,
+        instead="it stays as an older one, and no environment gets it",
+    )
     if contents is None:
         return None
-    for key, one in args.written.items():
-        if contents.is_foreign(key, one):
-            latest = contents.latest.get(key)
-            what = (
-                f"version {latest.id} is not this program's, somebody wrote it at "
-                f"{latest.written_at}; it stays as an older one, and no environment gets it"
-                if latest
-                else "somebody deleted it"
-            )
-            pulumi.log.warn(
-                f"{key} in bucket {bucket}: {what}. `pulumi up` writes this program's again"
-            )
     for key in sorted(contents.latest.keys() - set(known)):
         if key.startswith(f"{DAG_FOLDER}/") and not key.endswith("/"):
             pulumi.log.warn(

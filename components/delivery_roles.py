@@ -12,6 +12,7 @@ from pulumi import Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
 from components.job_scripts import PREFIX as JOB_SCRIPTS
+from components.pod_template_files import PREFIX as POD_TEMPLATES
 from components.virtual_cluster import EVENT_LOGS_KEEPER
 
 ISSUER = "token.actions.githubusercontent.com"
@@ -44,9 +45,8 @@ class DeliveryRolesArgs:
     """The keys without which the state cannot be read."""
     cluster_name: Input[str]
     dag_bucket_arn: Input[str]
-    """Previews look who has written there, and read nothing of it."""
     job_bucket_arn: Input[str]
-    """In which the program keeps scripts, and an object for each team's event logs."""
+    """Previews look who has written there, and read nothing of it."""
     kms_key_arn: Input[str]
     """Encrypts what a refresh reads: files of DAGs and secrets."""
     secrets_prefix: str
@@ -216,6 +216,17 @@ class DeliveryRoles(pulumi.ComponentResource):
         )
 
 
+def _who_has_written_pod_templates(args: DeliveryRolesArgs) -> dict[str, object]:
+    return {
+        "Sid": "WhoHasWrittenPodTemplates",
+        "Effect": "Allow",
+        "Action": "s3:ListBucketVersions",
+        "Resource": args.job_bucket_arn,
+        # Beside them are the teams' data, of which names tell something, too.
+        "Condition": {"StringEquals": {"s3:prefix": POD_TEMPLATES}},
+    }
+
+
 def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
     """Allow what a preview of this program asks AWS, and no more.
 
@@ -246,6 +257,7 @@ def _preview_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Action": "s3:ListBucketVersions",
             "Resource": args.dag_bucket_arn,
         },
+        _who_has_written_pod_templates(args),
         *_state_statements(args),
     ]
     return {"Version": "2012-10-17", "Statement": statements}
@@ -271,12 +283,16 @@ def _drift_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Action": "s3:ListBucketVersions",
             "Resource": args.dag_bucket_arn,
         },
+        _who_has_written_pod_templates(args),
         {
             # A refresh asks for the head of each object, which is the right to read it.
             "Sid": "Files",
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:GetObjectVersion"],
-            "Resource": Output.concat(args.dag_bucket_arn, "/*"),
+            "Resource": [
+                Output.concat(args.dag_bucket_arn, "/*"),
+                Output.concat(args.job_bucket_arn, f"/{POD_TEMPLATES}*"),
+            ],
         },
         {
             # What the program has put beside and between the teams' data, with its tags.

@@ -13,11 +13,33 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
 from components.aws_account import AwsAccount
-from components.capacity import NodeGroup
+from components.capacity import EXECUTORS, NodeGroup
 from components.managed_addon import managed_addon
 from components.node_bounds import NodeBounds
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+
+
+# How much disk a node will have that is not there yet, neither EKS nor EC2 tells the cluster
+# autoscaler: without the tag it starts none for a pod that asks for some, as each pod of a job does
+# ("Auto-Discovery Setup" in its README for AWS; kubernetes/autoscaler, aws_manager.go).
+_DISK_OF_NEXT = "k8s.io/cluster-autoscaler/node-template/resources/ephemeral-storage"
+
+
+def _usable_gib(group: NodeGroup) -> int:
+    """Return what pods can have of a node's disk, of which the kubelet keeps a tenth and some."""
+    return group.disk_gib * 85 // 100
+
+
+@dataclass(frozen=True)
+class _Common:
+    """What groups of nodes have in common."""
+
+    cluster: eks.Cluster
+    cluster_name: Output[str]
+    role_arn: Output[str]
+    launch_template: aws.ec2.LaunchTemplate
+    after: Sequence[pulumi.Resource]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +72,8 @@ class EksClusterArgs:
     network_policy_mode: Literal["standard", "strict"]
     """In the strict one, pods that no network policy selects reach nobody."""
     node_group: NodeGroup
+    spot_node_group: NodeGroup | None
+    """Further nodes, on spot capacity, for executors of Spark alone."""
     log_retention_days: int
     deletion_protection: bool
     after: Sequence[pulumi.Resource]
@@ -141,41 +165,16 @@ class EksCluster(pulumi.ComponentResource):
         node_addons = self._node_addons(name, cluster_name)
         node_role, node_policies = self._node_role(name)
         launch_template = self._launch_template(name)
-        nodes = eks.ManagedNodeGroup(
-            f"{name}-nodes",
-            cluster=cluster.core,
-            version=args.kubernetes_version,
-            node_role_arn=node_role.arn,
-            subnet_ids=list(args.subnet_ids),
-            ami_type=args.node_group.ami_type,
-            instance_types=list(args.node_group.instance_types),
-            scaling_config={
-                "desired_size": args.node_group.min_size,
-                "min_size": args.node_group.min_size,
-                "max_size": args.node_group.max_size,
-            },
-            launch_template={
-                "id": launch_template.id,
-                "version": launch_template.latest_version.apply(str),
-            },
-            # A node without CNI is never ready, and leaves network interfaces behind that block the
-            # deletion of its subnet when CNI or role go before it (amazon-vpc-cni-k8s #608).
-            opts=ResourceOptions(
-                parent=self,
-                depends_on=[*node_addons, *node_policies],
-                transforms=[leave_scaling_alone],
-            ),
+        # A node without CNI is never ready, and leaves network interfaces behind that block the
+        # deletion of its subnet when CNI or role go before it (amazon-vpc-cni-k8s #608).
+        common = _Common(
+            cluster, cluster_name, node_role.arn, launch_template, [*node_addons, *node_policies]
         )
-        NodeBounds(
-            f"{name}-node-bounds",
-            cluster_name=cluster_name,
-            node_group_name=nodes.node_group.node_group_name,
-            min_size=args.node_group.min_size,
-            max_size=args.node_group.max_size,
-            region=args.account.region,
-            account_id=args.account.id,
-            opts=child,
-        )
+        nodes = self._node_group(name, args.node_group, common)
+        groups = [nodes.node_group]
+        if args.spot_node_group is not None:
+            spot = self._node_group(f"{name}-spot", args.spot_node_group, common, spot=True)
+            groups.append(spot.node_group)
 
         self.kubernetes_provider = k8s.Provider(
             f"{name}-kubernetes",
@@ -185,7 +184,7 @@ class EksCluster(pulumi.ComponentResource):
             # The next change of an object takes back the fields of ours that were edited by hand,
             # which would else end that change in a conflict. Until then nobody looks at them.
             enable_patch_force=True,
-            opts=ResourceOptions(parent=self, depends_on=[nodes.node_group, *access]),
+            opts=ResourceOptions(parent=self, depends_on=[*groups, *access]),
         )
         # Names, unlike ids, are known to the preview of a new node group or access entry: a name
         # unknown there would preview as a replacement of all that is made in the cluster.
@@ -301,6 +300,48 @@ class EksCluster(pulumi.ComponentResource):
             ],
             opts=ResourceOptions(parent=self),
         )
+
+    def _node_group(
+        self, name: str, group: NodeGroup, common: _Common, *, spot: bool = False
+    ) -> eks.ManagedNodeGroup:
+        """Make nodes within bounds, of which there are as many as the autoscaler says."""
+        key, value = EXECUTORS
+        nodes = eks.ManagedNodeGroup(
+            f"{name}-nodes",
+            cluster=common.cluster.core,
+            version=self._args.kubernetes_version,
+            node_role_arn=common.role_arn,
+            subnet_ids=list(self._args.subnet_ids),
+            ami_type=group.ami_type,
+            instance_types=list(group.instance_types),
+            capacity_type="SPOT" if spot else None,
+            labels={key: value} if spot else None,
+            taints=[{"key": key, "value": value, "effect": "NO_SCHEDULE"}] if spot else None,
+            tags={_DISK_OF_NEXT: f"{_usable_gib(group)}Gi"} if spot else None,
+            scaling_config={
+                "desired_size": group.min_size,
+                "min_size": group.min_size,
+                "max_size": group.max_size,
+            },
+            launch_template={
+                "id": common.launch_template.id,
+                "version": common.launch_template.latest_version.apply(str),
+            },
+            opts=ResourceOptions(
+                parent=self, depends_on=common.after, transforms=[leave_scaling_alone]
+            ),
+        )
+        NodeBounds(
+            f"{name}-node-bounds",
+            cluster_name=common.cluster_name,
+            node_group_name=nodes.node_group.node_group_name,
+            min_size=group.min_size,
+            max_size=group.max_size,
+            region=self._args.account.region,
+            account_id=self._args.account.id,
+            opts=ResourceOptions(parent=self),
+        )
+        return nodes
 
     def _node_addons(self, name: str, cluster_name: Output[str]) -> list[aws.eks.Addon]:
         """Make the add-ons that a node needs to become ready."""

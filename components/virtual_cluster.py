@@ -10,6 +10,7 @@ from components import pod_identity
 from components.aws_account import AwsAccount
 from components.job_run_drain import JobRunDrain
 from components.job_scripts import PREFIX as JOB_SCRIPTS
+from components.pod_template_files import PREFIX as POD_TEMPLATES
 
 # Below a team's prefix. To Spark's event log writer a directory must exist, which S3 has if there
 # is anything in it; Spark's history server passes over names that begin with a dot.
@@ -176,6 +177,12 @@ def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[st
                     "s3:AbortMultipartUpload",
                 ],
                 "Resource": Output.concat(args.bucket_arn, f"/{args.team}/*"),
+                "Condition": {"StringEquals": owned},
+            },
+            {
+                "Effect": "Allow",
+                "Action": "s3:GetObject",
+                "Resource": Output.concat(args.bucket_arn, f"/{POD_TEMPLATES}*"),
                 "Condition": {"StringEquals": owned},
             },
             {

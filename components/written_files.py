@@ -41,7 +41,7 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class BucketContents:
-    """What a bucket holds, whoever has written it."""
+    """What a bucket holds, or a part of it, whoever has written it."""
 
     bucket: str
     region: str
@@ -81,8 +81,10 @@ class BucketContents:
         return found == content
 
 
-def contents_of(bucket: str, region: str, account_id: str) -> BucketContents | None:
-    """Return what the account's bucket holds, or None where it has no such bucket.
+def contents_of(
+    bucket: str, region: str, account_id: str, prefix: str = ""
+) -> BucketContents | None:
+    """Return what the account's bucket holds below a prefix, or None where it has no such bucket.
 
     Versions tell who has written, and need no right to read or decrypt anything: the ETag of what
     KMS encrypts is no hash of the content, and checksums take the right to decrypt.
@@ -91,7 +93,7 @@ def contents_of(bucket: str, region: str, account_id: str) -> BucketContents | N
     latest: dict[str, Version] = {}
     versions = set()
     pages = client.get_paginator("list_object_versions").paginate(
-        Bucket=bucket, ExpectedBucketOwner=account_id
+        Bucket=bucket, ExpectedBucketOwner=account_id, Prefix=prefix
     )
     try:
         for page in pages:

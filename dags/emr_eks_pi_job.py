@@ -4,9 +4,10 @@
 Submits Spark's own example that computes pi, waits for it, and fails with EMR's reason if it fails.
 A task that is killed or runs into its timeout cancels the job.
 
-Virtual cluster, job execution role, release and places for logs come from the connection named by
-the parameter `connection`: `emr_eks` is the default team's, `emr_eks_<team>` that of a further
-team. `pulumi up` has made them.
+Virtual cluster, job execution role, release, pod templates and places for logs come from the
+connection named by the parameter `connection`: `emr_eks` is the default team's, `emr_eks_<team>`
+that of a further team. `pulumi up` has made them. By the templates, executors run on spot capacity
+where the platform has some, and the driver never does.
 
 The job's log, with the value of pi in the driver's `stdout`, is in the CloudWatch log group and
 below the S3 prefix of the team, as are Spark's events, by which its pages can be seen afterwards.
@@ -76,6 +77,10 @@ with DAG(
                         # What a history server shows.
                         "spark.eventLog.enabled": "true",
                         "spark.eventLog.dir": setting("event_log_dir"),
+                        "spark.kubernetes.driver.podTemplateFile": setting("driver_pod_template"),
+                        "spark.kubernetes.executor.podTemplateFile": setting(
+                            "executor_pod_template"
+                        ),
                     },
                 }
             ],

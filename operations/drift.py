@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import posixpath
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def unseen_in_aws(state: State, account: Account) -> Iterator[Drift]:
     yield from _roles(state, account)
     yield from _airflow_options(state, account)
     yield from _secrets(state, account)
-    yield from _dag_bucket(state, account)
+    yield from _buckets(state, account)
 
 
 def _security_groups(state: State, account: Account) -> Iterator[Drift]:
@@ -197,15 +198,18 @@ def _secrets(state: State, account: Account) -> Iterator[Drift]:
             yield Drift(one["urn"], (what,))
 
 
-def _dag_bucket(state: State, account: Account) -> Iterator[Drift]:
+def _buckets(state: State, account: Account) -> Iterator[Drift]:
     """Compare versions where the program delivers; a pipeline's own are not known here."""
-    written = [one for one in state.resources if one["urn"].endswith("::dags-written")]
-    buckets = [
-        one for one in state.of("aws:s3/bucket:Bucket") if one["urn"].endswith("dags-bucket")
-    ]
-    for record, bucket in zip(written, buckets, strict=False):
+    named = {one["urn"].rpartition("::")[2]: one for one in state.resources}
+    for component in ("dags", "jobs"):
+        record, bucket = (named.get(f"{component}-{kind}") for kind in ("written", "bucket"))
+        if record is None or bucket is None:
+            continue
         files = record["outputs"]["files"]
-        found = account.pages("s3", "list_object_versions", Bucket=bucket["id"])
+        # Of the jobs' bucket the rest is the teams', and more than anybody would list.
+        folder = posixpath.commonpath([posixpath.dirname(key) for key in files])
+        within = {"Prefix": f"{folder}/"} if folder else {}
+        found = account.pages("s3", "list_object_versions", Bucket=bucket["id"], **within)
         latest = {
             one["Key"]: one["VersionId"] for one in found if one["IsLatest"] and "ETag" in one
         }

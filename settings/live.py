@@ -38,6 +38,8 @@ class LiveStack:
     """Who has access to its cluster by an entry that it has made."""
     written_files: Mapping[str, WrittenFile] | None = None
     """What it has written into the bucket of the DAGs, by key; None if it has no such bucket."""
+    written_job_files: Mapping[str, WrittenFile] | None = None
+    """The same of the bucket of the jobs."""
     pinned_files: Mapping[str, str] = field(default_factory=dict)
     """The versions by key that Airflow reads, as of the last update or refresh."""
 
@@ -78,7 +80,8 @@ class LiveStack:
             )
             if cluster
             else None,
-            written_files=_written_files(resources),
+            written_files=_written_files(resources, "dags"),
+            written_job_files=_written_files(resources, "jobs"),
             pinned_files={
                 environment[f"{kind}S3Path"]: version
                 for kind in ("requirements", "plugins", "startupScript")
@@ -114,18 +117,25 @@ def _of_type(resources: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[
     return (outputs for urn, outputs in resources.items() if _type(urn) == kind)
 
 
-def _written_files(resources: Mapping[str, Mapping[str, Any]]) -> dict[str, WrittenFile] | None:
+def _written_files(
+    resources: Mapping[str, Mapping[str, Any]], component: str
+) -> dict[str, WrittenFile] | None:
     names = {urn.rpartition("::")[2]: outputs for urn, outputs in resources.items()}
-    if "dags-bucket" not in names:
+    if f"{component}-bucket" not in names:
         return None
-    found = names.get("dags-written", {}).get("files", {})
+    own = {
+        urn: outputs
+        for urn, outputs in resources.items()
+        if urn.rpartition("::")[2].startswith(f"{component}-")
+    }
+    found = names.get(f"{component}-written", {}).get("files", {})
     written = {
         key: WrittenFile(
             source_hash=one["sourceHash"], version=one["version"], pinned=one["pinned"]
         )
         for key, one in found.items()
     }
-    for one in _of_type(resources, "aws:s3/bucketObjectv2:BucketObjectv2"):
+    for one in _of_type(own, "aws:s3/bucketObjectv2:BucketObjectv2"):
         key, version, source_hash = (one.get(name) for name in ("key", "versionId", "sourceHash"))
         before = written.get(key or "")
         # An update that ended after this object: no refresh changes what it was uploaded for.

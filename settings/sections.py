@@ -323,6 +323,15 @@ class TeamSettings(Section):
         return f"emr-{self.name}"
 
 
+class SpotSettings(Section):
+    """Nodes on spot capacity for executors: of one size and kind, and none where no job runs."""
+
+    instance_types: Annotated[tuple[InstanceType, ...], Field(min_length=1, max_length=20)]
+    """Instance types of these nodes, of cluster.architecture: the more, the rarer AWS has none."""
+    max: Annotated[int, Field(ge=1, le=450)]
+    """How many of these nodes the cluster autoscaler may ask for."""
+
+
 class SparkSettings(Section):
     """EMR on EKS."""
 
@@ -334,6 +343,8 @@ class SparkSettings(Section):
     """A pod for each team, in its namespace, that shows its finished jobs on Spark's own pages."""
     teams: Annotated[tuple[TeamSettings, ...], Field(min_length=1)] = (TeamSettings(name="mwaa"),)
     """One virtual cluster each; the first one belongs to the connection emr_eks."""
+    spot: SpotSettings | None = None
+    """Further nodes, on spot capacity, for executors alone; null: these run with the drivers."""
 
     @property
     def release(self) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
 import botocore.session
 
 from components.aws_account import AwsAccount
+from components.capacity import NodeGroup
 from settings.live import LiveStack
 from settings.sections import (
     AccountSettings,
@@ -89,6 +90,18 @@ class Settings:
     def default_team(self) -> str:
         """The team that the connection emr_eks belongs to."""
         return self.spark.teams[0].name
+
+    @property
+    def spot_node_group(self) -> NodeGroup | None:
+        """The nodes on spot capacity, which differ from the others in type and number only."""
+        if (spot := self.spark.spot) is None:
+            return None
+        return replace(
+            self.cluster.node_group,
+            instance_types=spot.instance_types,
+            min_size=0,
+            max_size=spot.max,
+        )
 
     def virtual_cluster_name(self, team: str) -> str:
         """The name of a team's virtual cluster."""

@@ -198,7 +198,9 @@ def _instance_types(account: Account, plan: Plan, group: Planned) -> list[Result
     without = {zone for zone in zones if all((kind, zone) in missing for kind in kinds)}
     text = "; ".join(f"{kind} is not in {zone}" for kind, zone in missing)
     verdict = Verdict.FAIL if without else Verdict.WARN
-    return [Result("zones: instance types", text, verdict, "choose others (cluster.instanceTypes)")]
+    spot = group.inputs.get("capacityType") == "SPOT"
+    setting = "spark.spot.instanceTypes" if spot else "cluster.instanceTypes"
+    return [Result("zones: instance types", text, verdict, f"choose others ({setting})")]
 
 
 def _endpoint_services(account: Account, plan: Plan) -> list[Result]:

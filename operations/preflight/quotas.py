@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -33,9 +34,13 @@ class Need:
     """How much of it an `up` takes; the rest comes later, if at all."""
 
 
-# The quota counts VPC's own Elastic IPs; the letters are those of its name, "Running On-Demand
-# Standard (A, C, D, H, I, M, R, T, Z) instances".
+# The quota counts VPC's own Elastic IPs; the letters are those of the names "Running On-Demand
+# Standard (A, C, D, H, I, M, R, T, Z) instances" and "All Standard (…) Spot Instance Requests".
 _STANDARD: Final = re.compile(r"(a|c|d|h|i|im|is|m|r|t|z)\d.*")
+_CAPACITY: Final = {
+    "ON_DEMAND": ("on demand", "L-1216C47A", None),
+    "SPOT": ("on spot capacity", "L-34B43A08", "spot"),
+}
 _LARGER: Final = ("mw1.xlarge", "mw1.2xlarge")
 _SMALLER: Final = ("mw1.small", "mw1.medium", "mw1.large")
 
@@ -129,10 +134,11 @@ def _processors(account: Account, plan: Plan) -> Iterator[Need | Result]:
     for group in plan.of("aws:eks/nodeGroup:NodeGroup"):
         kinds, scaling = group.inputs["instanceTypes"], group.inputs["scalingConfig"]
         others = [kind for kind in kinds if not _STANDARD.fullmatch(kind)]
-        if others or group.inputs.get("capacityType", "ON_DEMAND") != "ON_DEMAND":
+        how = _CAPACITY.get(group.inputs.get("capacityType") or "ON_DEMAND")
+        if others or how is None:
             yield Result(
                 "quota: vCPUs",
-                f"{', '.join(others) or 'spot'}: of a quota of its own",
+                f"{', '.join(others) or group.inputs['capacityType']}: of a quota of its own",
                 Verdict.UNKNOWN,
                 "look at EC2 in the Service Quotas console",
             )
@@ -143,19 +149,20 @@ def _processors(account: Account, plan: Plan) -> Iterator[Need | Result]:
             yield Result("quota: vCPUs", f"EC2 does not describe {kinds}: {error}", Verdict.UNKNOWN)
             continue
         least, most = (scaling[key] * cpus for key in ("minSize", "maxSize"))
+        words, code, lifecycle = how
         yield Need(
-            f"vCPUs on demand ({scaling['minSize']} to {scaling['maxSize']} nodes)",
-            *("ec2", "L-1216C47A", most, _running_processors, least),
+            f"vCPUs {words} ({scaling['minSize']} to {scaling['maxSize']} nodes)",
+            *("ec2", code, most, partial(_running_processors, lifecycle), least),
         )
 
 
-def _running_processors(account: Account) -> int:
+def _running_processors(lifecycle: str | None, account: Account) -> int:
     running = [{"Name": "instance-state-name", "Values": ["pending", "running"]}]
     kinds = Counter(
         one["InstanceType"]
         for reservation in account.pages("ec2", "describe_instances", Filters=running)
         for one in reservation["Instances"]
-        if "InstanceLifecycle" not in one and _STANDARD.fullmatch(one["InstanceType"])
+        if one.get("InstanceLifecycle") == lifecycle and _STANDARD.fullmatch(one["InstanceType"])
     )
     cpus = _processors_of(account, kinds)
     return sum(count * cpus[kind] for kind, count in kinds.items())

@@ -60,6 +60,7 @@ PROCESSES: Final = (
     "kube-scheduler",
     "kwok",
     "kubelet",
+    "cluster-autoscaler",
 )
 LISTENING: Final = (
     MOTO,
@@ -231,7 +232,7 @@ def _start_afresh() -> Cloud:
         with progress.step("starting a Kubernetes control plane"):
             _await_serving(cloud, ("kube-apiserver",))
             control_plane.bind_access_policies()
-            for name in ("kube-controller-manager", "kube-scheduler", "kwok", "kubelet"):
+            for name in PROCESSES[PROCESSES.index("kube-controller-manager") :]:
                 cloud = _launch(cloud, name)
             _await_serving(cloud, PROCESSES)
     except BaseException:
@@ -275,6 +276,7 @@ def _command(cloud: Cloud, name: str) -> list[str]:
             str(cloud.ports["kube-apiserver"]),
         ],
         "kubelet": ["kubernetes.kubelet", port],
+        "cluster-autoscaler": ["kubernetes.autoscaler"],
     }
     if name not in ours:
         return cloud.control_plane.commands()[name]
@@ -318,6 +320,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             **_as_aws(cloud),
             "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
         },
+        "cluster-autoscaler": _as_aws(cloud),
     }
     return common | particular.get(name, {})
 

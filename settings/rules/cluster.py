@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from settings.rules.rule import Finding, Findings, Rules, listed_once, supported, too_open
@@ -52,47 +53,62 @@ UNFIT_TYPES = {
 }
 
 
-@RULES.reading("cluster.instanceTypes")
+def _groups(s: Settings) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the instance types of each group of nodes, by the setting that names them."""
+    yield "cluster.instanceTypes", s.cluster.instance_types
+    if s.spark.spot is not None:
+        yield "spark.spot.instanceTypes", s.spark.spot.instance_types
+
+
+@RULES.reading("cluster.instanceTypes", "spark.spot")
 def _fit_types(s: Settings) -> Findings:
-    for kind in s.cluster.instance_types:
-        for pattern, why in UNFIT_TYPES.items():
-            if re.fullmatch(pattern, kind):
-                yield Finding(
-                    "cluster.instanceTypes",
-                    kind,
-                    f"{why}: choose a type for general work, such as m7i.xlarge",
-                )
-                break
+    for key, kinds in _groups(s):
+        for kind in kinds:
+            for pattern, why in UNFIT_TYPES.items():
+                if re.fullmatch(pattern, kind):
+                    yield Finding(
+                        key, kind, f"{why}: choose a type for general work, such as m7i.xlarge"
+                    )
+                    break
 
 
-@RULES.reading("cluster.instanceTypes", "cluster.architecture")
+@RULES.reading("cluster.instanceTypes", "cluster.architecture", "spark.spot")
 def _instance_types(s: Settings) -> Findings:
-    kinds = s.cluster.instance_types
-    yield from listed_once("cluster.instanceTypes", kinds)
-    for kind in kinds:
-        # Graviton families have a g behind their generation: m7g, c7gn, im4gn.
-        graviton = bool(re.match(r"[a-z]+\d+g|a1\.", kind))
-        if graviton != (s.cluster.architecture == "arm64"):
-            right = "arm64" if graviton else "x86_64"
+    for key, kinds in _groups(s):
+        yield from listed_once(key, kinds)
+        for kind in kinds:
+            # Graviton families have a g behind their generation: m7g, c7gn, im4gn.
+            graviton = bool(re.match(r"[a-z]+\d+g|a1\.", kind))
+            if graviton != (s.cluster.architecture == "arm64"):
+                right = "arm64" if graviton else "x86_64"
+                yield Finding(
+                    key,
+                    kind,
+                    f"is {right}: set cluster.architecture to that or choose another type",
+                )
+        if len(kinds) == 1:
             yield Finding(
-                "cluster.instanceTypes",
-                kind,
-                f"is {right}: set cluster.architecture to that or choose another type",
+                key,
+                kinds,
+                "is one type: when AWS runs out of it, no node starts; add a similar one",
+                warning=True,
             )
-    if len(kinds) == 1:
-        yield Finding(
-            "cluster.instanceTypes",
-            kinds,
-            "is one type: when AWS runs out of it, no node starts; add a similar one",
-            warning=True,
-        )
-    if len({kind.partition(".")[2] for kind in kinds}) > 1:
-        yield Finding(
-            "cluster.instanceTypes",
-            kinds,
-            "are of several sizes: the cluster autoscaler reckons with the first one's",
-            warning=True,
-        )
+        if len(set(map(_size, kinds))) > 1:
+            yield Finding(
+                key,
+                kinds,
+                "are of several sizes: the cluster autoscaler reckons with the first one's",
+                warning=True,
+            )
+
+
+# What a family has of memory, by its first letter: those of one have the same for each CPU.
+_LIKE = {"t": "m", "i": "r", "z": "r"}
+
+
+def _size(kind: str) -> tuple[str, str]:
+    """Return what decides on CPUs and memory of an instance."""
+    return _LIKE.get(kind[0], kind[0]), kind.partition(".")[2]
 
 
 @RULES.reading(

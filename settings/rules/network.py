@@ -59,14 +59,19 @@ def _zones(s: Settings) -> Findings:
 _NODE_ADDRESSES = {"medium": 8, "large": 30, "xlarge": 60, "2xlarge": 60}
 
 
+def _node_addresses(kind: str) -> int:
+    return _NODE_ADDRESSES.get(kind.partition(".")[2], 250)
+
+
 def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     """The part of the fullest private subnet that is in use with everything at its maximum."""
     zones = s.network.zone_count
-    sizes = [kind.partition(".")[2] for kind in s.cluster.instance_types]
-    per_node = max(_NODE_ADDRESSES.get(size, 250) for size in sizes)
+    groups = [(s.cluster.node_max, s.cluster.instance_types)]
+    if s.spark.spot is not None:
+        groups.append((s.spark.spot.max, s.spark.spot.instance_types))
     airflow = s.airflow.max_workers + s.airflow.schedulers + s.airflow.max_webservers + 2
     needed = (
-        ceil(s.cluster.node_max / zones) * per_node
+        sum(ceil(most / zones) * max(map(_node_addresses, kinds)) for most, kinds in groups)
         + ceil(airflow / 2)  # MWAA takes two of the subnets
         + len(s.network.endpoints)
         + 16  # for EKS itself ("Amazon EKS networking requirements for VPC and subnets")
@@ -83,6 +88,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     "network.interfaceEndpoints",
     "cluster.instanceTypes",
     "cluster.nodeMax",
+    "spark.spot",
     "airflow.maxWorkers",
     "airflow.schedulers",
     "airflow.maxWebservers",
@@ -99,11 +105,12 @@ def _addresses(s: Settings) -> Findings:
         for prefix in range(16, vpc.prefixlen)
         if addresses_used(s, IPv4Network(f"{vpc.network_address}/{prefix}", strict=False)) <= 0.75
     ]
+    spot = ", spark.spot.max" if s.spark.spot is not None else ""
     wider = [f"a /{fitting[-1]} or wider"] if fitting else []
     yield Finding(
         "network.cidrBlock",
         str(vpc),
-        "gives a private subnet too few addresses: with all of cluster.nodeMax and "
+        f"gives a private subnet too few addresses: with all of cluster.nodeMax{spot} and "
         f"airflow.maxWorkers running, {used:.0%} of them are taken, and the VPC cannot be resized; "
         f"choose {', '.join([*wider, 'more zones', 'fewer or smaller nodes'])}",
         warning=used <= 1,

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
 from components.capacity import TEAMS_PER_POLICY
 from components.emr_images import REGISTRY_ACCOUNTS
+from components.pod_template_files import CONTAINERS, template_files
+from settings.rules.dag_files import secrets_in
 from settings.rules.rule import Finding, Findings, Rules, supported
 from settings.stack import Settings
 from settings.versions import EMR
@@ -54,3 +62,34 @@ def _teams(s: Settings) -> Findings:
             "policies per role raised first",
             warning=True,
         )
+
+
+TEMPLATES = Path(__file__).parents[2] / "spark/pod-templates"
+
+
+@RULES.reading()
+def _pod_templates(s: Settings) -> Findings:
+    files = {path.name: path for path in template_files(TEMPLATES).values()}
+    for name in CONTAINERS.keys() - files.keys():
+        text = "is missing, and a connection of Airflow's names it: bring it back"
+        yield Finding(f"spark/{TEMPLATES.name}/{name}", None, text)
+    for name, path in files.items():
+        place = f"spark/{TEMPLATES.name}/{name}"
+        yield from secrets_in(s, place, path.read_bytes())
+        for wrong in _wrong_with(name, path):
+            yield Finding(place, None, wrong)
+
+
+def _wrong_with(name: str, path: Path) -> Iterator[str]:
+    try:
+        found: Any = yaml.safe_load(path.read_bytes())
+    except yaml.YAMLError as error:
+        yield f"is not YAML ({' '.join(str(error).split())}): no job run could start with it"
+        return
+    if not isinstance(found, dict) or (found.get("apiVersion"), found.get("kind")) != ("v1", "Pod"):
+        yield "is no pod of apiVersion v1, which is what Spark reads: write it as one"
+        return
+    containers = (found.get("spec") or {}).get("containers") or []
+    wanted = CONTAINERS.get(name)
+    if wanted and wanted not in [one.get("name") for one in containers]:
+        yield f"has no container {wanted}, by which name EMR finds Spark's own: call it so"

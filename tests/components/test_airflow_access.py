@@ -40,6 +40,8 @@ ARGS = AirflowAccessArgs(
     scripts_uri="s3://jobs/job_scripts/",
     teams=(team("mwaa"), team("risk")),
     default_team="mwaa",
+    driver_pod_template="s3://jobs/pod_templates/driver.yaml",
+    executor_pod_template="s3://jobs/pod_templates/executor.yaml",
     release_label="emr-7.14.0-latest",
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
@@ -222,6 +224,8 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "s3_uri": f"s3://jobs/{of_team}/",
                 "event_log_dir": f"s3://jobs/{of_team}/spark-events/",
                 "scripts_uri": "s3://jobs/job_scripts/",
+                "driver_pod_template": "s3://jobs/pod_templates/driver.yaml",
+                "executor_pod_template": "s3://jobs/pod_templates/executor.yaml",
             },
         }
 

@@ -181,7 +181,7 @@ def look(monkeypatch: pytest.MonkeyPatch, **latest: str) -> None:
         latest=versions,
         versions=frozenset({("startup.sh", "v1"), ("requirements.txt", "v0")}),
     )
-    monkeypatch.setattr("components.dag_bucket.contents_of", lambda *_: contents)
+    monkeypatch.setattr("components.uploaded_files.contents_of", lambda *_: contents)
 
 
 def test_a_foreign_version_is_written_over_and_the_environment_keeps_ours(
@@ -249,7 +249,7 @@ def test_a_bucket_that_may_not_be_looked_into_stops_nothing(
     def denied(*_: str) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "ListObjectVersions")
 
-    monkeypatch.setattr("components.dag_bucket.contents_of", denied)
+    monkeypatch.setattr("components.uploaded_files.contents_of", denied)
     requirements = hashlib.md5(b"requirements.txt", usedforsecurity=False).hexdigest()
     written = {"requirements.txt": WrittenFile(source_hash=requirements, version="v1", pinned="v1")}
     # As after a refresh that has found another version.

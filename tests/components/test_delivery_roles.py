@@ -130,6 +130,13 @@ def test_a_preview_may_look_up_what_the_program_looks_up(engine: Engine) -> None
             "Action": "s3:ListBucketVersions",
             "Resource": "arn:aws:s3:::dags",
         },
+        "WhoHasWrittenPodTemplates": {
+            "Sid": "WhoHasWrittenPodTemplates",
+            "Effect": "Allow",
+            "Action": "s3:ListBucketVersions",
+            "Resource": "arn:aws:s3:::jobs",
+            "Condition": {"StringEquals": {"s3:prefix": "pod_templates/"}},
+        },
     }
 
 
@@ -256,7 +263,9 @@ PREFIX = "arn:aws:secretsmanager:us-west-2:123456789012:secret:airflow/mwaa-on-e
         ("s3:GetObjectTagging", "arn:aws:s3:::jobs/risk/spark-events/.keep", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/job_scripts/sales_report.py", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/risk/spark-events/spark-1", False),
+        ("s3:GetObject", "arn:aws:s3:::jobs/pod_templates/driver.yaml", True),
         ("s3:GetObject", "arn:aws:s3:::jobs/a", False),
+        ("s3:ListBucketVersions", "arn:aws:s3:::jobs", False),
         ("s3:PutObject", "arn:aws:s3:::dags/dags/a.py", False),
         ("s3:PutObject", "arn:aws:s3:::state/platform/.pulumi/stacks/a.json", False),
         ("secretsmanager:GetSecretValue", f"{PREFIX}/variables/token-a1b2c3", False),

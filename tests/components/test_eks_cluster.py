@@ -9,7 +9,7 @@ import pulumi_aws as aws
 import pytest
 
 from components import eks_cluster
-from components.capacity import NodeGroup
+from components.capacity import EXECUTORS, NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
 from tests.components.conftest import ACCOUNT, Engine, Resource, leave_references_alone, made
 
@@ -40,6 +40,7 @@ ARGS = EksClusterArgs(
         max_size=9,
         disk_gib=100,
     ),
+    spot_node_group=None,
     log_retention_days=365,
     deletion_protection=False,
     after=(),
@@ -262,6 +263,52 @@ def test_the_autoscaler_owns_the_number_of_nodes(engine: Engine) -> None:
         "account_id": "123456789012",
     }
     assert "node-group" in engine.waits_for(bounds)
+
+
+SPOT = replace(
+    ARGS.node_group, instance_types=("r7i.2xlarge", "r6i.2xlarge"), min_size=0, max_size=20
+)
+
+
+def test_nodes_for_executors_are_on_spot_capacity_in_all_zones_and_none_at_first(
+    engine: Engine,
+) -> None:
+    run(engine, replace(ARGS, spot_node_group=SPOT))
+
+    spot = engine.one("eks:index:ManagedNodeGroup", "platform-spot-nodes").inputs
+    others = engine.one("eks:index:ManagedNodeGroup", "platform-nodes").inputs
+    assert spot["capacityType"] == "SPOT"
+    assert spot["instanceTypes"] == ["r7i.2xlarge", "r6i.2xlarge"]
+    assert spot["scalingConfig"] == {"desiredSize": 0, "minSize": 0, "maxSize": 20}
+    for same in ("amiType", "launchTemplate", "nodeRoleArn", "subnetIds", "version"):
+        assert spot[same] == others[same]
+    for other in ("capacityType", "labels", "tags", "taints"):
+        assert other not in others
+    bounds = engine.one("pulumi-python:dynamic:Resource", "platform-spot-node-bounds").inputs
+    assert (bounds["min_size"], bounds["max_size"]) == (0, 20)
+
+
+def test_the_autoscaler_knows_nodes_for_executors_before_there_is_one(engine: Engine) -> None:
+    run(engine, replace(ARGS, spot_node_group=SPOT))
+
+    spot = engine.one("eks:index:ManagedNodeGroup", "platform-spot-nodes").inputs
+    key, value = EXECUTORS
+    assert spot["labels"] == {key: value}
+    # It overlooks taints without a value (kubernetes/autoscaler, aws_wrapper.go).
+    assert spot["taints"] == [{"key": key, "value": value, "effect": "NO_SCHEDULE"}]
+    # Less than the whole disk: the kubelet keeps a tenth, and then some.
+    resources = "k8s.io/cluster-autoscaler/node-template/resources"
+    assert spot["tags"] == {f"{resources}/ephemeral-storage": "85Gi"}
+
+
+def test_nodes_for_executors_are_there_as_long_as_anything_in_the_cluster(engine: Engine) -> None:
+    run(engine, replace(ARGS, spot_node_group=SPOT))
+
+    spot = engine.one("eks:index:ManagedNodeGroup", "platform-spot-nodes")
+    assert engine.waits_for(spot) == engine.waits_for(
+        engine.one("eks:index:ManagedNodeGroup", "platform-nodes")
+    )
+    assert len(spot.request.transforms) == 1
 
 
 def test_a_group_that_exists_keeps_its_numbers_whatever_else_of_it_changes() -> None:

@@ -46,11 +46,11 @@ def run(engine: Engine) -> dict[str, Resource]:
 def statements(engine: Engine) -> dict[str, dict[str, Any]]:
     """The statements of the job role's policy, by each action."""
     policy = json.loads(engine.one("aws:iam/rolePolicy:RolePolicy").inputs["policy"])
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for statement in policy["Statement"]:
         actions = statement["Action"]
         for action in [actions] if isinstance(actions, str) else actions:
-            found[action] = statement
+            found.setdefault(action, statement)  # reading pod templates comes second
     return found
 
 
@@ -132,6 +132,26 @@ def test_jobs_read_and_write_under_their_teams_prefix_only(engine: Engine) -> No
         "s3:ListBucket",
         "s3:GetBucketLocation",
     }
+
+
+@pytest.mark.parametrize(
+    ("action", "key", "allowed"),
+    [
+        ("s3:GetObject", "pod_templates/driver.yaml", True),
+        ("s3:PutObject", "pod_templates/driver.yaml", False),
+        ("s3:DeleteObject", "pod_templates/driver.yaml", False),
+        ("s3:GetObject", "pod_templates_of_others/driver.yaml", False),
+        ("s3:PutObject", "risk/data", True),
+    ],
+)
+def test_jobs_read_pod_templates_and_write_none(
+    engine: Engine, action: str, key: str, allowed: bool
+) -> None:
+    run(engine)
+
+    policy = json.loads(engine.one("aws:iam/rolePolicy:RolePolicy").inputs["policy"])
+    context = {"aws:ResourceAccount": "123456789012"}
+    assert is_allowed([policy], action, f"{BUCKET}/{key}", context) is allowed
 
 
 def test_jobs_use_the_key_through_s3_only(engine: Engine) -> None:

@@ -246,11 +246,13 @@ def spark_settings(ran: Found, run: str = "job") -> dict[str, str]:
 def known_to_spark() -> bytes:
     """Spark's own declarations of its settings, as they are in its compiled classes."""
     found = b""
-    for core in (spark.home(spark.ensure()) / "jars").glob("spark-core_*.jar"):
-        with zipfile.ZipFile(core) as jar:
-            for name in jar.namelist():
-                if name.startswith("org/apache/spark/internal/config/"):
-                    found += jar.read(name)
+    jars = spark.home(spark.ensure()) / "jars"
+    for part, place in (("core", "internal/config"), ("kubernetes", "deploy/k8s")):
+        for file in jars.glob(f"spark-{part}_*.jar"):
+            with zipfile.ZipFile(file) as jar:
+                for name in jar.namelist():
+                    if name.startswith(f"org/apache/spark/{place}/"):
+                        found += jar.read(name)
     return found
 
 
@@ -286,6 +288,15 @@ def test_the_report_is_the_platforms_script_on_the_teams_files(ran: Found) -> No
     assert (ROOT / "spark/jobs/sales_report.py").is_file()
     assert body["executionRoleArn"] == TEAMS["mwaa"].job_role_arn
     assert ran["report"]["failed"] == ""
+
+
+def test_the_jobs_pods_are_made_of_the_connections_templates(ran: Found) -> None:
+    settings = spark_settings(ran)
+
+    for role in ("driver", "executor"):
+        uri = settings[f"spark.kubernetes.{role}.podTemplateFile"]
+        assert uri == getattr(PLATFORM, f"{role}_pod_template")
+        assert uri.startswith("s3://")  # "Using pod templates", Amazon EMR on EKS guide
 
 
 def test_the_job_leaves_to_emr_what_is_emrs(ran: Found) -> None:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from operations.drift import Drift, State, seen_by_refresh, unseen_in_kubernetes
+from operations.drift import (
+    Drift,
+    State,
+    _buckets,
+    seen_by_refresh,
+    unseen_in_kubernetes,
+)
 from operations.stack import Stack, StackError
 
 Json = Any
@@ -97,3 +103,40 @@ def test_a_refresh_that_fails_is_told_by_what_it_says_of_itself(
     with pytest.raises(StackError) as raised:
         Stack("dev").run("refresh", "--json")
     assert str(raised.value).endswith("failed:\nmay not get it\n")
+
+
+@pytest.mark.parametrize(
+    ("component", "keys", "within"),
+    [
+        ("dags", ["dags/a.py", "requirements.txt"], {}),
+        ("jobs", ["pod_templates/driver.yaml"], {"Prefix": "pod_templates/"}),
+    ],
+)
+def test_what_others_have_written_where_the_program_writes_is_told_and_nothing_else_is_listed(
+    component: str, keys: list[str], within: Json
+) -> None:
+    bucket = "aws:s3/bucket:Bucket"
+    record = {"outputs": {"files": {key: {"version": "ours"} for key in keys}}, "type": "dynamic"}
+    state = State(
+        {
+            "resources": [
+                {"type": bucket, "urn": f"urn::p::{bucket}::{component}-bucket", "id": "b"},
+                {**record, "urn": f"urn::p::dynamic::{component}-written"},
+            ]
+        }
+    )
+    listed: list[Json] = []
+
+    class Stub:
+        def pages(self, *operation: str, **which: Json) -> Json:
+            listed.append((operation, which))
+            return [
+                {"Key": key, "VersionId": "theirs", "IsLatest": True, "ETag": "x"} for key in keys
+            ]
+
+    account: Any = Stub()
+    (found,) = _buckets(state, account)
+    assert found.what == tuple(
+        f"{key} was written by somebody else, version theirs" for key in keys
+    )
+    assert listed == [(("s3", "list_object_versions"), {"Bucket": "b", **within})]

@@ -240,12 +240,29 @@ def test_nodes_may_be_fewer_than_the_autoscaler_would_ask_for(account: Account) 
         assert (result.found, result.verdict) == (f"16 of {quota} in use, 36 wanted", verdict)
 
 
+def test_nodes_on_spot_capacity_have_a_quota_of_their_own(account: Account) -> None:
+    spot = step(
+        "aws:eks/nodeGroup:NodeGroup",
+        instanceTypes=["m5.xlarge"],
+        scalingConfig={"minSize": 0, "maxSize": 5},
+        capacityType="SPOT",
+    )
+    (compare,) = quotas.check_quotas(account, plan(spot))
+    with Stubber(account.client("service-quotas")) as service:
+        asked = {"ServiceCode": "ec2", "QuotaCode": "L-34B43A08"}
+        service.add_response("get_service_quota", {"Quota": {"Value": 5.0}}, asked)
+        (result,) = compare()
+    assert result.check == "quota: vCPUs on spot capacity (0 to 5 nodes)"
+    # What runs on demand counts elsewhere, and nothing is needed at once.
+    assert (result.found, result.verdict) == ("20 of 5", WARN)
+
+
 def test_what_has_a_quota_of_its_own_is_unknown(account: Account) -> None:
     spot = step(
         "aws:eks/nodeGroup:NodeGroup",
         instanceTypes=["m7i.xlarge"],
         scalingConfig={"minSize": 1, "maxSize": 2},
-        capacityType="SPOT",
+        capacityType="CAPACITY_BLOCK",
     )
     micro = step(
         "aws:mwaa/environment:Environment",

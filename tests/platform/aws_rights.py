@@ -158,6 +158,7 @@ def identities(clone: Clone) -> list[Identity]:
                     "write its data": _put(JOBS, f"{team}/tried"),
                     "read its data": _get(JOBS, f"{team}/tried"),
                     "list its data": _list(JOBS, f"{team}/"),
+                    "read pod templates": _get(JOBS, "pod_templates/driver.yaml"),
                     "write its logs": _log(f"/aws/emr-containers/{NAME}-{team}"),
                 },
                 denied={
@@ -165,6 +166,7 @@ def identities(clone: Clone) -> list[Identity]:
                     "read another team's data": _get(JOBS, f"{other}/tried"),
                     "list another team's data": _list(JOBS, f"{other}/"),
                     "list all data": _list(JOBS),
+                    "write pod templates": _put(JOBS, "pod_templates/driver.yaml"),
                     "write data of a like-named team": _put(JOBS, f"{team}-2/tried"),
                     "write another team's logs": _log(f"/aws/emr-containers/{NAME}-{other}"),
                     "read DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
@@ -227,10 +229,14 @@ def identities(clone: Clone) -> list[Identity]:
                 "look at what AWS offers": lambda of: of("eks").describe_addon_versions(),
                 "read the state": _get("state-of-stacks", "platform/tried"),
                 "see who wrote DAGs": lambda of: of("s3").list_object_versions(Bucket=DAGS),
+                "see who wrote pod templates": lambda of: of("s3").list_object_versions(
+                    Bucket=JOBS, Prefix="pod_templates/"
+                ),
             },
             denied={
                 "write the state": _put("state-of-stacks", "platform/tried"),
                 "read the state of others": _get("state-of-stacks", "others/tried"),
+                "see what data teams have": lambda of: of("s3").list_object_versions(Bucket=JOBS),
                 "read DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
                 "read connections": _secret(f"airflow/{NAME}/connections/eks"),
                 "use the key": lambda of: of("kms").encrypt(
@@ -247,6 +253,7 @@ def identities(clone: Clone) -> list[Identity]:
                 "look at the cluster": lambda of: of("eks").describe_cluster(name=NAME),
                 "compare DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
                 "compare what keeps places of event logs": _get(JOBS, "mwaa/spark-events/.keep"),
+                "compare pod templates": _get(JOBS, "pod_templates/driver.yaml"),
                 "compare the program's connections": _secret(f"airflow/{NAME}/connections/eks"),
                 "read the state": _get("state-of-stacks", "platform/tried"),
             },

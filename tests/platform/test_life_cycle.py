@@ -10,6 +10,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+import yaml
 from kubernetes.client import (
     ApiException,
     CoreV1Api,
@@ -404,6 +405,41 @@ def test_drift_made_by_hand_is_seen_by_refresh_and_mended(platform: Clone) -> No
     platform.pulumi("refresh", "--yes", "--expect-no-changes")
 
 
+def _start_pod_of(clone: Clone, template: str) -> None:
+    """Let the default team have a pod of a template, as Spark makes it."""
+    pod = yaml.safe_load((clone.directory / f"spark/pod-templates/{template}.yaml").read_text())
+    pod["metadata"]["name"] = template
+    pod["spec"]["restartPolicy"] = "Never"
+    (container,) = pod["spec"]["containers"]
+    container["image"] = "895885662937.dkr.ecr.us-west-2.amazonaws.com/spark/emr-7.14.0:latest"
+    container["command"] = ["sleep", "3600"]
+    CoreV1Api(clone.kubernetes).create_namespaced_pod("emr-mwaa", pod)
+
+
+def test_executors_get_nodes_on_spot_capacity_and_drivers_do_not(platform: Clone) -> None:
+    for key, value in {"instanceTypes[0]": "r7i.xlarge", "instanceTypes[1]": "r6i.xlarge"}.items():
+        _set(platform, f"spark.spot.{key}", value)
+    _set(platform, "spark.spot.max", "2")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    core: Any = CoreV1Api(platform.kubernetes)
+    before = len(core.list_node().items)
+    for template in ("driver", "executor-spot"):
+        _start_pod_of(platform, template)
+
+    def on(template: str) -> str | None:
+        """The kind of capacity that a pod runs on."""
+        pod = core.read_namespaced_pod(template, "emr-mwaa")
+        if pod.status.phase != "Running":
+            return None
+        labels = core.read_node(pod.spec.node_name).metadata.labels
+        return str(labels["eks.amazonaws.com/capacityType"])
+
+    wait_for(lambda: on("executor-spot") == "SPOT", "the executor on a new node")
+    assert on("driver") == "ON_DEMAND"
+    assert len(core.list_node().items) == before + 1
+    assert _steps(platform) == set(), "the number of nodes is the autoscaler's"
+
+
 def _start_job_run(clone: Clone) -> tuple[str, str]:
     outputs = clone.outputs()
     virtual_cluster: str = outputs["emrcontainers_virtual_cluster_id"]
@@ -468,7 +504,8 @@ def _is_stopped_by_what_is_in_the_way(clone: Clone) -> None:
 
 def _is_stopped_by_a_finalizer(clone: Clone) -> None:
     """Let a destroy end at a namespace in which an object waits for a controller that is gone."""
-    core, where = CoreV1Api(clone.kubernetes), ("left-by-an-operator", "emr-mwaa")
+    core: Any = CoreV1Api(clone.kubernetes)
+    where = ("left-by-an-operator", "emr-mwaa")
     metadata = V1ObjectMeta(name=where[0], finalizers=["example.com/never"])
     core.create_namespaced_config_map(where[1], V1ConfigMap(metadata=metadata))
     state = json.loads(clone.pulumi("stack", "export").stdout)
@@ -484,6 +521,11 @@ def _is_stopped_by_a_finalizer(clone: Clone) -> None:
     left = {one["type"] for one in clone.resources()}
     assert {"kubernetes:core/v1:Namespace", NODE_GROUP, "aws:kms/key:Key"} <= left
     core.patch_namespaced_config_map(*where, {"metadata": {"finalizers": None}})
+    # The next destroy has no more time for them than this one had, and pods take some to end.
+    wait_for(
+        lambda: not [n for n in core.list_namespace().items if n.status.phase == "Terminating"],
+        "the namespaces to go",
+    )
 
 
 def _let_others_use_the_cluster(clone: Clone) -> None:
@@ -524,6 +566,7 @@ def _let_a_role_have_a_policy_of_others(clone: Clone) -> None:
 def test_destroy_leaves_nothing_even_while_a_job_run_is_active_and_after_a_failure(
     platform: Clone, empty: set[str]
 ) -> None:
+    assert [n for n in platform.get("v1", "Node").items if "spot-nodes" in str(n.metadata.labels)]
     virtual_cluster, run = _start_job_run(platform)
     CoreV1Api(platform.kubernetes).create_namespaced_config_map(
         "emr-mwaa", V1ConfigMap(metadata=V1ObjectMeta(name="left-by-a-job"))

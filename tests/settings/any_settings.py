@@ -56,6 +56,14 @@ def networks() -> st.SearchStrategy[dict[str, Any]]:
             "cluster.instanceTypes": st.lists(
                 st.sampled_from([f"m7i.{size}" for size in _SIZES]), min_size=1, unique=True
             ),
+            "spark.spot": st.fixed_dictionaries(
+                {
+                    "instanceTypes": st.lists(
+                        st.sampled_from([f"m7i.{size}" for size in _SIZES]), min_size=1, unique=True
+                    ),
+                    "max": st.integers(1, 40) | st.integers(1, 451),
+                }
+            ),
             "airflow.maxWorkers": st.integers(1, 50),
             "airflow.schedulers": st.integers(2, 5),
         },

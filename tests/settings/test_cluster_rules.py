@@ -38,6 +38,21 @@ from tests.settings.conftest import (
             "is x86_64: set",
         ),
         ({"cluster.instanceTypes": ["m7i.xlarge"] * 2}, "cluster.instanceTypes", "listed 2 times"),
+        (
+            {"spark.spot": {"instanceTypes": ["m7i.xlarge", "m7g.xlarge"], "max": 9}},
+            "spark.spot.instanceTypes",
+            "is arm64: set cluster.architecture",
+        ),
+        (
+            {"spark.spot": {"instanceTypes": ["m7i.xlarge"] * 2, "max": 9}},
+            "spark.spot.instanceTypes",
+            "listed 2 times",
+        ),
+        (
+            {"spark.spot": {"instanceTypes": ["m7i.xlarge", "g5.xlarge"], "max": 9}},
+            "spark.spot.instanceTypes",
+            "has GPUs",
+        ),
         ({"cluster.publicAccessCidrs": []}, "cluster.publicAccessCidrs", "nobody a way"),
         (
             {"cluster.privateAccessCidrs": ["10.8.0.0/16"] * 2},
@@ -110,8 +125,9 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
     "changes",
     [
         {"cluster.nodeMin": 9},
-        {"cluster.architecture": "arm64", "cluster.instanceTypes": ["m7g.xlarge", "c7gn.xlarge"]},
+        {"cluster.architecture": "arm64", "cluster.instanceTypes": ["m7g.xlarge", "m8gn.xlarge"]},
         {"cluster.instanceTypes": ["m5dn.xlarge", "m7i-flex.xlarge"]},
+        {"spark.spot": {"instanceTypes": ["r7i.2xlarge", "r6i.2xlarge", "i4i.2xlarge"], "max": 1}},
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
@@ -128,6 +144,21 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
         (
             {"cluster.instanceTypes": ["m7i.xlarge", "m7i.2xlarge"]},
             "cluster.instanceTypes",
+            "of several sizes",
+        ),
+        (
+            {"cluster.instanceTypes": ["r7i.xlarge", "m7i.xlarge"]},
+            "cluster.instanceTypes",
+            "of several sizes",
+        ),
+        (
+            {"spark.spot": {"instanceTypes": ["m7i.xlarge"], "max": 9}},
+            "spark.spot.instanceTypes",
+            "is one type",
+        ),
+        (
+            {"spark.spot": {"instanceTypes": ["c7i.xlarge", "m7i.xlarge"], "max": 9}},
+            "spark.spot.instanceTypes",
             "of several sizes",
         ),
         (

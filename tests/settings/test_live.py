@@ -109,6 +109,11 @@ def test_the_state_tells_which_versions_are_its_own_whatever_a_refresh_found() -
                 # Uploaded by an update that was cut off.
                 _object("retold.py", "v2", "a over theirs after v1"),
                 _object("new.py", "v3", "b"),
+                (_urn("aws:s3/bucket:Bucket", "jobs-bucket"), {}),
+                (
+                    _urn("aws:s3/bucketObjectv2:BucketObjectv2", "jobs-pod_templates/driver.yaml"),
+                    {"key": "pod_templates/driver.yaml", "versionId": "v4", "sourceHash": "c"},
+                ),
             ]
         )
     )
@@ -117,4 +122,7 @@ def test_the_state_tells_which_versions_are_its_own_whatever_a_refresh_found() -
         "retold.py": WrittenFile(source_hash="a over theirs after v1", version="v2", pinned="v0"),
         "deleted.py": WrittenFile(source_hash="a", version="v1", pinned="v1"),
         "new.py": WrittenFile(source_hash="b", version="v3", pinned="v3"),
+    }
+    assert found.written_job_files == {
+        "pod_templates/driver.yaml": WrittenFile(source_hash="c", version="v4", pinned="v4")
     }

@@ -25,6 +25,11 @@ from tests.settings.conftest import WITHOUT_NAT, Load, assert_mistake, assert_ri
         ({"network.cidrBlock": "10.0.0.0/22", "network.zones": 2}, "network.cidrBlock", "a /19 or"),
         ({"network.cidrBlock": "10.0.0.0/22", "network.zones": 4}, "network.cidrBlock", "a /19 or"),
         ({"cluster.nodeMax": 450}, "network.cidrBlock", "fewer or smaller nodes"),
+        (
+            {"spark.spot": {"instanceTypes": ["m7i.xlarge", "m6i.xlarge"], "max": 450}},
+            "network.cidrBlock",
+            "with all of cluster.nodeMax, spark.spot.max and airflow.maxWorkers running",
+        ),
         ({"network.availabilityZones": ["us-west-2a"]}, "network.availabilityZones", "2 to 4"),
         (
             {"network.availabilityZones": [f"us-west-2{zone}" for zone in "abcde"]},

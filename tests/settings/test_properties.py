@@ -55,8 +55,12 @@ def test_subnets_fit_do_not_overlap_and_have_room(load: Load, changes: dict[str,
     assert all(16 <= subnet.prefixlen <= 28 for subnet in (vpc, *subnets))
     # Every node with all addresses that its type can hold, "Maximum pods", Amazon EKS User Guide.
     most = {"large": 30, "xlarge": 60, "2xlarge": 60, "4xlarge": 250}
-    per_node = max(most[kind.partition(".")[2]] for kind in s.cluster.instance_types)
-    nodes = ceil(s.cluster.node_max / zones) * per_node
+    groups = [s.cluster.node_group, *([s.spot_node_group] if s.spot_node_group else [])]
+    nodes = sum(
+        ceil(group.max_size / zones)
+        * max(most[kind.partition(".")[2]] for kind in group.instance_types)
+        for group in groups
+    )
     assert nodes + s.airflow.max_workers / 2 < plan.private[0].num_addresses - 5
 
 

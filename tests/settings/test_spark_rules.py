@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.session import get_session
 
 from components.emr_images import REGISTRY_ACCOUNTS, spark_image
-from tests.settings.conftest import Load, assert_mistake, assert_right, assert_warning
+from settings.rules import spark
+from tests.settings.conftest import Load, assert_mistake, assert_right, assert_warning, mistakes
+from tests.settings.test_dag_file_rules import ACCESS_KEY
 
 
 @pytest.mark.parametrize(
@@ -92,3 +96,47 @@ def test_emrs_image_is_known_in_every_region_that_has_the_services() -> None:
 def test_the_image_is_the_one_of_the_release(label: str, image: str) -> None:
     registry = "895885662937.dkr.ecr.us-west-2.amazonaws.com"
     assert spark_image(label, "us-west-2") == f"{registry}/{image}"
+
+
+@pytest.fixture
+def templates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A copy of the templates."""
+    folder = tmp_path / "pod-templates"
+    shutil.copytree(spark.TEMPLATES, folder)
+    monkeypatch.setattr(spark, "TEMPLATES", folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a: [", "is not YAML (while parsing"),
+        ("kind: Deployment\napiVersion: apps/v1\n", "is no pod of apiVersion v1"),
+        (
+            "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: spark}]}\n",
+            "has no container spark-kubernetes-driver, by which name EMR finds Spark's own",
+        ),
+        ("apiVersion: v1\nkind: Pod\n", "has no container spark-kubernetes-driver"),
+        (None, "is missing, and a connection of Airflow's names it: bring it back"),
+    ],
+)
+def test_a_template_with_which_no_job_could_run_is_refused(
+    load: Load, templates: Path, content: str | None, told: str
+) -> None:
+    if content is None:
+        (templates / "driver.yaml").unlink()
+    else:
+        (templates / "driver.yaml").write_text(content)
+    (line,) = mistakes(load, {})
+    assert line.startswith(f"spark/pod-templates/driver.yaml: {told}")
+
+
+def test_a_template_of_ones_own_may_call_its_containers_as_it_likes_but_holds_no_secret(
+    load: Load, templates: Path
+) -> None:
+    own = "apiVersion: v1\nkind: Pod\nspec: {containers: [{name: mine}]}\n"
+    (templates / "large.yaml").write_text(own)
+    load({})
+    (templates / "large.yaml").write_text(f"{own}# {ACCESS_KEY}\n")
+    (line,) = mistakes(load, {})
+    assert line.startswith("spark/pod-templates/large.yaml: holds an AWS access key")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -76,7 +78,8 @@ def test_no_number_takes_the_place_of_another(load: Load) -> None:
     workers = {"airflow.minWorkers": 6, "airflow.maxWorkers": 7, "airflow.schedulers": 3}
     webservers = {"airflow.minWebservers": 4, "airflow.maxWebservers": 5}
     nodes = {"cluster.nodeMin": 4, "cluster.nodeMax": 8, "cluster.nodeDiskGib": 50}
-    settings = load(workers | webservers | nodes)
+    spot = {"spark.spot": {"instanceTypes": ["r7i.xlarge", "r6i.xlarge"], "max": 7}}
+    settings = load(workers | webservers | nodes | spot)
 
     assert settings.airflow.capacity == EnvironmentCapacity(
         environment_class="mw1.medium",
@@ -88,6 +91,9 @@ def test_no_number_takes_the_place_of_another(load: Load) -> None:
     )
     node_group = settings.cluster.node_group
     assert (node_group.min_size, node_group.max_size, node_group.disk_gib) == (4, 8, 50)
+    assert settings.spot_node_group == replace(
+        node_group, instance_types=("r7i.xlarge", "r6i.xlarge"), min_size=0, max_size=7
+    )
 
 
 def test_settings_stay_as_they_were_read(load: Load) -> None:

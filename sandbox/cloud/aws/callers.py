@@ -102,8 +102,11 @@ def _refuse(request: Json, refused: front.RefusedError) -> None:
 
 def _autoscaling(request: Json, _: str) -> list[Demand]:
     action = f"autoscaling:{request._get_action()}"
-    name = request._get_param("AutoScalingGroupName")
-    group = request.autoscaling_backend.autoscaling_groups.get(name)
+    groups = request.autoscaling_backend.autoscaling_groups
+    group = groups.get(request._get_param("AutoScalingGroupName"))
+    if instance := request._get_param("InstanceId"):
+        owners = (g for g in groups.values() if instance in [i.instance_id for i in g.instances])
+        group = next(owners, None)
     if group is None:
         return [(action, "*", {})]
     tags = {f"aws:ResourceTag/{tag['Key']}": tag["Value"] for tag in group.tags}

@@ -17,6 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from sandbox.cloud import ways_out
 from sandbox.cloud.aws import rights
+from sandbox.cloud.aws.auto_scaling import BY_AUTO_SCALING
 from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.refusals.clusters import minor
@@ -214,6 +215,7 @@ def ensure_log_group(aws: Aws, name: str) -> None:
 
 def _keep_node_groups(eks: Module, aws: Aws) -> None:
     create, delete = eks._create_nodegroup, eks._delete_nodegroup
+    describe = eks._describe_nodegroup
 
     def create_nodegroup(cluster_name: str, body: Json) -> Json:
         answer = create(cluster_name, body)
@@ -261,7 +263,13 @@ def _keep_node_groups(eks: Module, aws: Aws) -> None:
             eks._access_entries.pop(eks._ae_key(cluster_name, group["nodeRole"]), None)
         return answer
 
+    def describe_nodegroup(cluster_name: str, name: str) -> Json:
+        if group := eks._nodegroups.get(f"{cluster_name}/{name}"):
+            group["tags"] = dict(eks._tags.get(group["nodegroupArn"], {}))
+        return describe(cluster_name, name)
+
     eks._create_nodegroup, eks._delete_nodegroup = create_nodegroup, delete_nodegroup
+    eks._describe_nodegroup = describe_nodegroup
 
 
 def in_cluster(made: Json, act: Callable[[], None]) -> None:
@@ -507,6 +515,8 @@ def _update_nodegroup_config(
     group["taints"] = [*kept_taints, *taints.get("addOrUpdateTaints", [])]
     if "scalingConfig" in body:
         _nodes(aws, group).scale(group["scalingConfig"]["desiredSize"])
+    if body.get("clientRequestToken") == BY_AUTO_SCALING:
+        return eks._json_resp(200, {"update": {"status": "Successful"}})
     return _updated(eks, "ConfigUpdate", cluster_name, name)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from moto import server
 
-from sandbox.cloud.aws import callers, job_runs, moto
+from sandbox.cloud.aws import auto_scaling, callers, job_runs, moto
 from sandbox.cloud.aws.authentication import BeforeMoto
 from sandbox.machine.aws_api import Aws
 
@@ -16,6 +16,7 @@ def main() -> None:
     """Serve until the process is ended."""
     aws = Aws(os.environ["AWS_REGION"])
     moto.complete(aws)
+    auto_scaling.complete(aws)
     callers.judge(aws)
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)

@@ -15,7 +15,7 @@ from werkzeug.exceptions import NotFound
 from sandbox.cloud.aws import authorization
 from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
-from sandbox.machine.aws_api import Aws
+from sandbox.machine.aws_api import Aws, find
 
 Json: TypeAlias = Any
 
@@ -85,6 +85,12 @@ def _denied(
     action, resource = f"{prefix}:{operation.name}", "*"
     if len(labels) == 1 and (name := next(iter(labels))) in names:
         resource = aws.arn(prefix, f"{kind}/{labels[name]}")
+    elif service == "eks" and "nodegroupName" in labels:
+        which = {"clusterName": labels["name"], "nodegroupName": labels["nodegroupName"]}
+        # Without one of this name the ARN has an unknown end, which a right to all of them covers.
+        resource = aws.arn("eks", f"nodegroup/{'/'.join(which.values())}/none")
+        if found := find(aws.client("eks").describe_nodegroup, **which):
+            resource = found["nodegroup"]["nodegroupArn"]
     if operation.name == "InvokeRestApi":
         if airflow_role(aws, known, request, labels["Name"]):
             return None

@@ -7,6 +7,7 @@ import ipaddress
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ class UnknownInstanceTypeError(Exception):
 
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+ZONE_LABEL = "topology.kubernetes.io/zone"
 # What EC2 knows of a node's instance: annotations, since there are no instances here.
 SUBNET = "sandbox/subnet"
 ROLE = "sandbox/role"
@@ -64,17 +66,15 @@ class NodeGroup:
     role: str
     """The ARN of the nodes' IAM role."""
 
-    def names(self) -> list[str]:
-        """Name the nodes that exist, the oldest first."""
-        nodes = core_api().list_node(label_selector=f"{GROUP_LABEL}={self.name}").items
-        nodes.sort(key=lambda node: (node.metadata.creation_timestamp, node.metadata.name))
-        return [node.metadata.name for node in nodes]
-
     def scale(self, wanted: int) -> None:
         """Make the number of nodes what is wanted; the youngest go first."""
-        names = self.names()
-        for number in range(len(names), wanted):
-            core_api().create_node(self._node(self.zones[number % len(self.zones)]))
+        found = of_group(self.name)
+        names = [node.metadata.name for node in found]
+        taken = Counter(node.metadata.labels[ZONE_LABEL] for node in found)
+        for _ in range(len(names), wanted):
+            zone = min(self.zones, key=lambda zone: taken[zone.name])
+            taken[zone.name] += 1
+            core_api().create_node(self._node(zone))
         for name in reversed(names[wanted:]):
             remove(name)
 
@@ -102,7 +102,7 @@ class NodeGroup:
                     "kubernetes.io/os": "linux",
                     "node.kubernetes.io/instance-type": self.instance_type,
                     "topology.kubernetes.io/region": region,
-                    "topology.kubernetes.io/zone": zone.name,
+                    ZONE_LABEL: zone.name,
                     **self.labels,
                     GROUP_LABEL: self.name,
                 },
@@ -140,6 +140,19 @@ _EFFECTS = {
     "NO_SCHEDULE": "NoSchedule",
     "PREFER_NO_SCHEDULE": "PreferNoSchedule",
 }
+
+
+def of_group(name: str) -> list[Any]:
+    """Return the nodes of a group that exist, the oldest first."""
+    nodes: list[Any] = core_api().list_node(label_selector=f"{GROUP_LABEL}={name}").items
+    nodes.sort(key=lambda node: (node.metadata.creation_timestamp, node.metadata.name))
+    return nodes
+
+
+def is_ready(node: Any) -> bool:  # noqa: ANN401
+    """Tell whether a node says of itself that it takes pods."""
+    conditions = node.status.conditions or ()
+    return any(one.type == "Ready" and one.status == "True" for one in conditions)
 
 
 def remove(name: str) -> None:
