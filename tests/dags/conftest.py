@@ -47,6 +47,7 @@ def _team(name: str) -> TeamAccess:
         job_role_arn=f"arn:aws:iam::123456789012:role/{name}",
         log_group_name=f"/emr-eks/{name}",
         s3_uri=f"s3://jobs/{name}/",
+        metastore_client_factory=None,
     )
 
 
