@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from components.data_access import (
     BucketAccess,
     DatabaseAccess,
@@ -12,6 +15,7 @@ from components.data_access import (
 )
 from sandbox.cloud.aws.authorization import is_allowed
 from tests.components.conftest import ACCOUNT
+from tests.settings.any_settings import FIXED
 
 OURS, THEIRS = ACCOUNT.id, "777788889999"
 KEY, OTHER_KEY = (f"arn:aws:kms:us-west-2:{ACCOUNT.id}:key/{number}" for number in (1, 2))
@@ -89,6 +93,38 @@ def test_a_bucket_is_reached_only_where_its_owner_is_the_one_named() -> None:
     location = "s3:GetBucketLocation"
     assert may(location, "arn:aws:s3:::theirs", **{"aws:ResourceAccount": THEIRS})
     assert not may(location, "arn:aws:s3:::lake", **{"aws:ResourceAccount": THEIRS})
+
+
+# Prefixes that begin like one another, and objects beside and below them.
+_PREFIXES = st.lists(st.sampled_from(["a", "a-2", "b"]), max_size=3).map("/".join)
+_ACCESSES = st.builds(
+    lambda bucket, prefix, write: access(bucket, prefix, write=write),
+    st.sampled_from(["lake", "lake-2"]),
+    _PREFIXES,
+    st.booleans(),
+)
+
+
+@FIXED
+@given(st.lists(_ACCESSES, min_size=1, max_size=4), st.sampled_from(["lake", "lake-2"]), _PREFIXES)
+def test_an_object_is_reached_if_and_only_if_it_lies_below_a_prefix(
+    accesses: list[BucketAccess], bucket: str, folder: str
+) -> None:
+    arn = f"arn:aws:s3:::{bucket}"
+    key = f"{folder}/one".removeprefix("/")
+    document = {"Version": "2012-10-17", "Statement": bucket_statements(accesses, ACCOUNT)}
+    context = {"aws:ResourceAccount": OURS}
+    below = [
+        one
+        for one in accesses
+        if one.bucket_arn == arn and (not one.prefix or key.startswith(f"{one.prefix}/"))
+    ]
+    assert is_allowed([document], "s3:GetObject", f"{arn}/{key}", context) is bool(below)
+    writes = any(one.write for one in below)
+    assert is_allowed([document], "s3:PutObject", f"{arn}/{key}", context) is writes
+    listed = {**context, "s3:prefix": f"{folder}/"}
+    if folder:
+        assert is_allowed([document], "s3:ListBucket", arn, listed) is bool(below)
 
 
 def test_keys_are_used_through_s3_only_and_to_write_only_where_there_is_written() -> None:
