@@ -485,7 +485,11 @@ def wrong(clone: Clone) -> list[str]:
         ]
         found += [
             f"{identity.role} can {what}"
-            for what, call in {**identity.denied, **NEVER}.items()
+            # What people may who assume a team's role, is no matter of the stack.
+            for what, call in {
+                **identity.denied,
+                **(NEVER if role != identity.role else {}),
+            }.items()
             if _is_allowed(call, of)
         ]
     return found
