@@ -15,6 +15,7 @@ from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
 from components.credentials import check_caller
 from components.dag_bucket import DagBucket, DagBucketArgs
+from components.data_access import GLUE_METASTORE
 from components.delivery_roles import DagDelivery, DeliveryRoles, DeliveryRolesArgs
 from components.destroy_check import DestroyCheck, let_roles_go
 from components.eks_cluster import EksCluster, EksClusterArgs
@@ -37,6 +38,7 @@ from components.pod_service_account import PodServiceAccount, PodServiceAccountA
 from components.pod_templates import PodTemplates, PodTemplatesArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import all_resources, anything_is_protected, protect_all_but
+from components.team_members import TeamMembers, TeamMembersArgs
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.live import read_live_stack
 from settings.loading import load as load_settings
@@ -46,11 +48,7 @@ name, account = settings.name, settings.aws_account
 check_caller(
     account.id,
     account.region,
-    [
-        *settings.cluster.admin_principal_arns,
-        *settings.cluster.viewer_principal_arns,
-        *settings.group_members,
-    ],
+    [*settings.cluster.admin_principal_arns, *settings.cluster.viewer_principal_arns],
     settings.live.access_entries,
 )
 protect_all_but(settings.account.unprotected)
@@ -93,7 +91,7 @@ network = Network(
         availability_zones=settings.network.availability_zones
         or availability_zones(settings.network.zones, settings.live.zones, aws_provider),
         nat=settings.network.nat,
-        interface_endpoints=settings.network.endpoints,
+        interface_endpoints=settings.endpoints,
         flow_log_bucket_arn=settings.network.flow_log_bucket_arn,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -159,7 +157,6 @@ cluster = EksCluster(
         private_access_security_group_ids=settings.cluster.private_access_security_group_ids,
         admin_principal_arns=settings.cluster.admin_principal_arns,
         viewer_principal_arns=settings.cluster.viewer_principal_arns,
-        group_members=settings.group_members,
         network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
         spot_node_group=settings.spot_node_group,
@@ -274,7 +271,7 @@ spark_namespaces = {
         JobNamespaceArgs(
             namespace=team.namespace,
             pod_security=settings.spark.pod_security,
-            group=settings.team_group(team.name) if team.viewer_principal_arns else None,
+            group=settings.team_group(team.name) if team.members else None,
             rules=JOB_VIEWER_RULES
             + (HISTORY_READER_RULES if settings.spark.history_server else ()),
             quota=Quota(cpu=team.cpu, memory=team.memory, storage=team.storage, pods=team.pods),
@@ -287,23 +284,47 @@ spark_namespaces = {
 }
 
 virtual_clusters = {
-    team: VirtualCluster(
-        team,
+    team.name: VirtualCluster(
+        team.name,
         VirtualClusterArgs(
-            virtual_cluster_name=settings.virtual_cluster_name(team),
-            team=team,
+            virtual_cluster_name=settings.virtual_cluster_name(team.name),
+            team=team.name,
             cluster_name=addons.ready,
             cluster_arn=cluster.arn,
-            namespace=namespace.namespace,
+            namespace=spark_namespaces[team.name].namespace,
             bucket_name=job_bucket.name,
             bucket_arn=job_bucket.arn,
             kms_key_arn=encryption_key.arn,
+            data=settings.bucket_accesses(team),
+            databases=settings.database_accesses(team),
             log_retention_days=settings.account.log_retention_days,
             account=account,
         ),
         opts=in_aws,
     )
-    for team, namespace in spark_namespaces.items()
+    for team in settings.spark.teams
+}
+
+team_members = {
+    team.name: TeamMembers(
+        team.name,
+        TeamMembersArgs(
+            team=team.name,
+            principal_arns=team.members,
+            kubernetes_group=settings.team_group(team.name),
+            cluster_name=cluster.name,
+            cluster_arn=cluster.arn,
+            virtual_cluster_arn=virtual_clusters[team.name].arn,
+            job_role_arn=virtual_clusters[team.name].job_role_arn,
+            log_group_arn=virtual_clusters[team.name].log_group_arn,
+            bucket_arn=job_bucket.arn,
+            kms_key_arn=encryption_key.arn,
+            account=account,
+        ),
+        opts=in_aws,
+    )
+    for team in settings.spark.teams
+    if team.members
 }
 
 if settings.spark.history_server:
@@ -339,15 +360,16 @@ AirflowAccess(
         xcom_sidecar_image=images.xcom_sidecar,
         teams=tuple(
             TeamAccess(
-                team=team,
-                virtual_cluster_id=virtual_cluster.id,
-                virtual_cluster_arn=virtual_cluster.arn,
-                job_role_arn=virtual_cluster.job_role_arn,
-                log_group_name=virtual_cluster.log_group_name,
-                s3_uri=virtual_cluster.s3_uri,
-                event_log_dir=virtual_cluster.event_log_dir,
+                team=team.name,
+                virtual_cluster_id=virtual_clusters[team.name].id,
+                virtual_cluster_arn=virtual_clusters[team.name].arn,
+                job_role_arn=virtual_clusters[team.name].job_role_arn,
+                log_group_name=virtual_clusters[team.name].log_group_name,
+                s3_uri=virtual_clusters[team.name].s3_uri,
+                metastore_client_factory=GLUE_METASTORE if team.glue_databases else None,
+                event_log_dir=virtual_clusters[team.name].event_log_dir,
             )
-            for team, virtual_cluster in virtual_clusters.items()
+            for team in settings.spark.teams
         ),
         scripts_uri=job_scripts.uri,
         driver_pod_template=pod_templates.driver,
@@ -436,3 +458,4 @@ pulumi.export("dag_bucket", dag_bucket.name)
 pulumi.export("job_bucket", job_bucket.name)
 pulumi.export("virtual_cluster_ids", {t: v.id for t, v in virtual_clusters.items()})
 pulumi.export("job_role_arns", {t: v.job_role_arn for t, v in virtual_clusters.items()})
+pulumi.export("team_role_arns", {t: m.role_arn for t, m in team_members.items()})

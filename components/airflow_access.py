@@ -13,19 +13,20 @@ from pulumi import Input, Output, ResourceOptions
 from components.airflow_connection import airflow_connection
 from components.aws_account import AwsAccount
 from components.capacity import TEAMS_PER_POLICY
+from components.job_run_rights import TeamJobs, job_run_statements
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeamAccess:
+class TeamAccess(TeamJobs):
     """One team's way to run Spark jobs."""
 
     team: str
     virtual_cluster_id: Input[str]
-    virtual_cluster_arn: Input[str]
-    job_role_arn: Input[str]
     log_group_name: Input[str]
     s3_uri: Input[str]
     event_log_dir: Input[str]
+    metastore_client_factory: str | None
+    """The class by which Spark has a metastore; None where the team has no databases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +141,9 @@ class AirflowAccess(pulumi.ComponentResource):
     ) -> aws.iam.Policy:
         policy = aws.iam.Policy(
             name,
-            policy=Output.json_dumps(_jobs_policy(args.cluster_arn, teams)),
+            policy=Output.json_dumps(
+                {"Version": "2012-10-17", "Statement": job_run_statements(args.cluster_arn, teams)}
+            ),
             opts=ResourceOptions(parent=self, depends_on=after),
         )
         aws.iam.RolePolicyAttachment(
@@ -193,7 +196,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
         }
     for team in args.teams:
         default = team.team == args.default_team
-        connections["emr_eks" if default else f"emr_eks_{team.team}"] = {
+        connection_id = "emr_eks" if default else f"emr_eks_{team.team}"
+        connections[connection_id] = {
             "virtual_cluster_id": team.virtual_cluster_id,
             "job_role_arn": team.job_role_arn,
             "region_name": args.account.region,
@@ -205,6 +209,8 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
             "driver_pod_template": args.driver_pod_template,
             "executor_pod_template": args.executor_pod_template,
         }
+        if team.metastore_client_factory is not None:
+            connections[connection_id]["metastore_client_factory"] = team.metastore_client_factory
     return connections
 
 
@@ -214,48 +220,5 @@ def _cluster_policy(args: AirflowAccessArgs) -> dict[str, object]:
         "Version": "2012-10-17",
         "Statement": [
             {"Effect": "Allow", "Action": "eks:DescribeCluster", "Resource": args.cluster_arn}
-        ],
-    }
-
-
-def _jobs_policy(cluster_arn: Input[str], teams: Sequence[TeamAccess]) -> dict[str, object]:
-    """Running jobs, each team's with its own role, and looking after them."""
-    start = [
-        {
-            "Effect": "Allow",
-            "Action": "emr-containers:StartJobRun",
-            "Resource": team.virtual_cluster_arn,
-            # Else a job could take any role that trusts the namespace.
-            "Condition": {"ArnEquals": {"emr-containers:ExecutionRoleArn": team.job_role_arn}},
-        }
-        for team in teams
-    ]
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            *start,
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "emr-containers:CancelJobRun",
-                    "emr-containers:DescribeJobRun",
-                    "emr-containers:DescribeVirtualCluster",
-                    "emr-containers:ListJobRuns",
-                ],
-                # The virtual cluster and its job runs, which get their ids as they start; no id of
-                # a virtual cluster is the beginning of another's.
-                "Resource": [Output.concat(team.virtual_cluster_arn, "*") for team in teams],
-            },
-            {
-                # StartJobRun demands it where job roles come by EKS Pod Identity (EMR on EKS,
-                # "Enable EKS Pod Identity on the EKS Cluster", user permission).
-                "Effect": "Allow",
-                "Action": "iam:PassRole",
-                "Resource": [team.job_role_arn for team in teams],
-                "Condition": {
-                    "StringEquals": {"iam:PassedToService": "pods.eks.amazonaws.com"},
-                    "ArnLike": {"iam:AssociatedResourceARN": cluster_arn},
-                },
-            },
         ],
     }

@@ -67,8 +67,6 @@ class EksClusterArgs:
     """Administrators beside the identity that creates the cluster, which must not be listed: EKS
     makes its entry itself, and refuses a second one."""
     viewer_principal_arns: tuple[str, ...]
-    group_members: Mapping[str, tuple[str, ...]]
-    """The Kubernetes groups of other principals, which role bindings say the rights of."""
     network_policy_mode: Literal["standard", "strict"]
     """In the strict one, pods that no network policy selects reach nobody."""
     node_group: NodeGroup
@@ -407,14 +405,6 @@ class EksCluster(pulumi.ComponentResource):
                     access_scope={"type": "cluster"},
                     opts=ResourceOptions(parent=self),
                 )
-            )
-        for arn, groups in self._args.group_members.items():
-            aws.eks.AccessEntry(
-                f"{name}-{arn.split(':', 5)[-1]}",
-                cluster_name=cluster_name,
-                principal_arn=arn,
-                kubernetes_groups=list(groups),
-                opts=ResourceOptions(parent=self),
             )
         return grants
 

@@ -8,6 +8,12 @@ from pulumi import Input, Output, ResourceOptions
 
 from components import pod_identity
 from components.aws_account import AwsAccount
+from components.data_access import (
+    BucketAccess,
+    DatabaseAccess,
+    bucket_statements,
+    database_statements,
+)
 from components.job_run_drain import JobRunDrain
 from components.job_scripts import PREFIX as JOB_SCRIPTS
 from components.pod_template_files import PREFIX as POD_TEMPLATES
@@ -43,6 +49,9 @@ class VirtualClusterArgs:
     bucket_name: Input[str]
     bucket_arn: Input[str]
     kms_key_arn: Input[str]
+    data: tuple[BucketAccess, ...]
+    """What its jobs read and write besides their prefix."""
+    databases: tuple[DatabaseAccess, ...]
     log_retention_days: int
     account: AwsAccount
 
@@ -54,6 +63,7 @@ class VirtualCluster(pulumi.ComponentResource):
     arn: Output[str]
     job_role_arn: Output[str]
     log_group_name: Output[str]
+    log_group_arn: Output[str]
     s3_uri: Output[str]
     event_log_dir: Output[str]
     """Where its jobs put Spark's event logs, which is there once this is known."""
@@ -140,6 +150,7 @@ class VirtualCluster(pulumi.ComponentResource):
         self.arn = Output.all(virtual_cluster.arn, drain.urn).apply(lambda both: str(both[0]))
         self.job_role_arn = role.arn
         self.log_group_name = log_group.name
+        self.log_group_arn = log_group.arn
         self.s3_uri = Output.concat("s3://", args.bucket_name, f"/{args.team}/")
         self.event_log_dir = Output.all(args.bucket_name, keeper.urn).apply(
             lambda known: f"s3://{known[0]}/{args.team}/{EVENT_LOGS_KEEPER.rpartition('/')[0]}/"
@@ -150,6 +161,7 @@ class VirtualCluster(pulumi.ComponentResource):
                 "arn": self.arn,
                 "job_role_arn": self.job_role_arn,
                 "log_group_name": self.log_group_name,
+                "log_group_arn": self.log_group_arn,
                 "s3_uri": self.s3_uri,
                 "event_log_dir": self.event_log_dir,
             }
@@ -157,56 +169,27 @@ class VirtualCluster(pulumi.ComponentResource):
 
 
 def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[str, object]:
-    # Not a bucket that someone else made under its name.
-    owned = {"aws:ResourceAccount": args.account.id}
+    own = BucketAccess(
+        bucket_arn=args.bucket_arn,
+        account_id=args.account.id,
+        prefix=args.team,
+        write=True,
+        kms_key_arn=args.kms_key_arn,
+    )
     return {
         "Version": "2012-10-17",
         "Statement": [
+            *bucket_statements([own], args.account),
+            *bucket_statements(args.data, args.account),
+            *database_statements(args.databases, args.account),
             {
                 "Effect": "Allow",
                 "Action": "s3:GetObject",
-                "Resource": Output.concat(args.bucket_arn, f"/{JOB_SCRIPTS}/*"),
-                "Condition": {"StringEquals": owned},
-            },
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "s3:GetObject",
-                    "s3:PutObject",
-                    "s3:DeleteObject",
-                    "s3:AbortMultipartUpload",
+                "Resource": [
+                    Output.concat(args.bucket_arn, f"/{JOB_SCRIPTS}/*"),
+                    Output.concat(args.bucket_arn, f"/{POD_TEMPLATES}*"),
                 ],
-                "Resource": Output.concat(args.bucket_arn, f"/{args.team}/*"),
-                "Condition": {"StringEquals": owned},
-            },
-            {
-                "Effect": "Allow",
-                "Action": "s3:GetObject",
-                "Resource": Output.concat(args.bucket_arn, f"/{POD_TEMPLATES}*"),
-                "Condition": {"StringEquals": owned},
-            },
-            {
-                "Effect": "Allow",
-                "Action": "s3:ListBucket",
-                "Resource": args.bucket_arn,
-                "Condition": {
-                    "StringEquals": owned,
-                    "StringLike": {"s3:prefix": [args.team, f"{args.team}/*"]},
-                },
-            },
-            {
-                "Effect": "Allow",
-                "Action": "s3:GetBucketLocation",
-                "Resource": args.bucket_arn,
-                "Condition": {"StringEquals": owned},
-            },
-            {
-                "Effect": "Allow",
-                "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-                "Resource": args.kms_key_arn,
-                "Condition": {
-                    "StringEquals": {"kms:ViaService": f"s3.{args.account.region}.amazonaws.com"}
-                },
+                "Condition": {"StringEquals": {"aws:ResourceAccount": args.account.id}},
             },
             {
                 "Effect": "Allow",

@@ -16,8 +16,10 @@ from settings.values import (
     BucketName,
     Cidr,
     Cpu,
+    DataPrefix,
     FlowLogs,
     GithubRepository,
+    GlueDatabase,
     ImageRegistry,
     InstanceType,
     InterfaceEndpoint,
@@ -127,12 +129,6 @@ class NetworkSettings(Section):
 
     flow_logs: FlowLogs = "cloudWatch"
     """Where all traffic is recorded; in a bucket, which you keep, for less than in CloudWatch."""
-
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """The AWS services that have an interface endpoint, by short name."""
-        needed = NEEDED_WITHOUT_NAT if self.nat == "none" else ()
-        return tuple(dict.fromkeys((*needed, *self.interface_endpoints)))
 
     @property
     def flow_log_bucket_arn(self) -> str | None:
@@ -301,6 +297,40 @@ class AirflowSettings(Section):
         )
 
 
+class DataSettings(Section):
+    """Data in S3 that belongs to somebody else than this stack."""
+
+    bucket: BucketName
+    """Name of the bucket."""
+    prefix: DataPrefix | None = None
+    """Where in it; null: all of it."""
+    access: Literal["read", "readWrite"] = "read"
+    """What jobs may do there."""
+    account_id: AccountId | None = None
+    """The account that the bucket belongs to, which must let the job role in; null: account.id."""
+    kms_key_arn: KeyArn | None = None
+    """The KMS key that it is encrypted with; null: S3's own."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether jobs may write there."""
+        return self.access == "readWrite"
+
+
+class GlueDatabaseSettings(Section):
+    """A database of the account's Glue Data Catalog in the stack's region."""
+
+    database: GlueDatabase
+    """Name of the database, which is there already."""
+    access: Literal["read", "readWrite"] = "read"
+    """What jobs may do with its tables; where these have their data is a matter of data."""
+
+    @property
+    def writes(self) -> bool:
+        """Whether jobs may make, change and delete its tables."""
+        return self.access == "readWrite"
+
+
 class TeamSettings(Section):
     """A team that runs Spark jobs, with a virtual cluster of its own."""
 
@@ -314,8 +344,12 @@ class TeamSettings(Section):
     """Storage that their volume claims may ask for together, and as much again of nodes' disks."""
     pods: Pods = "100"
     """Pods that its jobs may consist of together."""
-    viewer_principal_arns: tuple[Principal, ...] = ()
-    """IAM roles and users that may look at its jobs and their logs in Kubernetes."""
+    data: tuple[DataSettings, ...] = ()
+    """What its jobs may read, or write too, besides the team's prefix in the bucket of jobs."""
+    glue_databases: tuple[GlueDatabaseSettings, ...] = ()
+    """Databases of the Glue Data Catalog, which is Spark's metastore then."""
+    members: tuple[Principal, ...] = ()
+    """IAM roles and users that may run its jobs and see them, by a role of the team's."""
 
     @property
     def namespace(self) -> str:

@@ -10,14 +10,17 @@ import botocore.session
 
 from components.aws_account import AwsAccount
 from components.capacity import NodeGroup
+from components.data_access import BucketAccess, DatabaseAccess
 from settings.live import LiveStack
 from settings.sections import (
+    NEEDED_WITHOUT_NAT,
     AccountSettings,
     AirflowSettings,
     ClusterSettings,
     DeliverySettings,
     NetworkSettings,
     SparkSettings,
+    TeamSettings,
 )
 
 
@@ -60,6 +63,16 @@ class Settings:
     def tags(self) -> dict[str, str]:
         """The tags of everything that can have tags."""
         return {"project": self.project, "stack": self.stack, **self.account.tags}
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The AWS services that have an interface endpoint, by short name."""
+        named = self.network.interface_endpoints
+        if self.network.nat != "none":
+            return named
+        tables = any(team.glue_databases for team in self.spark.teams)
+        glue = ("glue",) if tables else ()
+        return tuple(dict.fromkeys((*NEEDED_WITHOUT_NAT, *glue, *named)))
 
     @property
     def dag_bucket_name(self) -> str:
@@ -107,15 +120,25 @@ class Settings:
         """The name of a team's virtual cluster."""
         return f"{self.name}-{team}"
 
+    def bucket_accesses(self, team: TeamSettings) -> tuple[BucketAccess, ...]:
+        """What a team's jobs read and write besides the team's prefix."""
+        return tuple(
+            BucketAccess(
+                bucket_arn=f"arn:{self.aws_account.partition}:s3:::{one.bucket}",
+                account_id=one.account_id or self.account.id,
+                prefix=one.prefix or "",
+                write=one.writes,
+                kms_key_arn=one.kms_key_arn,
+            )
+            for one in team.data
+        )
+
+    def database_accesses(self, team: TeamSettings) -> tuple[DatabaseAccess, ...]:
+        """The databases of the Data Catalog whose tables a team's jobs read and write."""
+        return tuple(
+            DatabaseAccess(database=one.database, write=one.writes) for one in team.glue_databases
+        )
+
     def team_group(self, team: str) -> str:
         """The Kubernetes group of a team's people."""
         return f"spark-{team}"
-
-    @property
-    def group_members(self) -> dict[str, tuple[str, ...]]:
-        """The Kubernetes groups of each of the teams' people."""
-        groups: dict[str, tuple[str, ...]] = {}
-        for team in self.spark.teams:
-            for arn in team.viewer_principal_arns:
-                groups[arn] = (*groups.get(arn, ()), self.team_group(team.name))
-        return groups

@@ -278,6 +278,23 @@ BucketName = Annotated[
         r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of an S3 bucket, such as acme-access-logs"
     ),
 ]
+DataPrefix = Annotated[
+    str,
+    # Where IAM reads wildcards and variables, they would be such, whatever the bucket holds.
+    _pattern(
+        r"(?=.{1,512}$)[\w.!'()=+@,-]+(/[\w.!'()=+@,-]+)*",
+        "a path within the bucket without a slash at either end, wildcards or blanks, such as "
+        "curated/trades; all below it counts",
+    ),
+]
+GlueDatabase = Annotated[
+    str,
+    # What Hive takes; Spark does not start where there is a global_temp.
+    _pattern(
+        r"(?!global_temp$)[a-z0-9_-]{1,255}",
+        "the name of a Glue database in small letters, digits, _ and -, such as sales",
+    ),
+]
 StateBucketArn = Annotated[
     str,
     _pattern(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .addresses import is_internet
+from .documents import IDENTITY_POLICIES, actions, permissions
 from .rule import Findings, Props, Resource, Stack, listed, rule, stack_rule, truth
 
 VPC = "aws:ec2/vpc:Vpc"
@@ -174,6 +175,13 @@ def endpoints_instead_of_internet(vpc: Resource, stack: Stack) -> Findings:
     called = {one for kind, services in _CALLED.items() if stack.of(kind) for one in services}
     if any(_AUTOSCALER in str(one.props) for one in stack.of("kubernetes:apps/v1:Deployment")):
         called.add("autoscaling")
+    if any(
+        action.startswith("glue:")
+        for policy in stack.of(*IDENTITY_POLICIES)
+        for statement in permissions(policy)
+        for action in actions(statement)
+    ):
+        called.add("glue")
     there = {
         one.props["serviceName"].split(".", 3)[-1]
         for one in stack.of("aws:ec2/vpcEndpoint:VpcEndpoint")

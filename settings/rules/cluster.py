@@ -172,14 +172,7 @@ def _principals(s: Settings) -> Findings:
                 arn,
                 "is an administrator too, and EKS takes one access entry for each: leave one",
             )
-    for place, team in enumerate(s.spark.teams):
-        key = f"spark.teams[{place}].viewerPrincipalArns"
-        lists[key] = team.viewer_principal_arns
-        for arn in team.viewer_principal_arns:
-            if arn in (*admins, *viewers):
-                yield Finding(
-                    key, arn, "may look at everything already, by the lists of cluster: remove it"
-                )
+    lists |= _members(s)
     for key, arns in lists.items():
         yield from listed_once(key, arns)
         for arn in arns:
@@ -192,15 +185,18 @@ def _principals(s: Settings) -> Findings:
                 )
 
 
+def _members(s: Settings) -> dict[str, tuple[str, ...]]:
+    return {
+        f"spark.teams[{place}].members": team.members for place, team in enumerate(s.spark.teams)
+    }
+
+
 @RULES.reading("cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "spark.teams")
 def _names_of_principals(s: Settings) -> Findings:
     lists = {
         "cluster.adminPrincipalArns": s.cluster.admin_principal_arns,
         "cluster.viewerPrincipalArns": s.cluster.viewer_principal_arns,
-        **{
-            f"spark.teams[{place}].viewerPrincipalArns": team.viewer_principal_arns
-            for place, team in enumerate(s.spark.teams)
-        },
+        **_members(s),
     }
     before: dict[tuple[str, ...], str] = {}
     for key, arns in lists.items():
@@ -241,16 +237,13 @@ _ACCESS_ENTRIES = 3000
 
 @RULES.reading("cluster.adminPrincipalArns", "cluster.viewerPrincipalArns", "spark.teams")
 def _number_of_principals(s: Settings) -> Findings:
-    listed = {
-        *s.cluster.admin_principal_arns,
-        *s.cluster.viewer_principal_arns,
-        *s.group_members,
-    }
-    most = _ACCESS_ENTRIES - 4  # of whoever deploys, the nodes, Airflow and EMR
-    if len(listed) > most:
+    listed = {*s.cluster.admin_principal_arns, *s.cluster.viewer_principal_arns}
+    teams = sum(bool(team.members) for team in s.spark.teams)
+    most = _ACCESS_ENTRIES - 6  # of whoever deploys, nodes, Airflow, EMR and the two for workflows
+    if len(listed) + teams > most:
         yield Finding(
             "cluster.viewerPrincipalArns",
-            len(listed),
-            f"are, with administrators and teams' people, more principals than {most}, and no "
+            len(listed) + teams,
+            f"are, with administrators and teams, more principals than {most}, and no "
             "cluster has room for more: name roles that people assume instead of users",
         )

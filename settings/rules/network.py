@@ -73,7 +73,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     needed = (
         sum(ceil(most / zones) * max(map(_node_addresses, kinds)) for most, kinds in groups)
         + ceil(airflow / 2)  # MWAA takes two of the subnets
-        + len(s.network.endpoints)
+        + len(s.endpoints)
         + 16  # for EKS itself ("Amazon EKS networking requirements for VPC and subnets")
     )
     usable = plan_subnets(cidr, zones).private[0].num_addresses - 5  # AWS keeps five
@@ -86,6 +86,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     "network.availabilityZones",
     "network.nat",
     "network.interfaceEndpoints",
+    "spark.teams",
     "cluster.instanceTypes",
     "cluster.nodeMax",
     "spark.spot",
@@ -167,9 +168,9 @@ def _images(s: Settings) -> Findings:
 _ENDPOINTS = 50
 
 
-@RULES.reading("network.nat", "network.interfaceEndpoints")
+@RULES.reading("network.nat", "network.interfaceEndpoints", "spark.teams")
 def _number_of_endpoints(s: Settings) -> Findings:
-    count = len(s.network.endpoints)
+    count = len(s.endpoints)
     if count > _ENDPOINTS:
         yield Finding(
             "network.interfaceEndpoints",

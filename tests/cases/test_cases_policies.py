@@ -66,6 +66,16 @@ def test_no_endpoint_of_a_private_stack_can_be_left_out(
     assert list(rule.check(vpc, stack, {})) == [f"none leads to {service}"]
 
 
+def test_a_private_stack_with_tables_needs_an_endpoint_for_them(run: Run) -> None:
+    (rule,) = (one for one in RULES if one.name == "endpoints-instead-of-internet")
+    team = {"name": "risk", "glueDatabases": [{"database": "sales"}]}
+    made = _stack(run("private", spark_teams=[team]))
+    (vpc,) = (one for one in made if one.type in rule.types)
+    assert list(rule.check(vpc, Stack(made), {})) == []
+    without = [one for one in made if not one.props.get("serviceName", "").endswith(".glue")]
+    assert list(rule.check(vpc, Stack(without), {})) == ["none leads to glue"]
+
+
 @pytest.fixture(scope="module")
 def private(run: Run) -> list[Resource]:
     """The example without a way to the internet."""

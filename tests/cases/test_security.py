@@ -14,6 +14,7 @@ import pytest
 from tests.cases.conftest import ROOT, Program, Run
 
 EXAMPLES = sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml"))
+KEY = "arn:aws:kms:eu-west-1:444455556666:key/1234abcd"
 RBAC = "rbac.authorization.k8s.io/v1"
 
 
@@ -24,7 +25,19 @@ def stack(request: pytest.FixtureRequest, run: Run) -> Program:
         return run(request.param)
     role = "arn:aws:iam::444455556666:role/"
     policy = "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"
-    team = {"name": "risk", "viewerPrincipalArns": [f"{role}analyst"]}
+    team = {
+        "name": "risk",
+        "members": [f"{role}analyst"],
+        "data": [
+            {"bucket": "lake", "prefix": "trades"},
+            {"bucket": "lake", "prefix": "risk", "access": "readWrite", "kmsKeyArn": KEY},
+            {"bucket": "theirs", "accountId": "777788889999"},
+        ],
+        "glueDatabases": [
+            {"database": "trades"},
+            {"database": "risk", "access": "readWrite"},
+        ],
+    }
     return run(
         "prod",
         airflow_podXcom=True,
@@ -138,6 +151,9 @@ def test_a_role_is_for_one_purpose(stack: Program) -> None:
         if "Federated" in trust["Principal"]:
             claims = {key.rpartition(":")[2] for key in conditions}
             assert {"aud", "sub"} <= claims, name
+        elif "AWS" in trust["Principal"]:
+            named = trust["Principal"]["AWS"]
+            assert all(re.fullmatch(r"arn:aws:iam::\d{12}:(role|user)/[^*]+", n) for n in named)
         elif trust["Principal"] != {"Service": "ec2.amazonaws.com"}:  # which names no source
             assert "Service" in trust["Principal"], name
             assert {"aws:SourceAccount", "aws:SourceArn"} <= conditions.keys(), name

@@ -22,6 +22,7 @@ def team(name: str) -> TeamAccess:
         log_group_name=f"/jobs/{name}",
         s3_uri=f"s3://jobs/{name}/",
         event_log_dir=f"s3://jobs/{name}/spark-events/",
+        metastore_client_factory=None,
     )
 
 
@@ -228,6 +229,17 @@ def test_each_team_has_a_connection_and_the_default_team_the_plain_one(engine: E
                 "executor_pod_template": "s3://jobs/pod_templates/executor.yaml",
             },
         }
+
+
+def test_a_team_with_databases_learns_how_spark_finds_them(engine: Engine) -> None:
+    tables = replace(team("risk"), metastore_client_factory="glue.Factory")
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, teams=(team("mwaa"), tables))))
+
+    found = connections(engine)
+    risk = found["airflow/mwaa-on-eks-test/connections/emr_eks_risk"]["extra"]
+    assert risk["metastore_client_factory"] == "glue.Factory"
+    mwaa = found["airflow/mwaa-on-eks-test/connections/emr_eks"]["extra"]
+    assert "metastore_client_factory" not in mwaa
 
 
 def test_the_pod_connection_names_the_cluster_and_the_namespace(engine: Engine) -> None:

@@ -31,7 +31,6 @@ ARGS = EksClusterArgs(
     private_access_security_group_ids=(),
     admin_principal_arns=(ADMIN,),
     viewer_principal_arns=(VIEWER,),
-    group_members={},
     network_policy_mode="standard",
     node_group=NodeGroup(
         instance_types=("m7i.xlarge", "m6i.xlarge"),
@@ -384,16 +383,6 @@ def test_who_is_listed_as_both_gets_one_entry_and_administers(engine: Engine) ->
 
     assert len(engine.all(ENTRY)) == 1
     assert engine.one(GRANT).inputs["policyArn"].endswith("AmazonEKSClusterAdminPolicy")
-
-
-def test_a_member_of_groups_gets_them_and_nothing_else(engine: Engine) -> None:
-    member = "arn:aws:iam::123456789012:role/analyst"
-    run(engine, replace(ARGS, group_members={member: ("spark-mwaa", "spark-risk")}))
-
-    entry = engine.one(ENTRY, "role/analyst").inputs
-    assert entry["principalArn"] == member
-    assert entry["kubernetesGroups"] == ["spark-mwaa", "spark-risk"]
-    assert member not in {grant.inputs["principalArn"] for grant in engine.all(GRANT)}
 
 
 def test_kubernetes_objects_keep_nodes_and_access_until_they_are_gone(engine: Engine) -> None:

@@ -7,6 +7,7 @@ import pulumi
 import pytest
 from awscli.customizations.emrcontainers.base36 import Base36  # type: ignore[import-untyped]
 
+from components.data_access import BucketAccess, DatabaseAccess
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs, base36
 from sandbox.cloud.aws.authorization import is_allowed
 from tests.components.conftest import ACCOUNT, Engine, Resource
@@ -20,7 +21,12 @@ ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 DRAIN = "pulumi-python:dynamic:Resource"
 
 
-def run(engine: Engine) -> dict[str, Resource]:
+def run(
+    engine: Engine,
+    *,
+    data: tuple[BucketAccess, ...] = (),
+    databases: tuple[DatabaseAccess, ...] = (),
+) -> dict[str, Resource]:
     def program() -> VirtualCluster:
         nodes = pulumi.CustomResource("test:index:Nodes", "nodes")
         namespace = pulumi.CustomResource("test:index:Namespace", "namespace")
@@ -35,6 +41,8 @@ def run(engine: Engine) -> dict[str, Resource]:
                 bucket_name="jobs",
                 bucket_arn=BUCKET,
                 kms_key_arn=KEY,
+                data=data,
+                databases=databases,
                 log_retention_days=365,
                 account=ACCOUNT,
             ),
@@ -152,6 +160,16 @@ def test_jobs_read_pod_templates_and_write_none(
     policy = json.loads(engine.one("aws:iam/rolePolicy:RolePolicy").inputs["policy"])
     context = {"aws:ResourceAccount": "123456789012"}
     assert is_allowed([policy], action, f"{BUCKET}/{key}", context) is allowed
+
+
+def test_what_every_team_has_leaves_the_policy_to_data(engine: Engine) -> None:
+    run(engine)
+
+    policy = engine.one("aws:iam/rolePolicy:RolePolicy").inputs["policy"]
+    # Of a team and of a bucket, and the id of a key, where their names are longest.
+    longer = policy.replace("risk", "x" * 20).replace(BUCKET, f"arn:aws:s3:::{'x' * 63}")
+    longer = longer.replace(KEY, KEY[:-1] + "x" * 36).replace("mock", "logs:us-west-2:1234567890")
+    assert len("".join(longer.split())) < 3_000
 
 
 def test_jobs_use_the_key_through_s3_only(engine: Engine) -> None:

@@ -48,6 +48,7 @@ def _team(name: str) -> TeamAccess:
         log_group_name=f"/emr-eks/{name}",
         s3_uri=f"s3://jobs/{name}/",
         event_log_dir=f"s3://jobs/{name}/spark-events/",
+        metastore_client_factory=None,
     )
 
 

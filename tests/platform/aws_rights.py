@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from unittest import mock
 
-import boto3
+import botocore.session
 from botocore.exceptions import ClientError
 
 from sandbox.clone import Clone
@@ -23,6 +23,10 @@ NAME: Final = "mwaa-on-eks-sandbox"
 ACCOUNT: Final = "123456789012"
 DAGS, JOBS = (f"{NAME}-{kind}-{ACCOUNT}" for kind in ("dags", "jobs"))
 BLUE: Final = f"airflow-{NAME}-blue-Task"
+LAKE: Final = "lake-of-others"
+"""A bucket of which the team risk reads one prefix and writes another."""
+IMPOSTOR: Final = "of-another-account"
+"""A bucket of this account by a name that is to be another account's."""
 OTHERS: Final = "others/secret"
 OWN: Final = f"airflow/{NAME}/connections/database"
 """A connection that a team has made by itself."""
@@ -34,7 +38,7 @@ class Identity:
     """A role of the stack, with what it may and what it may not."""
 
     role: str
-    """The beginning of its name."""
+    """Its name, or the beginning of it before a hyphen."""
     allowed: Calls
     denied: Calls
 
@@ -55,6 +59,18 @@ def _log(group: str) -> Call:
     return lambda of: of("logs").create_log_stream(logGroupName=group, logStreamName="tried")
 
 
+def _read_log(group: str) -> Call:
+    return lambda of: of("logs").filter_log_events(logGroupName=group)
+
+
+def _table(database: str) -> Call:
+    return lambda of: of("glue").get_table(DatabaseName=database, Name="there")
+
+
+def _new_table(database: str) -> Call:
+    return lambda of: of("glue").create_table(DatabaseName=database, TableInput={"Name": "tried"})
+
+
 def _metric(namespace: str) -> Call:
     return lambda of: of("cloudwatch").put_metric_data(
         Namespace=namespace, MetricData=[{"MetricName": "tried", "Value": 1}]
@@ -69,9 +85,47 @@ def _job(virtual_cluster: str, role: str) -> Call:
     return lambda of: of("emr-containers").start_job_run(
         virtualClusterId=virtual_cluster,
         executionRoleArn=role,
-        releaseLabel="emr-7.14.0-latest",
+        releaseLabel="none",  # so that nothing runs where it is allowed
         jobDriver={"sparkSubmitJobDriver": {"entryPoint": "local:///nothing.py"}},
     )
+
+
+def _runs(virtual_cluster: str) -> Call:
+    return lambda of: of("emr-containers").list_job_runs(virtualClusterId=virtual_cluster)
+
+
+def _run(operation: str, virtual_cluster: str) -> Call:
+    return lambda of: getattr(of("emr-containers"), operation)(
+        virtualClusterId=virtual_cluster, id="0000000000000000000"
+    )
+
+
+def _be(role: str) -> Call:
+    return lambda of: of("sts").assume_role(RoleArn=role, RoleSessionName="tried")
+
+
+_OF_THE_CLUSTER: Final = {"Key": "ebs.csi.aws.com/cluster", "Value": "true"}
+
+
+def _new_volume(*tags: dict[str, str]) -> Call:
+    given = [{"ResourceType": "volume", "Tags": [*tags]}] if tags else []
+    return lambda of: of("ec2").create_volume(
+        AvailabilityZone="us-west-2a", Size=1, TagSpecifications=given, DryRun=True
+    )
+
+
+def _delete_volume(volume: str) -> Call:
+    return lambda of: of("ec2").delete_volume(VolumeId=volume, DryRun=True)
+
+
+def _volumes(clone: Clone) -> dict[str, str]:
+    """Return the volumes that are there to be tried, by their names."""
+    tried = {"Name": "tag:tried", "Values": ["*"]}
+    found = clone.aws("ec2").describe_volumes(Filters=[tried])["Volumes"]
+    return {
+        next(tag["Value"] for tag in one["Tags"] if tag["Key"] == "tried"): one["VolumeId"]
+        for one in found
+    }
 
 
 def _scale(group: str) -> Call:
@@ -95,9 +149,7 @@ NEVER: Final[Calls] = {
         serviceAccount="default",
         roleArn=f"arn:aws:iam::{ACCOUNT}:role/admin",
     ),
-    "be another role": lambda of: of("sts").assume_role(
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/admin", RoleSessionName="tried"
-    ),
+    "be another role": _be(f"arn:aws:iam::{ACCOUNT}:role/admin"),
     "read secrets of others": _secret(OTHERS),
     "rewrite DAGs": _put(DAGS, "dags/tried.py"),
     "delete DAGs": lambda of: of("s3").delete_object(Bucket=DAGS, Key="dags/tried.py"),
@@ -118,6 +170,27 @@ def identities(clone: Clone) -> list[Identity]:
     """Return the roles of a stack with the teams mwaa and risk, pods' roles and workflows' ones."""
     outputs = clone.outputs()
     clusters, roles = outputs["virtual_cluster_ids"], outputs["job_role_arns"]
+    members, volumes = outputs["team_role_arns"]["risk"], _volumes(clone)
+    lake: Calls = {
+        "read its lake": _get(LAKE, "trades/there"),
+        "list its lake": _list(LAKE, "trades/"),
+        "read what it writes in its lake": _get(LAKE, "risk/there"),
+        "write to its lake": _put(LAKE, "risk/tried"),
+        "read tables": _table("trades"),
+        "read tables that it writes": _table("risk"),
+        "make tables": _new_table("risk"),
+        "look for the default database": lambda of: of("glue").get_database(Name="default"),
+    }
+    beside: Calls = {
+        "write what it reads of its lake": _put(LAKE, "trades/tried"),
+        "read another prefix of its lake": _get(LAKE, "trades-2/there"),
+        "list all its lake": _list(LAKE),
+        "read a bucket that is not of whom it should be": _get(IMPOSTOR, "there"),
+        "make tables in a database that it reads": _new_table("trades"),
+        "read tables of the default database": _table("default"),
+        "make a database": lambda of: of("glue").create_database(DatabaseInput={"Name": "tried"}),
+        "delete its database": lambda of: of("glue").delete_database(Name="risk"),
+    }
     return [
         Identity(
             "airflow-execution",
@@ -128,9 +201,7 @@ def identities(clone: Clone) -> list[Identity]:
                 "write Airflow's metrics": _metric("AmazonMWAA"),
                 "read its connections": _secret(f"airflow/{NAME}/connections/eks"),
                 "find the cluster": lambda of: of("eks").describe_cluster(name=NAME),
-                "look at runs": lambda of: of("emr-containers").list_job_runs(
-                    virtualClusterId=clusters["risk"]
-                ),
+                "look at runs": _runs(clusters["risk"]),
                 "write backups": _put(DAGS, "metadata-backups/tried"),
             },
             denied={
@@ -142,9 +213,7 @@ def identities(clone: Clone) -> list[Identity]:
                 "start a run as anybody": _job(
                     clusters["mwaa"], f"arn:aws:iam::{ACCOUNT}:role/admin"
                 ),
-                "be a job": lambda of: of("sts").assume_role(
-                    RoleArn=roles["mwaa"], RoleSessionName="tried"
-                ),
+                "be a job": _be(roles["mwaa"]),
                 "delete a virtual cluster": lambda of: of("emr-containers").delete_virtual_cluster(
                     id=clusters["mwaa"]
                 ),
@@ -160,8 +229,10 @@ def identities(clone: Clone) -> list[Identity]:
                     "list its data": _list(JOBS, f"{team}/"),
                     "read pod templates": _get(JOBS, "pod_templates/driver.yaml"),
                     "write its logs": _log(f"/aws/emr-containers/{NAME}-{team}"),
+                    **(lake if team == "risk" else {}),
                 },
                 denied={
+                    **(beside if team == "risk" else {**lake, **beside}),
                     "write another team's data": _put(JOBS, f"{other}/tried"),
                     "read another team's data": _get(JOBS, f"{other}/tried"),
                     "list another team's data": _list(JOBS, f"{other}/"),
@@ -195,6 +266,76 @@ def identities(clone: Clone) -> list[Identity]:
                 },
             )
             for team, other in (("mwaa", "risk"), ("risk", "mwaa"))
+        ),
+        Identity(
+            "risk-members",
+            allowed={
+                "start a run": _job(clusters["risk"], roles["risk"]),
+                "look at its runs": _runs(clusters["risk"]),
+                "look at a run": _run("describe_job_run", clusters["risk"]),
+                "cancel a run": _run("cancel_job_run", clusters["risk"]),
+                "read its logs": _read_log(f"/aws/emr-containers/{NAME}-risk"),
+                "read its data": _get(JOBS, "risk/tried"),
+                "write its data": _put(JOBS, "risk/tried"),
+                "list its data": _list(JOBS, "risk/"),
+                "find the cluster": lambda of: of("eks").describe_cluster(name=NAME),
+            },
+            denied={
+                **lake,
+                **beside,
+                "start a run as another team": _job(clusters["risk"], roles["mwaa"]),
+                "start a run of another team": _job(clusters["mwaa"], roles["mwaa"]),
+                "look at another team's runs": _runs(clusters["mwaa"]),
+                "look at a run of another team": _run("describe_job_run", clusters["mwaa"]),
+                "cancel a run of another team": _run("cancel_job_run", clusters["mwaa"]),
+                "read another team's logs": _read_log(f"/aws/emr-containers/{NAME}-mwaa"),
+                "read Airflow's logs": _read_log(f"airflow-{NAME}-Task"),
+                "write its logs": _log(f"/aws/emr-containers/{NAME}-risk"),
+                "read another team's data": _get(JOBS, "mwaa/tried"),
+                "list all data": _list(JOBS),
+                "read DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
+                "read connections": _secret(f"airflow/{NAME}/connections/eks"),
+                "be a job": _be(roles["risk"]),
+                "delete a virtual cluster": lambda of: of("emr-containers").delete_virtual_cluster(
+                    id=clusters["risk"]
+                ),
+            },
+        ),
+        Identity("analyst", allowed={"be a member of its team": _be(members)}, denied={}),
+        Identity("viewer", allowed={}, denied={"be a member of a team": _be(members)}),
+        Identity(
+            "cluster-cni",
+            allowed={
+                "look at instances": lambda of: of("ec2").describe_instances(),
+                "make network interfaces": lambda of: of("ec2").create_network_interface(
+                    SubnetId="subnet-1", DryRun=True
+                ),
+            },
+            denied={
+                "make volumes": _new_volume(_OF_THE_CLUSTER),
+                "read DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
+                "read data of jobs": _get(JOBS, "mwaa/tried"),
+                "read connections": _secret(f"airflow/{NAME}/connections/eks"),
+                "pull images": lambda of: of("ecr").get_authorization_token(),
+            },
+        ),
+        Identity(
+            "addons-ebs-csi",
+            allowed={
+                "look at volumes": lambda of: of("ec2").describe_volumes(),
+                "make volumes": _new_volume(_OF_THE_CLUSTER),
+                "delete volumes": _delete_volume(volumes["ours"]),
+            },
+            denied={
+                "make volumes that are not its own": _new_volume(),
+                "delete volumes of others": _delete_volume(volumes["others"]),
+                "make network interfaces": lambda of: of("ec2").create_network_interface(
+                    SubnetId="subnet-1", DryRun=True
+                ),
+                "read DAGs": _get(DAGS, "dags/kubernetes_pod_example.py"),
+                "read data of jobs": _get(JOBS, "mwaa/tried"),
+                "read connections": _secret(f"airflow/{NAME}/connections/eks"),
+            },
         ),
         Identity(
             "autoscaler-role",
@@ -282,14 +423,35 @@ def identities(clone: Clone) -> list[Identity]:
     ]
 
 
+_IN_BUCKETS: Final = (
+    *((LAKE, f"{prefix}/there") for prefix in ("trades", "trades-2", "risk")),
+    (IMPOSTOR, "there"),
+)
+_DATABASES: Final = ("default", "trades", "risk")
+
+
 def make_what_is_of_others(clone: Clone) -> None:
     """Let there be what the roles must not reach, so that it is not missing that stops them."""
     clone.aws("logs").create_log_group(logGroupName=BLUE)
     for secret in (OTHERS, OWN):
         clone.aws("secretsmanager").create_secret(Name=secret, SecretString="x")
-    clone.aws("s3").create_bucket(
-        Bucket="state-of-stacks", CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
-    )
+    for bucket in ("state-of-stacks", LAKE, IMPOSTOR):
+        clone.aws("s3").create_bucket(
+            Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+        )
+    for bucket, key in _IN_BUCKETS:
+        clone.aws("s3").put_object(Bucket=bucket, Key=key, Body=b"")
+    for database in _DATABASES:
+        clone.aws("glue").create_database(DatabaseInput={"Name": database})
+        clone.aws("glue").create_table(DatabaseName=database, TableInput={"Name": "there"})
+    volumes: dict[str, list[dict[str, str]]] = {"ours": [_OF_THE_CLUSTER], "others": []}
+    for name, more in volumes.items():
+        given = [{"Key": "tried", "Value": name}, *more]
+        clone.aws("ec2").create_volume(
+            AvailabilityZone="us-west-2a",
+            Size=1,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": given}],
+        )
     autoscaling = clone.aws("autoscaling")
     (launch_template,) = clone.aws("ec2").describe_launch_templates()["LaunchTemplates"]
     tag = {"Key": f"k8s.io/cluster-autoscaler/{NAME}", "Value": "owned", "PropagateAtLaunch": True}
@@ -310,13 +472,20 @@ def delete_what_is_of_others(clone: Clone) -> None:
     clone.aws("logs").delete_log_group(logGroupName=BLUE)
     for secret in (OTHERS, OWN):
         clone.aws("secretsmanager").delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
-    clone.aws("s3").delete_bucket(Bucket="state-of-stacks")
     for bucket, key in (
+        *_IN_BUCKETS,
+        (LAKE, "risk/tried"),
         (JOBS, "mwaa/tried"),
         (JOBS, "risk/tried"),
         (DAGS, "metadata-backups/tried"),
     ):
         clone.aws("s3").delete_object(Bucket=bucket, Key=key)
+    for bucket in ("state-of-stacks", LAKE, IMPOSTOR):
+        clone.aws("s3").delete_bucket(Bucket=bucket)
+    for database in _DATABASES:
+        clone.aws("glue").delete_database(Name=database)
+    for volume in _volumes(clone).values():
+        clone.aws("ec2").delete_volume(VolumeId=volume)
     for group in ("ours", "others"):
         clone.aws("autoscaling").delete_auto_scaling_group(
             AutoScalingGroupName=group, ForceDelete=True
@@ -327,9 +496,15 @@ def wrong(clone: Clone) -> list[str]:
     """Return what a role may and should not, and what it may not and should."""
     found = []
     names = [one["RoleName"] for one in clone.aws("iam").list_roles()["Roles"]]
+    with mock.patch.dict(os.environ, clone.environment):
+        session = botocore.session.get_session()
+    session.set_credentials("", "", "")
+    of = functools.cache(functools.partial(_client, clone, session))
     for identity in identities(clone):
-        (role,) = (name for name in names if name.startswith(f"{identity.role}-"))
-        of = _clients(clone, role)
+        (role,) = (
+            name for name in names if name == identity.role or name.startswith(f"{identity.role}-")
+        )
+        _be_role(clone, session, role)
         found += [
             f"{identity.role} cannot {what}"
             for what, call in identity.allowed.items()
@@ -337,36 +512,31 @@ def wrong(clone: Clone) -> list[str]:
         ]
         found += [
             f"{identity.role} can {what}"
-            for what, call in {**identity.denied, **NEVER}.items()
+            # What people may who assume a team's role, is no matter of the stack.
+            for what, call in {
+                **identity.denied,
+                **(NEVER if role != identity.role else {}),
+            }.items()
             if _is_allowed(call, of)
         ]
     return found
 
 
-def _clients(clone: Clone, role: str) -> Callable[[str], Client]:
+def _client(clone: Clone, session: botocore.session.Session, service: str) -> Client:
+    """Return a client of whoever the session is: one for all, since each takes its time to make."""
+    with mock.patch.dict(os.environ, clone.environment):
+        return session.create_client(service)
+
+
+def _be_role(clone: Clone, session: botocore.session.Session, role: str) -> None:
     keys = clone.aws("sts").assume_role(
         RoleArn=f"arn:aws:iam::{ACCOUNT}:role/{role}", RoleSessionName="tried"
     )["Credentials"]
-    with mock.patch.dict(os.environ, clone.environment):
-        session = _session()
-
-    @functools.cache
-    def client(service: str) -> Client:
-        with mock.patch.dict(os.environ, clone.environment):
-            return session.client(  # type: ignore[call-overload]
-                service,
-                aws_access_key_id=keys["AccessKeyId"],
-                aws_secret_access_key=keys["SecretAccessKey"],
-                aws_session_token=keys["SessionToken"],
-            )
-
-    return client
-
-
-@functools.cache
-def _session() -> boto3.Session:
-    """One for all: each reads the descriptions of all services anew."""
-    return boto3.Session()
+    credentials = session.get_credentials()
+    assert credentials is not None
+    credentials.access_key = keys["AccessKeyId"]
+    credentials.secret_key = keys["SecretAccessKey"]
+    credentials.token = keys["SessionToken"]
 
 
 def _is_allowed(call: Call, of: Callable[[str], Client]) -> bool:

@@ -38,7 +38,7 @@ def cluster_rights(clone: Clone) -> list[str]:
         "who deploys": "user/sandbox",
         "`adminPrincipalArns`": "role/admin",
         "`viewerPrincipalArns`": "role/viewer",
-        "those of team risk": "role/analyst",
+        "`members` of team risk": "role/risk-members-",
         "previews": "role/delivery-preview-",
         "drift": "role/delivery-drift-",
         "Airflow": "role/airflow-execution-",

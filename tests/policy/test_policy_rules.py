@@ -394,8 +394,10 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
             (vpc(), made(ENVIRONMENT, {}), route(natGatewayId="nat")),
             (vpc(), route(gatewayId="igw"), *map(leading_to, ("ec2", *OF_NODES)), made(ADDON, {})),
             (vpc(), made(KEY, {})),
+            (vpc(), policy(allow("glue:GetTable")), leading_to("glue")),
         ],
         [
+            ((vpc(), policy(allow("glue:GetTable"))), "none leads to glue"),
             ((vpc(), made(ENVIRONMENT, {})), "none leads to airflow.api"),
             ((vpc(), route(gatewayId="igw"), made(ENVIRONMENT, {})), "none leads to sqs"),
             ((vpc(), made(ADDON, {}), *map(leading_to, OF_NODES)), "none leads to ec2"),

@@ -77,26 +77,18 @@ from tests.settings.conftest import (
             "an administrator too",
         ),
         (
-            {"spark.teams": [{"name": "mwaa", "viewerPrincipalArns": [ADMIN, ADMIN]}]},
-            "spark.teams[0].viewerPrincipalArns",
+            {"spark.teams": [{"name": "mwaa", "members": [ADMIN, ADMIN]}]},
+            "spark.teams[0].members",
             "2 times",
-        ),
-        (
-            {
-                "cluster.viewerPrincipalArns": [ADMIN],
-                "spark.teams": [{"name": "mwaa", "viewerPrincipalArns": [ADMIN]}],
-            },
-            "spark.teams[0].viewerPrincipalArns",
-            "may look at everything already",
         ),
         (
             {
                 "spark.teams": [
                     {"name": "mwaa"},
-                    {"name": "b", "viewerPrincipalArns": ["arn:aws:iam::999999999999:role/B"]},
+                    {"name": "b", "members": ["arn:aws:iam::999999999999:role/B"]},
                 ]
             },
-            "spark.teams[1].viewerPrincipalArns",
+            "spark.teams[1].members",
             "another account than account.id, 111122223333",
         ),
         (
@@ -276,19 +268,20 @@ def test_a_security_group_has_sixty_rules_unasked(load: Load, warnings: list[str
 
 
 def test_a_cluster_has_three_thousand_access_entries(load: Load, warnings: list[str]) -> None:
-    people = [f"arn:aws:iam::111122223333:user/user-{number}" for number in range(2997)]
+    people = [f"arn:aws:iam::111122223333:user/user-{number}" for number in range(2993)]
     changes = {
         "cluster.adminPrincipalArns": people[:1],
-        "cluster.viewerPrincipalArns": people[1:2000],
+        "cluster.viewerPrincipalArns": people[1:],
         "spark.teams": [
-            {"name": name, "viewerPrincipalArns": people[2000:]} for name in ("mwaa", "risk")
+            {"name": "mwaa", "members": people[:2]},
+            {"name": "risk", "members": people[:1]},
         ],
     }
     assert_mistake(
         load,
         changes,
-        "cluster.viewerPrincipalArns = 2997: ",
-        "are, with administrators and teams' people, more principals than 2996, and no cluster has "
+        "cluster.viewerPrincipalArns = 2995: ",
+        "are, with administrators and teams, more principals than 2994, and no cluster has "
         "room for more: name roles that people assume instead of users",
     )
     assert_right(load, warnings, changes | {"cluster.adminPrincipalArns": []})

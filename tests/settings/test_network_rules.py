@@ -155,10 +155,10 @@ def test_a_vpc_has_fifty_endpoints_unasked(load: Load, warnings: list[str]) -> N
 def test_without_nat_there_is_an_endpoint_for_all_that_is_called(load: Load) -> None:
     named = {"network.interfaceEndpoints": ["sts", "rds"]}
 
-    assert load({}).network.endpoints == ()
-    assert load(named).network.endpoints == ("sts", "rds")
-    needed = load(WITHOUT_NAT).network.endpoints
-    assert load(WITHOUT_NAT | named).network.endpoints == (*needed, "rds")
+    assert load({}).endpoints == ()
+    assert load(named).endpoints == ("sts", "rds")
+    needed = load(WITHOUT_NAT).endpoints
+    assert load(WITHOUT_NAT | named).endpoints == (*needed, "rds")
     # The AWS documents that sections.py names: of MWAA, of EKS, and what this platform uses.
     assert set(needed) == {
         *("airflow.api", "airflow.env", "airflow.ops", "kms", "logs", "monitoring", "sqs"),

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from components.capacity import EnvironmentCapacity
-from tests.settings.conftest import PRODUCTION, Load, botocore_shape
+from tests.settings.conftest import PRODUCTION, WITHOUT_NAT, Load, botocore_shape
 
 
 def test_a_minimal_stack_has_every_default(load: Load, warnings: list[str]) -> None:
@@ -41,17 +41,25 @@ def test_flow_logs_go_to_a_bucket_only_where_one_is_named(load: Load) -> None:
     assert load({"network.flowLogs": bucket}).network.flow_log_bucket_arn == bucket
 
 
-def test_who_looks_at_jobs_is_in_the_group_of_each_of_the_teams(load: Load) -> None:
-    both, one = (f"arn:aws:iam::111122223333:role/{name}" for name in ("Both", "One"))
-    teams = [
-        {"name": "mwaa", "viewerPrincipalArns": [both]},
-        {"name": "risk", "viewerPrincipalArns": [one, both]},
+def test_data_is_of_this_account_unless_another_is_named(load: Load) -> None:
+    data = [
+        {"bucket": "lake", "prefix": "raw/trades"},
+        {"bucket": "theirs", "access": "readWrite", "accountId": 444455556666},
     ]
+    settings = load({"spark.teams": [{"name": "mwaa", "data": data}]})
 
-    assert load({"spark.teams": teams}).group_members == {
-        both: ("spark-mwaa", "spark-risk"),
-        one: ("spark-risk",),
-    }
+    ours, theirs = settings.bucket_accesses(settings.spark.teams[0])
+    assert (ours.bucket_arn, ours.prefix, ours.write) == ("arn:aws:s3:::lake", "raw/trades", False)
+    assert (theirs.bucket_arn, theirs.prefix, theirs.write) == ("arn:aws:s3:::theirs", "", True)
+    assert (ours.account_id, theirs.account_id) == ("111122223333", "444455556666")
+
+
+def test_tables_need_an_endpoint_where_there_is_no_nat(load: Load) -> None:
+    tables = {"spark.teams": [{"name": "mwaa", "glueDatabases": [{"database": "sales"}]}]}
+
+    assert "glue" not in load(tables).endpoints
+    assert "glue" not in load(WITHOUT_NAT).endpoints
+    assert "glue" in load(WITHOUT_NAT | tables).endpoints
 
 
 def test_keys_can_be_brought_back_for_longer_in_production(load: Load) -> None:

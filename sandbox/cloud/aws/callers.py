@@ -20,6 +20,7 @@ Json: TypeAlias = Any
 Module: TypeAlias = Any
 Demand: TypeAlias = tuple[str, str, dict[str, str | list[str]]]
 """An action, a resource, and what else conditions may ask about."""
+_ASSUME: Final = "sts:AssumeRole"
 
 
 refused: Final[dict[str, str]] = {}
@@ -72,11 +73,39 @@ def _authorize(request: Json, resource: str) -> None:
     boundary = role.permissions_boundary_arn
     limits = [[_policy(boundary, partition, account_id)]] if boundary else []
     of_caller = rights.context(account_id, partition, request.region, role.arn)
+    documents += _granted_by_role(request, session, of_caller)
     for action, wanted, context in demands_of(request, resource):
         if not authorization.is_allowed(documents, action, wanted, of_caller | context, limits):
             refusal = rights.refusal(session.arn, action, wanted)
             refused[session.arn] = refusal.message
             _refuse(request, refusal)
+
+
+def _granted_by_role(request: Json, session: Json, context: dict[str, Any]) -> list[Json]:
+    """Return what a role that is to be assumed allows a caller whom it names, as a policy.
+
+    Whom it does not trust it refuses; where it trusts the account, the caller needs a right.
+    """
+    if (request.service_name, request._get_action()) != ("sts", "AssumeRole"):
+        return []
+    account_id, partition = request.current_account, request.partition
+    wanted = request._get_param("RoleArn")
+    found = _backend("iam", account_id, partition).roles.values()
+    trusts = [json.loads(one.assume_role_policy_document) for one in found if one.arn == wanted]
+
+    def trusted(*names: str) -> bool:
+        return any(
+            authorization.is_trusted(trust, "AWS", name, _ASSUME, context)
+            for trust in trusts
+            for name in names
+        )
+
+    if trusted(session.role_arn, session.arn):
+        statement = {"Effect": "Allow", "Action": _ASSUME, "Resource": wanted}
+        return [{"Version": "2012-10-17", "Statement": [statement]}]
+    if not trusted(account_id, f"arn:{partition}:iam::{account_id}:root"):
+        _refuse(request, rights.refusal(session.arn, _ASSUME, wanted))
+    return []
 
 
 def _policy(arn: str, partition: str, account_id: str) -> Json:
@@ -216,10 +245,61 @@ def _ecr(request: Json, _: str) -> list[Demand]:
     return [(f"ecr:{request._get_action()}", resource, {})]
 
 
-def _sts(request: Json, resource: str) -> list[Demand]:
+def _sts(request: Json, _: str) -> list[Demand]:
     action = request._get_action()
-    # Whom the credentials belong to, everybody may ask.
-    return [] if action == "GetCallerIdentity" else [(f"sts:{action}", resource, {})]
+    if action == "GetCallerIdentity":  # everybody may ask whom the credentials belong to
+        return []
+    return [(f"sts:{action}", request._get_param("RoleArn") or "*", {})]
+
+
+def _glue(request: Json, _: str) -> list[Demand]:
+    """Ask for a right to each of a table, its database and the catalog.
+
+    "Specifying AWS Glue resource ARNs", AWS Glue Developer Guide.
+    """
+    action, told = request._get_action(), request.parameters
+    database, resources = told.get("DatabaseName"), ["catalog"]
+    if action.endswith("Database"):
+        database = told.get("Name") or told["DatabaseInput"]["Name"]
+    elif database is None:
+        return [(f"glue:{action}", "*", {})]
+    elif "Function" in action:
+        name = told.get("FunctionName") or told.get("FunctionInput", {}).get("FunctionName")
+        resources.append(f"userDefinedFunction/{database}/{name or '*'}")
+    else:
+        table = told.get("TableName") or told.get("Name") or told.get("TableInput", {}).get("Name")
+        resources.append(f"table/{database}/{table or '*'}")
+    resources.append(f"database/{database}")
+    return [(f"glue:{action}", _arn(request, one), {}) for one in resources]
+
+
+def _ec2(request: Json, resource: str) -> list[Demand]:
+    """Ask for a right to a volume, by its tags; of other things nobody has written it down."""
+    action = request._get_action()
+    if action == "CreateVolume":
+        tags = request._parse_tag_specification().get("volume", {})
+        context = {f"aws:RequestTag/{key}": value for key, value in tags.items()}
+        volume = _arn(request, "volume/*")
+        demands: list[Demand] = [(f"ec2:{action}", volume, {**context})]
+        if tags:
+            context |= {"ec2:CreateAction": action}
+            demands.append(("ec2:CreateTags", volume, {**context, "aws:TagKeys": [*tags]}))
+        return demands
+    volume = request.ec2_backend.volumes.get(request._get_param("VolumeId"))
+    if action not in {"AttachVolume", "DeleteVolume", "DetachVolume"} or volume is None:
+        return _any(request, resource)
+    tags = {
+        tag["key"]: tag["value"]
+        for tag in request.ec2_backend.describe_tags({"resource-id": [volume.id]})
+    }
+    context = {
+        f"{kind}:ResourceTag/{key}": value for kind in ("aws", "ec2") for key, value in tags.items()
+    }
+    demands = [(f"ec2:{action}", _arn(request, f"volume/{volume.id}"), {**context})]
+    if action != "DeleteVolume":
+        instance = request._get_param("InstanceId") or "*"
+        demands.append((f"ec2:{action}", _arn(request, f"instance/{instance}"), {}))
+    return demands
 
 
 def _any(request: Json, _: str) -> list[Demand]:
@@ -237,8 +317,10 @@ def _arn(request: Json, resource: str) -> str:
 _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
     "autoscaling": _autoscaling,
     "cloudwatch": _cloudwatch,
+    "ec2": _ec2,
     "ecr": _ecr,
     "emr-containers": _emr_containers,
+    "glue": _glue,
     "kms": _kms,
     "logs": _logs,
     "s3": _s3,

@@ -18,6 +18,7 @@ TRUST = {
         {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:*"}
     ],
 }
+GLUE = "arn:aws:glue:us-west-2:123456789012"
 LOGS = "arn:aws:logs:us-west-2:123456789012:log-group"
 POLICY: dict[str, Any] = {
     "Version": "2012-10-17",
@@ -73,6 +74,23 @@ POLICY: dict[str, Any] = {
         },
         {
             "Effect": "Allow",
+            "Action": ["glue:CreateTable", "glue:GetTable", "glue:GetTables"],
+            "Resource": [f"{GLUE}:{one}" for one in ("catalog", "database/ours", "table/ours/*")],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:CreateTags", "ec2:CreateVolume"],
+            "Resource": "arn:aws:ec2:*:*:volume/*",
+            "Condition": {"StringEquals": {"aws:RequestTag/owner": "ours"}},
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:DeleteVolume", "ec2:DetachVolume"],
+            "Resource": "arn:aws:ec2:*:*:volume/*",
+            "Condition": {"StringEquals": {"ec2:ResourceTag/owner": "ours"}},
+        },
+        {
+            "Effect": "Allow",
             "Action": ["ec2:DescribeAvailabilityZones", "eks:DescribeAddonVersions"],
             "Resource": "*",
         },
@@ -85,6 +103,7 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
     """A role with that policy, in an account that holds what it may use and what it may not."""
     s3, logs = boto3.client("s3"), boto3.client("logs")
     secrets, scaling = boto3.client("secretsmanager"), boto3.client("autoscaling")
+    glue = boto3.client("glue")
     template: Any = {"ImageId": "ami-1", "InstanceType": "m7i.large"}
     boto3.client("ec2").create_launch_template(
         LaunchTemplateName="callers", LaunchTemplateData=template
@@ -97,6 +116,8 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
         logs.create_log_group(logGroupName=f"/{owner}")
         logs.create_log_stream(logGroupName=f"/{owner}", logStreamName="there")
         secrets.create_secret(Name=f"{owner}/one", SecretString="x")
+        glue.create_database(DatabaseInput={"Name": owner})
+        glue.create_table(DatabaseName=owner, TableInput={"Name": "there"})
         scaling.create_auto_scaling_group(
             AutoScalingGroupName=owner,
             LaunchTemplate={"LaunchTemplateName": "callers"},
@@ -131,6 +152,7 @@ def role(emulators: dict[str, str]) -> Iterator[str]:
             s3.delete_object(Bucket="callers", Key=made["Key"])
         logs.delete_log_group(logGroupName=f"/{owner}")
         secrets.delete_secret(SecretId=f"{owner}/one", ForceDeleteWithoutRecovery=True)
+        glue.delete_database(Name=owner)
         scaling.delete_auto_scaling_group(AutoScalingGroupName=owner, ForceDelete=True)
     s3.delete_bucket(Bucket="callers")
     boto3.client("ec2").delete_launch_template(LaunchTemplateName="callers")
@@ -172,6 +194,11 @@ CALLS: dict[str, Callable[[Clients, str], Any]] = {
         logGroupName=f"/{owner}", logStreamName="new"
     ),
     "logs:PutLogEvents": lambda of, owner: of("logs").put_log_events(**_events(owner)),
+    "glue:GetTable": lambda of, owner: of("glue").get_table(DatabaseName=owner, Name="there"),
+    "glue:GetTables": lambda of, owner: of("glue").get_tables(DatabaseName=owner),
+    "glue:CreateTable": lambda of, owner: of("glue").create_table(
+        DatabaseName=owner, TableInput={"Name": "new"}
+    ),
     "secretsmanager:GetSecretValue": lambda of, owner: of("secretsmanager").get_secret_value(
         SecretId=f"{owner}/one"
     ),
@@ -233,6 +260,8 @@ ELSEWHERE: dict[str, Callable[[Clients], Any]] = {
     "eks:DeleteCluster": lambda of: of("eks").delete_cluster(name="ours"),
     "eks:ListClusters": lambda of: of("eks").list_clusters(),
     "eks:ListNodegroups": lambda of: of("eks").list_nodegroups(clusterName="ours"),
+    "glue:GetDatabase": lambda of: of("glue").get_database(Name="ours"),
+    "glue:GetDatabases": lambda of: of("glue").get_databases(),
     "iam:CreateUser": lambda of: of("iam").create_user(UserName="new"),
     "iam:GetRole": lambda of: of("iam").get_role(RoleName="callers"),
     "kms:CreateKey": lambda of: of("kms").create_key(),
@@ -310,6 +339,91 @@ def test_a_missing_secret_is_missing_only_to_who_may_read_it(clients: Clients) -
 def test_the_sandboxs_own_user_is_not_asked(role: str) -> None:
     assert role
     boto3.client("s3").head_object(Bucket="callers", Key="theirs/there")
+
+
+def _volume(of: Clients, owner: str) -> str:
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "owner", "Value": owner}]}]
+    made = of("ec2").create_volume(AvailabilityZone="us-west-2a", Size=1, TagSpecifications=tags)
+    return str(made["VolumeId"])
+
+
+def test_volumes_are_made_and_deleted_by_their_tags(clients: Clients) -> None:
+    ours, theirs = _volume(clients, "ours"), _volume(boto3.client, "theirs")  # type: ignore[arg-type]
+    with pytest.raises(ClientError, match="not authorized to perform: ec2:CreateVolume "):
+        _volume(clients, "theirs")
+    with pytest.raises(ClientError, match="not authorized to perform: ec2:DeleteVolume "):
+        clients("ec2").delete_volume(VolumeId=theirs)
+    with pytest.raises(
+        ClientError,
+        match="ec2:DetachVolume on resource: arn:aws:ec2:us-west-2:123456789012:instance/i-1",
+    ):
+        clients("ec2").detach_volume(VolumeId=ours, InstanceId="i-1")
+    clients("ec2").delete_volume(VolumeId=ours)
+    boto3.client("ec2").delete_volume(VolumeId=theirs)
+
+
+ASSUME = "sts:AssumeRole"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "boundary", "assumed"),
+    [
+        ("role", None, None, True),
+        ("role", "Deny", None, False),
+        ("role", None, "s3:*", False),
+        ("role", None, ASSUME, True),
+        ("account", None, None, False),
+        ("account", "Allow", None, True),
+        ("root", "Allow", None, True),
+        ("others", "Allow", None, False),
+        ("service", "Allow", None, False),
+    ],
+)
+def test_a_role_is_assumed_by_whom_it_trusts(
+    role: str,
+    clients: Clients,
+    *,
+    trusted: str,
+    given: str | None,
+    boundary: str | None,
+    assumed: bool,
+) -> None:
+    iam = boto3.client("iam")
+    others = iam.create_role(RoleName="others", AssumeRolePolicyDocument=json.dumps(TRUST))
+    principals = {
+        "role": {"AWS": [others["Role"]["Arn"], role]},
+        "account": {"AWS": "123456789012"},
+        "root": {"AWS": "arn:aws:iam::123456789012:root"},
+        "others": {"AWS": others["Role"]["Arn"]},
+        "service": {"Service": "ec2.amazonaws.com"},
+    }
+    trust = {"Effect": "Allow", "Principal": principals[trusted], "Action": ASSUME}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    wanted = iam.create_role(RoleName="wanted", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    try:
+        if given:
+            right = {"Effect": given, "Action": ASSUME, "Resource": wanted}
+            text = json.dumps({"Version": "2012-10-17", "Statement": [right]})
+            iam.put_role_policy(RoleName="callers", PolicyName="given", PolicyDocument=text)
+        if boundary:
+            limit = {"Effect": "Allow", "Action": boundary, "Resource": "*"}
+            text = json.dumps({"Version": "2012-10-17", "Statement": [limit]})
+            arn = iam.create_policy(PolicyName="limit", PolicyDocument=text)["Policy"]["Arn"]
+            iam.put_role_permissions_boundary(RoleName="callers", PermissionsBoundary=arn)
+        asked = {"RoleArn": wanted, "RoleSessionName": "one"}
+        if assumed:
+            assert clients("sts").assume_role(**asked)["Credentials"]
+        else:
+            with pytest.raises(ClientError, match=f"perform: {ASSUME} on resource: {wanted}"):
+                clients("sts").assume_role(**asked)
+    finally:
+        if given:
+            iam.delete_role_policy(RoleName="callers", PolicyName="given")
+        if boundary:
+            iam.delete_role_permissions_boundary(RoleName="callers")
+            iam.delete_policy(PolicyArn="arn:aws:iam::123456789012:policy/limit")
+        for name in ("wanted", "others"):
+            iam.delete_role(RoleName=name)
 
 
 def test_a_permissions_boundary_takes_away_with_every_service(role: str, clients: Clients) -> None:

@@ -280,6 +280,19 @@ def test_a_malformed_trust_policy_is_refused(account: Account, policy: str) -> N
         account.make("iam/role:Role", assumeRolePolicy=policy)
 
 
+def test_a_role_trusts_nobody_who_is_not_there(account: Account) -> None:
+    def trusting_person(arn: str) -> str:
+        statement = {"Effect": "Allow", "Principal": {"AWS": [arn]}, "Action": "sts:AssumeRole"}
+        return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+    there = account.role("ec2.amazonaws.com").state["arn"]
+    for arn in (there.replace(":role/", ":role/path/"), there.replace(":role/", ":user/")):
+        with refuses(f"MalformedPolicyDocument.*Invalid principal in policy: .*{arn}"):
+            account.make("iam/role:Role", assumeRolePolicy=trusting_person(arn))
+    for arn in (there, "123456789012", "arn:aws:iam::999999999999:role/elsewhere"):
+        account.make("iam/role:Role", assumeRolePolicy=trusting_person(arn))
+
+
 def long_document(characters: int) -> str:
     """A policy of so many characters, white space apart."""
     made = document("Principal").replace("s3:GetObject", "s3:GetObject" + "{}")

@@ -53,6 +53,30 @@ for (_service, _operation), (_parameter, _kind) in _GIVEN.items():
     refuses(_service, _operation)(partial(_malformed, _parameter, _kind))
 
 
+@refuses("iam", "CreateRole", "UpdateAssumeRolePolicy")
+def _trusts_nobody(aws: Aws, told: Told) -> None:
+    document = json.loads(told.get("AssumeRolePolicyDocument") or told["PolicyDocument"])
+    statements = document["Statement"]
+    for statement in [statements] if isinstance(statements, dict) else statements:
+        principal = statement.get("Principal")
+        named = principal.get("AWS", ()) if isinstance(principal, dict) else ()
+        for arn in [named] if isinstance(named, str) else named:
+            kind, _, path = arn.removeprefix(f"arn:{aws.partition}:iam::{aws.account}:").partition(
+                "/"
+            )
+            if kind not in {"role", "user"}:  # of another account, or an account
+                continue
+            iam, name = aws.client("iam"), path.rpartition("/")[2]
+            found = (
+                find(iam.get_role, RoleName=name)
+                if kind == "role"
+                else find(iam.get_user, UserName=name)
+            )
+            if found is None or found[kind.title()]["Arn"] != arn:
+                message = f'Invalid principal in policy: "AWS":"{arn}"'
+                raise RefusedError("MalformedPolicyDocument", message)
+
+
 # "IAM and AWS STS quotas", IAM User Guide: characters without white space, of all of a role's, a
 # user's or a group's inline policies together, of a managed policy, and of a trust policy.
 _INLINE: Final = {"Group": 5120, "Role": 10240, "User": 2048}
