@@ -11,6 +11,8 @@ where the platform has some, and the driver never does.
 
 The job's log, with the value of pi in the driver's `stdout`, is in the CloudWatch log group and
 below the S3 prefix of the team, as are Spark's events, by which its pages can be seen afterwards.
+While the driver runs, whose pod has the id of the job run in its name, as the task's log tells it:
+`kubectl port-forward --namespace <the team's> spark-<job run>-driver 4040`.
 """
 
 from datetime import UTC, datetime, timedelta

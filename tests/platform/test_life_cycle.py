@@ -442,18 +442,15 @@ def test_executors_get_nodes_on_spot_capacity_and_drivers_do_not(platform: Clone
 
 def _start_job_run(clone: Clone) -> tuple[str, str]:
     outputs = clone.outputs()
+    key, program = "mwaa/sleep.py", b"import time; time.sleep(3600)"
+    clone.aws("s3").put_object(Bucket=outputs["job_bucket"], Key=key, Body=program)
     virtual_cluster: str = outputs["emrcontainers_virtual_cluster_id"]
     run: dict[str, Any] = clone.aws("emr-containers").start_job_run(
         virtualClusterId=virtual_cluster,
         name="still-running",
         executionRoleArn=outputs["emr_on_eks_role_arn"],
         releaseLabel="emr-7.14.0-latest",
-        jobDriver={
-            "sparkSubmitJobDriver": {
-                "entryPoint": "local:///usr/lib/spark/examples/src/main/python/pi.py",
-                "entryPointArguments": ["100000"],  # partitions: hours
-            }
-        },
+        jobDriver={"sparkSubmitJobDriver": {"entryPoint": f"s3://{outputs['job_bucket']}/{key}"}},
     )
     return virtual_cluster, run["id"]
 

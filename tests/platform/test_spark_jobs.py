@@ -20,7 +20,9 @@ from sandbox.tests.stranger import as_somebody_else
 
 pytestmark = pytest.mark.dag_runs
 
-BUCKET: Final = "mwaa-on-eks-sandbox-jobs-123456789012"
+NAME: Final = "mwaa-on-eks-sandbox"
+BUCKET: Final = f"{NAME}-jobs-123456789012"
+HISTORY: Final = "app.kubernetes.io/name=spark-history"
 NAMESPACE: Final = "emr-mwaa"
 EMR: Final = "emr-containers.amazonaws.com"
 PATIENCE: Final = 240.0
@@ -52,15 +54,16 @@ print("the sum is", numbers.map(lambda one: (time.sleep(seconds), one)[1]).sum()
 
 
 class Runs:
-    """The job runs of the default team."""
+    """The job runs of a team."""
 
-    def __init__(self, clone: Clone) -> None:
+    def __init__(self, clone: Clone, team: str = "mwaa") -> None:
         self.clone = clone
+        self.namespace = f"emr-{team}"
         self.core: Any = CoreV1Api(clone.kubernetes)
         self.emr: Any = clone.aws("emr-containers")
         outputs = clone.outputs()
-        self.cluster = outputs["emrcontainers_virtual_cluster_id"]
-        self.role = outputs["emr_on_eks_role_arn"]
+        self.cluster = outputs["virtual_cluster_ids"][team]
+        self.role = outputs["job_role_arns"][team]
 
     def start(
         self,
@@ -121,7 +124,7 @@ class Runs:
             with suppress(ApiException):
                 name = pod.metadata.name
                 said.append(
-                    f"{name}:\n{self.core.read_namespaced_pod_log(name, NAMESPACE)[-3000:]}"
+                    f"{name}:\n{self.core.read_namespaced_pod_log(name, self.namespace)[-3000:]}"
                 )
         return "\n".join(said)
 
@@ -143,7 +146,7 @@ class Runs:
 
     def pods(self, run: str, role: str | None = None) -> list[Any]:
         selector = f"{EMR}/job.id={run}" + (f",spark-role={role}" if role else "")
-        return list(self.core.list_namespaced_pod(NAMESPACE, label_selector=selector).items)
+        return list(self.core.list_namespaced_pod(self.namespace, label_selector=selector).items)
 
     def executors(self, run: str) -> int:
         """How many of them run."""
@@ -319,3 +322,40 @@ def test_a_job_of_sql_runs(runs: Runs) -> None:
     runs.comes_to(run, "COMPLETED")
     log = runs.core.read_namespaced_pod_log(f"spark-{run}-driver", NAMESPACE)
     assert "\n42\n" in log
+
+
+def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Runs) -> None:
+    data = {"bucket": "a-lake", "prefix": "trades", "access": "readWrite"}
+    settings = {
+        "teams[0].name": "mwaa",
+        "teams[1].name": "risk",
+        **{f"teams[1].data[0].{key}": value for key, value in data.items()},
+        "teams[1].glueDatabases[0].database": "trades",
+        "teams[1].members[0]": runs.role,
+        "historyServer": "true",
+    }
+    for key, value in settings.items():
+        platform.pulumi("config", "set", "--path", f"spark.{key}", value)
+    platform.pulumi("up", "--yes", "--skip-preview")
+    of_team = Runs(platform, "risk")
+    run = of_team.start(of_team.put("risk/code/sleep.py", SLEEP), "600")
+    of_team.comes_to(run, "RUNNING")
+    servers = of_team.core.list_namespaced_pod("emr-risk", label_selector=HISTORY).items
+    assert [one.status.phase for one in servers] == ["Running"]
+
+    platform.unprotect()
+    platform.pulumi("config", "rm", "--path", "spark.teams[1]")
+    platform.pulumi("config", "rm", "--path", "spark.historyServer")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert of_team.look(run)["state"] == "CANCELLED"
+    with pytest.raises(ApiException, match="Not Found"):
+        of_team.core.read_namespace("emr-risk")
+    assert not of_team.core.list_pod_for_all_namespaces(label_selector=HISTORY).items
+    roles = [one["RoleName"] for one in platform.aws("iam").list_roles()["Roles"]]
+    assert not [name for name in roles if "risk" in name or "history" in name]
+    associations = platform.aws("eks").list_pod_identity_associations(clusterName=NAME)
+    assert "emr-risk" not in {one["namespace"] for one in associations["associations"]}
+    groups = platform.aws("logs").describe_log_groups(logGroupNamePrefix="/aws/emr-containers/")
+    assert [one["logGroupName"] for one in groups["logGroups"]] == [
+        f"/aws/emr-containers/{NAME}-mwaa"
+    ]

@@ -17,10 +17,9 @@ from kubernetes import utils
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.aws import callers, job_objects
+from sandbox.cloud.aws import callers, job_objects, pod_identity
 from sandbox.cloud.aws.job_objects import JOB_ID, InvalidRequestError, JobRun
 from sandbox.cloud.kubernetes import nodes
-from sandbox.cloud.kubernetes.kubelet import identity
 from sandbox.machine.aws_api import Aws, error_code
 
 Json: TypeAlias = Any
@@ -253,7 +252,7 @@ class _Following:
 
 def _refused(pods: list[str]) -> str:
     """Return what was refused to the role of these pods; to HEAD, S3 answers no reason."""
-    sessions = {identity.session(name) for name in pods}
+    sessions = {pod_identity.session(name) for name in pods}
     found = [
         message for arn, message in callers.refused.items() if arn.rpartition("/")[2] in sessions
     ]

@@ -12,7 +12,7 @@ from sandbox.machine.aws_api import Aws, find
 
 Json: TypeAlias = Any
 
-_SERVICE: Final = "pods.eks.amazonaws.com"
+SERVICE: Final = "pods.eks.amazonaws.com"
 
 
 class NoRoleError(Exception):
@@ -29,44 +29,66 @@ class Credentials:
     expires: datetime
 
 
-def credentials(
-    aws: Aws, cluster: str, namespace: str, service_account: str, pod: Json
-) -> Credentials:
-    """Assume the role of a pod's service account; NoRoleError says why there is none."""
+@dataclass(frozen=True)
+class Account:
+    """A service account of a cluster."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"service account {self.name} of namespace {self.namespace}"
+
+
+def session(pod: str) -> str:
+    """Name the session of a pod's role."""
+    return f"eks-{pod}"[-64:].lstrip("-.")
+
+
+def association(aws: Aws, account: Account) -> Json | None:
+    """Return the association of a service account, if it has one."""
     eks = aws.client("eks")
-    which = f"service account {service_account} of namespace {namespace}"
     listed = eks.list_pod_identity_associations(
-        clusterName=cluster, namespace=namespace, serviceAccount=service_account
+        clusterName=account.cluster, namespace=account.namespace, serviceAccount=account.name
     )["associations"]
     if not listed:
-        raise NoRoleError(f"the {which} has no EKS Pod Identity association")
-    association = eks.describe_pod_identity_association(
-        clusterName=cluster, associationId=listed[0]["associationId"]
+        return None
+    return eks.describe_pod_identity_association(
+        clusterName=account.cluster, associationId=listed[0]["associationId"]
     )["association"]
+
+
+def of_pod(aws: Aws, cluster: str, pod: Json) -> tuple[Account, str]:
+    """Return the account and the role of a pod; NoRoleError says why there is none."""
+    account = Account(cluster, pod.metadata.namespace, pod.spec.service_account_name or "default")
+    found = association(aws, account)
+    if found is None:
+        raise NoRoleError(f"the {account} has no EKS Pod Identity association")
     # Where to ask for credentials, a pod is told as it is made; Kubernetes tells whole seconds.
-    if int(association["createdAt"].timestamp()) > pod.metadata.creation_timestamp.timestamp():
-        raise NoRoleError(f"pod {pod.metadata.name} is older than the association of the {which}")
-    arn = association["roleArn"]
+    if int(found["createdAt"].timestamp()) > pod.metadata.creation_timestamp.timestamp():
+        name = pod.metadata.name
+        raise NoRoleError(f"pod {name} is older than the association of the {account}")
+    return account, str(found["roleArn"])
+
+
+def assume(aws: Aws, account: Account, arn: str, pod: str) -> Credentials:
+    """Assume a role as a pod of a service account; NoRoleError says why that is refused."""
     role = find(aws.client("iam").get_role, RoleName=arn.rpartition("/")[2])
     if role is None:
         raise NoRoleError(f"there is no role {arn}")
-    context = {
+    context: dict[str, str | list[str]] = {
         "aws:SourceAccount": aws.account,
-        "aws:SourceArn": aws.arn("eks", f"cluster/{cluster}"),
-        "aws:RequestTag/kubernetes-namespace": namespace,
-        "aws:RequestTag/kubernetes-service-account": service_account,
+        "aws:SourceArn": aws.arn("eks", f"cluster/{account.cluster}"),
+        "aws:RequestTag/kubernetes-namespace": account.namespace,
+        "aws:RequestTag/kubernetes-service-account": account.name,
     }
     document = role["Role"]["AssumeRolePolicyDocument"]
     trust = json.loads(document) if isinstance(document, str) else document
     for action in ("sts:AssumeRole", "sts:TagSession"):
-        if not authorization.is_trusted(trust, "Service", _SERVICE, action, context):
-            raise NoRoleError(f"{_SERVICE} is not authorized to perform: {action} on {arn}")
-    session = aws.client("sts").assume_role(
-        RoleArn=arn, RoleSessionName=f"eks-{cluster}-{pod.metadata.name}"[:64]
-    )["Credentials"]
+        if not authorization.is_trusted(trust, "Service", SERVICE, action, context):
+            raise NoRoleError(f"{SERVICE} is not authorized to perform: {action} on {arn}")
+    given = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName=session(pod))["Credentials"]
     return Credentials(
-        session["AccessKeyId"],
-        session["SecretAccessKey"],
-        session["SessionToken"],
-        session["Expiration"],
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], given["Expiration"]
     )

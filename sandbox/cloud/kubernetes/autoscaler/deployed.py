@@ -108,11 +108,9 @@ class Deployed:
         names = self.aws.client("eks").list_clusters()["clusters"]
         if not names:
             raise NotWorkingError("its cluster is gone")
-        spec, namespace = self.pod.spec, self.pod.metadata.namespace
         try:
-            got = pod_identity.credentials(
-                self.aws, names[0], namespace, spec.service_account_name, self.pod
-            )
+            account, role = pod_identity.of_pod(self.aws, names[0], self.pod)
+            got = pod_identity.assume(self.aws, account, role, self.pod.metadata.name)
         except pod_identity.NoRoleError as error:
             raise NotWorkingError(f"it has no credentials of AWS: {error}") from None
         self._session = boto3.Session(got.access_key_id, got.secret_access_key, got.session_token)

@@ -6,45 +6,25 @@ import http.client
 import json
 import os
 import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import kubernetes.client
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from sandbox.cloud.aws import authorization
+from sandbox.cloud.aws import pod_identity
+from sandbox.cloud.aws.pod_identity import Account, Credentials, NoRoleError
 from sandbox.cloud.clusters import Clusters
 from sandbox.cloud.kubernetes.kubelet.containers import Mount
-from sandbox.machine.aws_api import Answer, Aws, in_region
+from sandbox.machine.aws_api import Aws, in_region
 
-AUDIENCE: Final = "pods.eks.amazonaws.com"
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 _PLACE: Final = "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount"
 _FILE: Final = "eks-pod-identity-token"
 _LIFETIME: Final = 86400
 """Seconds; the SDKs ask anew before a role's credentials expire, with the same token."""
 _POD: Final = "authentication.kubernetes.io/pod-name"
-
-
-def session(pod: str) -> str:
-    """Name the session of a pod's role."""
-    return f"eks-{pod}"[-64:].lstrip("-.")
-
-
-class DeniedError(Exception):
-    """Why a pod does not get its role."""
-
-
-@dataclass(frozen=True)
-class Account:
-    """A service account, and the cluster that it is in."""
-
-    namespace: str
-    name: str
-    region: str
-    cluster: str
 
 
 class PodIdentity:
@@ -61,8 +41,14 @@ class PodIdentity:
 
     def variables(self, pod: Any, directory: Path) -> tuple[dict[str, str], list[Mount]]:  # noqa: ANN401
         """Return what is added to a pod's environment, and to its files, for its role's sake."""
-        account = self._account(pod.metadata.namespace, pod.spec.service_account_name)
-        if account is None or self._association(account) is None:
+        where = self._clusters.find()
+        if where is None:
+            return {}, []
+        region, cluster = where
+        try:
+            with in_region(region):
+                pod_identity.of_pod(self._aws, cluster, pod)
+        except NoRoleError:
             return {}, []
         directory.mkdir(parents=True, exist_ok=True)
         token = directory / _FILE
@@ -72,52 +58,35 @@ class PodIdentity:
         variables = {
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{_PLACE}/{_FILE}",
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{port}/v1/credentials",
-            "AWS_DEFAULT_REGION": account.region,
-            "AWS_REGION": account.region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_REGION": region,
             "AWS_STS_REGIONAL_ENDPOINTS": "regional",
         }
         return variables, [Mount(directory, _PLACE, read_only=True)]
 
-    def credentials(self, token: str) -> dict[str, str]:
-        """Return credentials of the role of a token's pod; DeniedError says why there are none."""
+    def credentials(self, token: str) -> Credentials:
+        """Return credentials of the role of a token's pod; NoRoleError says why there are none."""
         review = self._reviews.create_token_review(
-            {"spec": {"token": token, "audiences": [AUDIENCE]}}
+            {"spec": {"token": token, "audiences": [pod_identity.SERVICE]}}
         ).status
         kind, _, subject = (review.user.username or "").partition("serviceaccount:")
-        if not review.authenticated or kind != "system:":
-            raise DeniedError("the token is not one of a pod of this cluster")
+        where = self._clusters.find()
+        if not review.authenticated or kind != "system:" or where is None:
+            raise NoRoleError("the token is not one of a pod of this cluster")
+        region, cluster = where
         namespace, _, name = subject.partition(":")
-        account = self._account(namespace, name)
-        role = None if account is None else self._association(account)
-        if account is None or role is None:
-            raise DeniedError(f"the service account {name} of {namespace} has no association")
+        account = Account(cluster, namespace, name)
         (pod,) = (review.user.extra or {}).get(_POD, ["-"])
-        with in_region(account.region):
-            return self._assume(account, role, pod)
-
-    def _account(self, namespace: str, name: str) -> Account | None:
-        found = self._clusters.find()
-        return None if found is None else Account(namespace, name, *found)
-
-    def _association(self, account: Account) -> str | None:
-        """Return the role that a service account is associated with."""
-        with in_region(account.region):
-            eks = self._aws.client("eks")
-            for found in eks.list_pod_identity_associations(
-                clusterName=account.cluster,
-                namespace=account.namespace,
-                serviceAccount=account.name,
-            )["associations"]:
-                described = eks.describe_pod_identity_association(
-                    clusterName=account.cluster, associationId=found["associationId"]
-                )
-                return str(described["association"]["roleArn"])
-        return None
+        with in_region(region):
+            found = pod_identity.association(self._aws, account)
+            if found is None:
+                raise NoRoleError(f"the {account} has no EKS Pod Identity association")
+            return pod_identity.assume(self._aws, account, found["roleArn"], pod)
 
     def _token(self, pod: Any) -> str:  # noqa: ANN401
         request = {
             "spec": {
-                "audiences": [AUDIENCE],
+                "audiences": [pod_identity.SERVICE],
                 "expirationSeconds": _LIFETIME,
                 "boundObjectRef": {
                     "kind": "Pod",
@@ -132,36 +101,6 @@ class PodIdentity:
         )
         return str(made.status.token)
 
-    def _assume(self, account: Account, arn: str, pod: str) -> dict[str, str]:
-        self._require_trust(account, arn)
-        try:
-            given: Answer = self._aws.client("sts").assume_role(
-                RoleArn=arn, RoleSessionName=session(pod)
-            )["Credentials"]
-        except ClientError as error:
-            raise DeniedError(str(error)) from None
-        return {
-            "AccessKeyId": given["AccessKeyId"],
-            "SecretAccessKey": given["SecretAccessKey"],
-            "Token": given["SessionToken"],
-            "AccountId": self._aws.account,
-            "Expiration": given["Expiration"].strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
-
-    def _require_trust(self, account: Account, arn: str) -> None:
-        role = self._aws.client("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
-        context: dict[str, str | list[str]] = {
-            "aws:SourceAccount": self._aws.account,
-            "aws:SourceArn": self._aws.arn("eks", f"cluster/{account.cluster}"),
-            "aws:RequestTag/kubernetes-namespace": account.namespace,
-            "aws:RequestTag/kubernetes-service-account": account.name,
-        }
-        for action in ("sts:AssumeRole", "sts:TagSession"):
-            if not authorization.is_trusted(
-                role["AssumeRolePolicyDocument"], "Service", AUDIENCE, action, context
-            ):
-                raise DeniedError(f"{AUDIENCE} is not authorized to perform: {action} on {arn}")
-
 
 class _Handler(BaseHTTPRequestHandler):
     """Answers the SDKs."""
@@ -173,9 +112,16 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "")
         try:
             if self.path != "/v1/credentials" or not token:
-                raise DeniedError("no token")
-            self._answer(http.client.OK, self.identity.credentials(token))
-        except DeniedError as reason:
+                raise NoRoleError("no token")
+            given = self.identity.credentials(token)
+            told = {
+                "AccessKeyId": given.access_key_id,
+                "SecretAccessKey": given.secret_access_key,
+                "Token": given.session_token,
+                "Expiration": given.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            }
+            self._answer(http.client.OK, told)
+        except (NoRoleError, BotoCoreError, ClientError) as reason:
             self._answer(http.client.BAD_REQUEST, {"code": "AccessDenied", "message": str(reason)})
 
     def _answer(self, status: int, content: dict[str, str]) -> None:
