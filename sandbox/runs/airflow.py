@@ -33,6 +33,7 @@ from sandbox.machine import ports, progress
 from sandbox.machine.processes import SandboxError
 from sandbox.machine.program import DIRECTORY, PROJECT, STACK
 from sandbox.runs import home, packages, startup_script
+from sandbox.runs.drivers import Drivers
 from sandbox.runs.home import log_file
 
 if TYPE_CHECKING:
@@ -325,7 +326,8 @@ def serve(report: Callable[[str], None]) -> int:
                     stderr=subprocess.STDOUT,
                 )
         told = f"Airflow is at {url}, user {USER}, password {password} (Ctrl-C ends it)"
-        _watch(airflow, started, port, lambda: report(told))
+        drivers = Drivers(airflow.cloud)
+        _watch(airflow, started, port, lambda: report(told), lambda: _tell(drivers, report))
     except KeyboardInterrupt:
         report("ending Airflow")
     except BlockingIOError:
@@ -336,6 +338,11 @@ def serve(report: Callable[[str], None]) -> int:
         _end(started)
         lock.close()
     return 0
+
+
+def _tell(drivers: Drivers, report: Callable[[str], None]) -> None:
+    for line in drivers.look():
+        report(line)
 
 
 def _password() -> str:
@@ -352,8 +359,12 @@ def _watch(
     started: Mapping[str, subprocess.Popen[bytes]],
     port: int,
     ready: Callable[[], None],
+    look: Callable[[], None],
 ) -> None:
-    """Keep the DAG files up to date; return never, but raise when something has ended."""
+    """Keep the DAG files up to date; return never, but raise when something has ended.
+
+    ready: is called once the page answers; look: again and again.
+    """
     told, fetched = False, time.monotonic()
     while True:
         for name, process in started.items():
@@ -368,7 +379,8 @@ def _watch(
                 raise SandboxError("its sandbox is gone")
             airflow.fetch_dags()
             fetched = time.monotonic()
-        time.sleep(0.5)
+        look()
+        time.sleep(1)
 
 
 def _end(started: Mapping[str, subprocess.Popen[bytes]]) -> None:

@@ -25,12 +25,12 @@ import kubernetes.watch
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.aws.job_objects import JOB_ID
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine import progress
 from sandbox.machine.processes import SandboxError
 from sandbox.machine.program import DIRECTORY, ROOT
 from sandbox.runs.airflow import Airflow, client, prepare
+from sandbox.runs.drivers import core_api, is_of_job_run, page
 from sandbox.runs.home import log_file
 
 EXAMPLES: Final = ("kubernetes_pod_example", "emr_eks_pi_job", "emr_eks_sales_report")
@@ -159,12 +159,7 @@ class Pods:
     """What is printed by pods that come into being from now on and are meant to end."""
 
     def __init__(self, cloud: Cloud, say: Say) -> None:
-        configuration = kubernetes.client.Configuration()
-        kubernetes.config.load_kube_config(
-            str(cloud.control_plane.kubeconfig), client_configuration=configuration
-        )
-        configuration.proxy = None  # one of the user's does not know this machine
-        self._api: Any = kubernetes.client.CoreV1Api(kubernetes.client.ApiClient(configuration))
+        self._api = core_api(cloud)
         self._say = say
         self._pods: dict[str, Any] = {}
         self._logs: dict[str, list[threading.Thread]] = {}
@@ -188,10 +183,13 @@ class Pods:
         before, self._pods[uid] = self._pods.get(uid), pod
         if gone:
             del self._pods[uid]
-        elif JOB_ID in (pod.metadata.labels or {}):
+        elif is_of_job_run(pod):
             # EMR ships the logs of these.
             if before is None or before.status.phase != pod.status.phase:
-                self._say(f"{name}: {pod.status.phase}{_page(pod)}")
+                where = page(pod)
+                self._say(
+                    f"{name}: {pod.status.phase}" + (f", Spark's page is {where}" if where else "")
+                )
             return
         elif pod.status.phase != "Pending" and uid not in self._logs:
             self._logs[uid] = [
@@ -231,18 +229,10 @@ class Pods:
         """Delete those that are still there; EMR ends its own."""
         self._watch.stop()
         for pod in self._pods.values():
-            if JOB_ID in (pod.metadata.labels or {}):
+            if is_of_job_run(pod):
                 continue
             with suppress(kubernetes.client.ApiException, HTTPError):
                 self._api.delete_namespaced_pod(pod.metadata.name, pod.metadata.namespace)
-
-
-def _page(pod: Any) -> str:  # noqa: ANN401
-    """Tell where Spark's own page is while a driver runs."""
-    is_driver = pod.metadata.labels.get("spark-role") == "driver"
-    if not is_driver or pod.status.phase != "Running":
-        return ""
-    return f", Spark's page is http://{pod.status.pod_ip}:4040"
 
 
 class JobRuns:

@@ -461,6 +461,8 @@ class Served:
     process: subprocess.Popen[bytes]
     url: str
     password: str
+    log: Path
+    """What `make airflow` says."""
     pod_dag: str = ""
     spark_dag: str = ""
 
@@ -519,7 +521,7 @@ def _airflow(clone: Clone, log: Path, dags: int) -> Iterator[Served]:
             wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
             told = re.search(r"(http://127\.0\.0\.1:\d+), .*password (\S+) ", log.read_text())
             assert told, log.read_text()
-            served = Served(process, *told.groups())
+            served = Served(process, told[1], told[2], log)
             wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == dags, "all DAGs")
             yield served
         finally:
@@ -685,6 +687,7 @@ def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> Non
 def test_a_killed_spark_task_leaves_no_running_job(platform: Clone, served: Served) -> None:
     task = served.start(served.spark_dag)
     wait_for(lambda: any(run["state"] == "RUNNING" for run in _runs(platform)), "a job run")
+    wait_for(lambda: "-driver: Spark's page is http://127." in served.log.read_text(), "its page")
     served.ask("PATCH", task, {"new_state": "failed"})
     wait_for(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
     assert _runs(platform)[-1]["state"] == "CANCELLED"
