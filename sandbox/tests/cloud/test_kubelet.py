@@ -619,6 +619,7 @@ def test_probes_ask_the_ports_of_the_container_and_of_nobody_else(cluster: Clust
             *(ours, "$ADDRESS", "statuscode: 404"),
         ),
         ("socket", {"tcpSocket": {"port": ours}}, ours, "$ADDRESS", ""),
+        ("mapped", {"tcpSocket": {"port": ours}}, ours, "::ffff:$ADDRESS", ""),
         ("another", {"tcpSocket": {"port": theirs}}, theirs, "$ADDRESS", "connection refused"),
     ):
         address = {"name": "ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}

@@ -119,7 +119,8 @@ def listening(session: int) -> set[tuple[str, int]]:
         try:
             if os.getsid(process.pid) == session:
                 places |= {
-                    (one.laddr.ip, one.laddr.port)
+                    # A socket for IPv6 may listen at an address of IPv4.
+                    (one.laddr.ip.removeprefix("::ffff:"), one.laddr.port)
                     for one in process.net_connections("tcp")
                     if one.status == psutil.CONN_LISTEN
                 }
