@@ -72,6 +72,7 @@ LISTENING: Final = (
     "etcd-peer",
     "kube-apiserver",
     "kubelet",
+    "pod-identity",
 )
 
 
@@ -275,7 +276,7 @@ def _command(cloud: Cloud, name: str) -> list[str]:
             *(str(cloud.ports[one]) for one in ("endpoint", "endpoint-for-airflow")),
             str(cloud.ports["kube-apiserver"]),
         ],
-        "kubelet": ["kubernetes.kubelet", port],
+        "kubelet": ["kubernetes.kubelet", port, str(cloud.ports["pod-identity"])],
         "cluster-autoscaler": ["kubernetes.autoscaler"],
     }
     if name not in ours:

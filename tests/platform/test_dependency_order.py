@@ -88,7 +88,7 @@ def _of(resources: list[dict[str, Any]], what: str) -> list[str]:
         ),
         ("s3/bucketVersioning:BucketVersioning dags", "mwaa/environment:Environment"),
         ("s3/bucketPublicAccessBlock:BucketPublicAccessBlock dags", "mwaa/environment:Environment"),
-        ("s3/bucketObjectv2:BucketObjectv2", "mwaa/environment:Environment"),
+        ("s3/bucketObjectv2:BucketObjectv2 dags", "mwaa/environment:Environment"),
         # The services make these log groups themselves, unencrypted and for ever, if absent.
         ("cloudwatch/logGroup:LogGroup cluster", "eks/cluster:Cluster"),
         ("cloudwatch/logGroup:LogGroup airflow", "mwaa/environment:Environment"),

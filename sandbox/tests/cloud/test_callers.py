@@ -314,17 +314,16 @@ def test_a_key_is_the_one_that_a_text_is_encrypted_with(role: str, clients: Clie
 def test_a_missing_object_is_missing_only_to_who_may_list_the_bucket(
     role: str, clients: Clients
 ) -> None:
-    asked = {"Bucket": "callers", "Key": "ours/none"}
-    # With whatever prefix: a GET has none.
-    with pytest.raises(ClientError, match="not authorized to perform: s3:ListBucket "):
-        clients("s3").get_object(**asked)
-    iam = boto3.client("iam")
-    allow = {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::callers"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    name = {"RoleName": role.rpartition("/")[2], "PolicyName": "list"}
-    iam.put_role_policy(**name, PolicyDocument=document)
+    # Its key counts as the prefix.
     with pytest.raises(clients("s3").exceptions.NoSuchKey):
-        clients("s3").get_object(**asked)
+        clients("s3").get_object(Bucket="callers", Key="ours/none")
+    iam = boto3.client("iam")
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::callers/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
+    name = {"RoleName": role.rpartition("/")[2], "PolicyName": "read"}
+    iam.put_role_policy(**name, PolicyDocument=document)
+    with pytest.raises(ClientError, match="not authorized to perform: s3:ListBucket "):
+        clients("s3").get_object(Bucket="callers", Key="theirs/none")
     iam.delete_role_policy(**name)
 
 

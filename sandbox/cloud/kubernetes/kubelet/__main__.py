@@ -79,7 +79,7 @@ class Pods:
 
 
 def main() -> None:
-    """Serve on the loopback port given as the only argument."""
+    """Serve on the loopback ports given: the kubelet's own, and the one of EKS Pod Identity."""
     # As on a node: users within a pod have files in common. Nobody else gets at DIRECTORY.
     os.umask(0o022)
     keys = DIRECTORY / "pki"
@@ -101,7 +101,7 @@ def main() -> None:
     known = KnownImages(
         DIRECTORY / "images", client.configuration.host, os.environ["AWS_ENDPOINT_URL_S3"]
     )
-    identity = PodIdentity(client, aws)
+    identity = PodIdentity(client, aws, int(sys.argv[2]))
     machine = Machine(api, DIRECTORY / "pods", services, no_view, images, known, identity, network)
     Server.pods = pods = Pods(machine)
 

@@ -30,13 +30,13 @@ _POD: Final = "authentication.kubernetes.io/pod-name"
 class PodIdentity:
     """The roles of service accounts."""
 
-    def __init__(self, client: Any, aws: Aws) -> None:  # noqa: ANN401
+    def __init__(self, client: Any, aws: Aws, port: int) -> None:  # noqa: ANN401
         self._core: Any = kubernetes.client.CoreV1Api(client)
         self._reviews: Any = kubernetes.client.AuthenticationV1Api(client)
         self._aws = aws
         self._clusters = Clusters(aws)
         handler = type("Handler", (_Handler,), {"identity": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def variables(self, pod: Any, directory: Path) -> tuple[dict[str, str], list[Mount]]:  # noqa: ANN401
@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Give a role's credentials to who presents a token of a pod of it."""
         token = self.headers.get("Authorization", "")
         try:
-            if self.path != "/v1/credentials" or not token:
+            if (self.command, self.path) != ("GET", "/v1/credentials") or not token:
                 raise NoRoleError("no token")
             given = self.identity.credentials(token)
             told = {
@@ -123,6 +123,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(http.client.OK, told)
         except (NoRoleError, BotoCoreError, ClientError) as reason:
             self._answer(http.client.BAD_REQUEST, {"code": "AccessDenied", "message": str(reason)})
+
+    do_DELETE = do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815
 
     def _answer(self, status: int, content: dict[str, str]) -> None:
         body = json.dumps(content).encode()

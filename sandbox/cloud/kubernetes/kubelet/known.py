@@ -49,6 +49,7 @@ class KnownImages:
 
     def __init__(self, directory: Path, api_server: str, s3: str) -> None:
         self._directory = directory
+        directory.mkdir(mode=0o700, exist_ok=True)
         _write(directory / "spark", _spark_defaults(api_server))
         _write(directory / "accounts", _accounts())
         _write(directory / "hadoop", {"core-site.xml": _hadoop(s3)})
@@ -139,6 +140,8 @@ def _hadoop(s3: str) -> str:
 
 
 def _write(directory: Path, files: dict[str, str]) -> None:
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
     for name, content in files.items():
-        (directory / name).write_text(content)
+        file = directory / name
+        file.touch(mode=0o600)
+        file.write_text(content)
