@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from tests.settings.conftest import MICRO, WITHOUT_NAT, Load
 
 ROOT = Path(__file__).parents[2]
 Command = Callable[..., tuple[int, str, str]]
+FOLDERS = (".ci", "components", "cost", "dags", "settings", "spark")
 BIG = {
     "network.nat": "single",
     "network.interfaceEndpoints": [],
@@ -259,3 +263,33 @@ def test_it_needs_no_cloud_no_backend_and_no_cli() -> None:
     command = [sys.executable, "-m", "cost", "--stack", "dev", "--json"]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env={"PATH": ""})
     assert json.loads(done.stdout)["currency"] == "USD"
+
+
+def test_a_change_is_compared_with_the_commit_that_it_is_based_on(tmp_path: Path) -> None:
+    for name in (*FOLDERS, "Pulumi.yaml", "Pulumi.dev.yaml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+
+    def run(*command: str) -> None:
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            **dict.fromkeys(("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME", "EMAIL"), "somebody"),
+        }
+        subprocess.run(command, cwd=tmp_path, check=True, env=environment, capture_output=True)
+
+    run("git", "init", "--quiet")
+    run("git", "add", ".")
+    run("git", "commit", "--quiet", "--message", "base")
+    # A default is no less of a change than a setting is.
+    sections = tmp_path / "settings" / "sections.py"
+    default = r"(node_disk_gib: .* = )(\d+)"
+    (found,) = re.findall(default, sections.read_text())
+    sections.write_text(re.sub(default, r"\g<1>321", sections.read_text()))
+    run(".ci/cost", "dev", "HEAD")
+    before, after = (
+        {one["name"]: one for one in json.loads((tmp_path / name).read_text())["lines"]}
+        for name in ("cost-before.json", "cost-after.json")
+    )
+    assert "321 GiB" in after["Nodes' disks"]["basis"]
+    assert f"{found[1]} GiB" in before["Nodes' disks"]["basis"]
+    assert before["MWAA environment"] == after["MWAA environment"]
