@@ -153,6 +153,8 @@ def _control_plane(settings: Settings, prices: PriceList) -> Line:
     extended = settings.today >= KUBERNETES[version].support_ends
     support = "extended" if extended else "standard"
     basis = f"Kubernetes {version}, {support} support"
+    if extended:
+        basis += " until EKS upgrades it"  # which it does of its own accord, at its own time
     return _line("EKS control plane", basis, prices.find(f"eks.{support}"), 1)
 
 
@@ -171,15 +173,15 @@ def _nodes(group: NodeGroup, prices: PriceList) -> Iterator[Line]:
 
 
 def _spot_nodes(group: NodeGroup, prices: PriceList) -> Iterator[Line]:
-    # Which of them EC2 starts is its choice, and what it asks changes; never more than on demand,
-    # as long as the launch template sets no other limit.
+    # Which of them EC2 starts is its choice, and what it asks for them changes and is in no list:
+    # reckoned without any discount.
     found = [prices.instance(kind) for kind in group.instance_types]
     known = [price for price in found if price is not None]
     dearest = max(known, key=lambda price: price.usd) if len(known) == len(found) else None
     kinds = ", ".join(group.instance_types)
     yield _line(
         "Spot nodes",
-        f"up to {group.max_size} {kinds}; at most the price on demand",
+        f"up to {group.max_size} {kinds}; reckoned as on demand",
         dearest,
         group.min_size,
         group.max_size,

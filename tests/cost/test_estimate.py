@@ -129,13 +129,15 @@ def test_kubernetes_without_standard_support_costs_six_times_as_much(load: Load)
     after = told(load, accepted, today=date(2026, 12, 2))
     assert amounts(before, "EKS control plane") == (73, 73)
     assert amounts(after, "EKS control plane") == (438, 438)
-    assert "1.34, extended support" in line(after, "EKS control plane").basis
+    assert "1.34, extended support until" in line(after, "EKS control plane").basis
 
 
-def test_spot_nodes_cost_nothing_while_there_are_none_and_at_most_the_dearest(load: Load) -> None:
+def test_spot_nodes_cost_nothing_while_there_are_none_and_are_reckoned_as_the_dearest(
+    load: Load,
+) -> None:
     found = told(load, BIG | ALL)
     assert amounts(found, "Spot nodes") == (0, 20 * 730 * Decimal("0.4032"))
-    assert "at most the price on demand" in line(found, "Spot nodes").basis
+    assert "reckoned as on demand" in line(found, "Spot nodes").basis
     assert amounts(found, "Spot nodes' disks") == (0, 160)
 
 
