@@ -41,20 +41,20 @@ class Line:
     """What the price is made of."""
     price: Price | None
     """None where the list lacks it."""
-    fewest: int
+    min_count: int
     """How many of what the price is for there are at least."""
-    most_of_them: int
+    max_count: int
     """How many there may be."""
 
     @property
     def least(self) -> Decimal | None:
         """US dollars in a month in which no more is there than must; None: not known."""
-        return _in_a_month(self.price, self.fewest)
+        return _in_a_month(self.price, self.min_count)
 
     @property
     def most(self) -> Decimal | None:
         """The same with all that may be there, the whole month."""
-        return _in_a_month(self.price, self.most_of_them)
+        return _in_a_month(self.price, self.max_count)
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ def _in_a_month(price: Price | None, count: int) -> Decimal | None:
 
 
 def _line(
-    name: str, basis: str, price: Price | None, fewest: int, most_of_them: int | None = None
+    name: str, basis: str, price: Price | None, min_count: int, max_count: int | None = None
 ) -> Line:
-    return Line(name, basis, price, fewest, fewest if most_of_them is None else most_of_them)
+    return Line(name, basis, price, min_count, min_count if max_count is None else max_count)
 
 
 def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:

@@ -196,7 +196,7 @@ def test_it_counts_what_the_program_makes(load: Load, run: Run, changes: dict[st
         ("KMS key", count("aws:kms/key:Key")),
         ("Secrets", count("aws:secretsmanager/secret:Secret")),
     ):
-        assert (found[name].fewest if name in found else 0) == number, name
+        assert (found[name].min_count if name in found else 0) == number, name
 
 
 def test_programs_read_the_same_as_people(load: Load) -> None:
