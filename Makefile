@@ -12,7 +12,7 @@ PYTEST = $(VENV)/pytest --dist loadfile --no-loadscope-reorder --numprocesses \
 # of Pulumi anew: a preview takes more than twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up preview airflow dags down test test-dags lint settings install sync
+.PHONY: help up preview airflow dags down cost test test-dags lint settings install sync
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -20,6 +20,7 @@ help:
 	@echo "make airflow   run its Airflow here, with its web page, until Ctrl-C"
 	@echo "make dags      run the examples and show what comes of them; V=1 shows all that Airflow prints"
 	@echo "make down      destroy it and leave nothing"
+	@echo "make cost      tell what a stack costs in a month: STACK=dev, REGION=us-east-1"
 	@echo "make test      run the tests"
 	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style, types and workflows"
@@ -33,6 +34,9 @@ preview: install
 
 dags: install
 	@$(VENV)/python -m sandbox dags $(if $(V),-v)
+
+cost: install
+	@$(VENV)/python -m cost --stack $(or $(STACK),dev) $(if $(REGION),--region $(REGION))
 
 test: install
 	@$(VENV)/python -m sandbox build

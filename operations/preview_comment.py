@@ -3,7 +3,8 @@
     pulumi preview --json --stack dev > preview.json
     python -m operations.preview_comment --stack dev preview.json > comment.md
 
-With `--events`, what `pulumi preview --event-log` has written, also what policies say.
+With `--events`, what `pulumi preview --event-log` has written, also what policies say. With
+`--cost`, what `python -m cost --json` has printed before and after the change, also what it costs.
 
 Needs nothing but Python, whatever CI runs it.
 """
@@ -56,6 +57,7 @@ _NOT_LOOKED_AT: Final = (
     "or Kubernetes would refuse, a preview does not see.</sub>"
 )
 _LEVELS: Final = ("**refused**", "warning", "excepted")
+_BOUNDS: Final = ("least", "most")
 _TAGS: Final = frozenset({"tags", "tagsAll"})
 
 
@@ -312,6 +314,54 @@ def policies_of(events: Iterable[Json]) -> list[Section]:
     return [Section("Policies", "\n".join(lines))] if lines else []
 
 
+def price_of(before: Json, after: Json) -> list[Section]:
+    """Return what becomes dearer or cheaper, by line; nothing if nothing does."""
+    old, new = ({one["name"]: one for one in each["lines"]} for each in (before, after))
+    nothing = dict.fromkeys(_BOUNDS, 0.0)
+    both = [
+        (name, old.get(name, nothing), new.get(name, nothing))
+        for name in dict.fromkeys((*old, *new))
+    ]
+    rows = [
+        (name, one, other)
+        for name, one, other in both
+        if any(one[bound] != other[bound] for bound in _BOUNDS)
+    ]
+    if not rows:
+        return []
+    lines = [
+        f"US dollars in a month, list prices on demand in {_code(after['region'])}:",
+        "",
+        "| | Before | After | Difference |",
+        "| :-- | --: | --: | --: |",
+        *(
+            f"| {_code(name)} | {_span(one)} | {_span(other)} | {_change(one, other)} |"
+            for name, one, other in rows
+        ),
+        f"| **Total** | {_span(before)} | {_span(after)} | **{_change(before, after)}** |",
+    ]
+    if unknown := sorted({*before["unpriced"], *after["unpriced"]}):
+        lines += ["", f"The total lacks what has no known price: {_list(unknown)}."]
+    return [Section("Price", "\n".join(lines))]
+
+
+def _span(amounts: Json) -> str:
+    return _least_to_most([amounts[bound] for bound in _BOUNDS], ",.2f")
+
+
+def _change(before: Json, after: Json) -> str:
+    pairs = [(before[bound], after[bound]) for bound in _BOUNDS]
+    # Rounded, since what is nothing must have no minus.
+    found = [None if None in pair else round(pair[1] - pair[0], 2) + 0.0 for pair in pairs]
+    return _least_to_most(found, "+,.2f")
+
+
+def _least_to_most(amounts: Sequence[float | None], form: str) -> str:
+    return " to ".join(
+        dict.fromkeys("unknown" if one is None else format(one, form) for one in amounts)
+    )
+
+
 def errors_of(preview: Json) -> list[str]:
     """Return why a preview failed, each reason once."""
     return list(
@@ -366,6 +416,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m operations.preview_comment")
     parser.add_argument("--stack", required=True)
     parser.add_argument("--events", type=Path)
+    parser.add_argument("--cost", type=Path, nargs=2, metavar=("BEFORE", "AFTER"))
     parser.add_argument("preview", type=Path, nargs="?")
     told = parser.parse_args()
     text = told.preview.read_text() if told.preview else sys.stdin.read()
@@ -373,6 +424,8 @@ def main() -> int:
     try:
         preview = json.loads(text)
         sections = policies_of(map(json.loads, events))
+        if told.cost:
+            sections += price_of(*(json.loads(file.read_text()) for file in told.cost))
         print(comment(told.stack, preview, sections), end="")
     except (ValueError, KeyError, TypeError) as error:
         where = told.preview or "standard input"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from operations.preview_comment import LONGEST, Section, comment, marker, policies_of
+from operations.preview_comment import LONGEST, Section, comment, marker, policies_of, price_of
 
 Json = Any
 AIRFLOW = "mwaa-on-eks:index:AirflowEnvironment"
@@ -283,6 +283,51 @@ def test_what_policies_quote_of_the_author_stays_text() -> None:
     text = rendered(comment("dev", preview(), sections))
     assert "<img" not in text
     assert "@everyone" not in re.sub(r"<code>.*?</code>", "", text, flags=re.DOTALL)
+
+
+def cost(*lines: tuple[str, float | None, float | None]) -> Json:
+    return {
+        "region": "us-west-2",
+        "lines": [{"name": name, "least": least, "most": most} for name, least, most in lines],
+        "least": sum(least or 0 for _, least, _ in lines),
+        "most": sum(most or 0 for _, _, most in lines),
+        "unpriced": [name for name, _, most in lines if most is None],
+    }
+
+
+def test_what_becomes_dearer_or_cheaper_is_told_by_line() -> None:
+    before = cost(
+        ("KMS key", 1.0, 3.0), ("MWAA environment", 540.2, 540.2), ("MWAA workers", 0.0, 722.7)
+    )
+    after = cost(("KMS key", 1.0, 3.0), ("MWAA environment", 211.7, 211.7), ("Nodes", 10.0, 1030.0))
+    (section,) = price_of(before, after)
+    assert section.title == "Price"
+    assert section.body.splitlines() == [
+        "US dollars in a month, list prices on demand in `us-west-2`:",
+        "",
+        "| | Before | After | Difference |",
+        "| :-- | --: | --: | --: |",
+        "| `MWAA environment` | 540.20 | 211.70 | -328.50 |",
+        "| `MWAA workers` | 0.00 to 722.70 | 0.00 | +0.00 to -722.70 |",
+        "| `Nodes` | 0.00 | 10.00 to 1,030.00 | +10.00 to +1,030.00 |",
+        "| **Total** | 541.20 to 1,265.90 | 222.70 to 1,244.70 | **-318.50 to -21.20** |",
+    ]
+    assert price_of(before, before) == []
+
+
+def test_a_price_that_is_not_known_is_no_difference_of_nothing() -> None:
+    (section,) = price_of(cost(("Nodes", 10.0, 30.0)), cost(("Nodes", None, None)))
+    assert "| `Nodes` | 10.00 to 30.00 | unknown | unknown |" in section.body
+    assert section.body.endswith("\nThe total lacks what has no known price: `Nodes`.")
+
+
+def test_the_command_reads_what_it_costs_before_and_after(tmp_path: Path) -> None:
+    files = [tmp_path / "before.json", tmp_path / "after.json"]
+    for file, dollars in zip(files, (1.0, 2.0), strict=True):
+        file.write_text(json.dumps(cost(("KMS key", dollars, dollars))))
+    text = _run(json.dumps(preview()), tmp_path, "--cost", *map(str, files)).stdout
+    assert "#### Price" in text
+    assert "<strong>+1.00</strong>" in rendered(text)
 
 
 def _run(text: str, tmp_path: Path, *more: str) -> subprocess.CompletedProcess[str]:
