@@ -110,7 +110,15 @@ def test_the_examples_are_successful(platform: Clone) -> None:
         "run_pod: success",
         f"{POD} was successful",
     ]
-    said = _said(of_spark)
+    phases = re.compile(r"(\S+): (?:Pending|Running|Succeeded|Failed)\b")
+    seen = {found[1] for line in _said(of_spark) if (found := phases.match(line))}
+    assert {name.removeprefix("pythonpi-")[16:] for name in seen if "-exec-" in name} == {
+        "-exec-1",
+        "-exec-2",
+    }
+    assert f"spark-{run['id']}-driver" in seen
+    assert re.search(r"-driver: Running, Spark's page is http://127\.", of_spark)
+    said = [line for line in _said(of_spark) if not phases.match(line)]
     assert [line for line in said if line.startswith("compute_pi")] == [
         "compute_pi: running",
         "compute_pi: success",
@@ -119,7 +127,7 @@ def test_the_examples_are_successful(platform: Clone) -> None:
     ran = said.index(f"job run {run['id']}: RUNNING")
     assert said[ran + 1 : ran + 3] == [f"job run {run['id']}: COMPLETED", f"Spark printed: {pi[0]}"]
     assert said[-1] == f"{SPARK} was successful"
-    said = _said(of_report)
+    said = [line for line in _said(of_report) if not phases.match(line)]
     done_at = said.index(f"job run {report['id']}: COMPLETED")
     printed = [line.removeprefix("Spark printed: ") for line in said[done_at + 1 : done_at + 5]]
     assert printed[0].endswith("/input/sales/: an example is put there")

@@ -223,7 +223,7 @@ def executor() -> None:
         [
             f"{told['JAVA_HOME']}/bin/java",
             *(value for _, value in numbered),
-            f"-Djava.io.tmpdir={told['TMPDIR']}",
+            *told["SPARK_SUBMIT_OPTS"].split(),
             *(f"-Xms{memory}", f"-Xmx{memory}"),
             *("-cp", ":".join(filter(None, [*jars, told["SPARK_DIST_CLASSPATH"]]))),
             "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend",
