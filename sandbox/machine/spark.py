@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -70,6 +71,8 @@ def _fetch(artifact: str, digest: str, place: Path) -> None:
     # Only who installs Spark needs it.
     maven: Any = import_module("maven_artifact")
 
+    if authorities := os.environ.get("SSL_CERT_FILE"):  # uv's variable, and this is requests's
+        os.environ.setdefault("REQUESTS_CA_BUNDLE", authorities)
     group, name, version = artifact.split(":")
     file = place / f"{name}-{version}.jar"
     try:
