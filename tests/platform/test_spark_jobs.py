@@ -327,15 +327,17 @@ def test_a_job_of_sql_runs(runs: Runs) -> None:
 def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Runs) -> None:
     data = {"bucket": "a-lake", "prefix": "trades", "access": "readWrite"}
     settings = {
-        "teams[0].name": "mwaa",
-        "teams[1].name": "risk",
-        **{f"teams[1].data[0].{key}": value for key, value in data.items()},
-        "teams[1].glueDatabases[0].database": "trades",
-        "teams[1].members[0]": runs.role,
-        "historyServer": "true",
+        "account.unprotected[0]": "virtualClusters",
+        "account.unprotected[1]": "namespaces",
+        "spark.teams[0].name": "mwaa",
+        "spark.teams[1].name": "risk",
+        **{f"spark.teams[1].data[0].{key}": value for key, value in data.items()},
+        "spark.teams[1].glueDatabases[0].database": "trades",
+        "spark.teams[1].members[0]": runs.role,
+        "spark.historyServer": "true",
     }
     for key, value in settings.items():
-        platform.pulumi("config", "set", "--path", f"spark.{key}", value)
+        platform.pulumi("config", "set", "--path", key, value)
     platform.pulumi("up", "--yes", "--skip-preview")
     of_team = Runs(platform, "risk")
     run = of_team.start(of_team.put("risk/code/sleep.py", SLEEP), "600")
@@ -343,9 +345,8 @@ def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Run
     servers = of_team.core.list_namespaced_pod("emr-risk", label_selector=HISTORY).items
     assert [one.status.phase for one in servers] == ["Running"]
 
-    platform.unprotect()
-    platform.pulumi("config", "rm", "--path", "spark.teams[1]")
-    platform.pulumi("config", "rm", "--path", "spark.historyServer")
+    for key in ("spark.teams[1]", "spark.historyServer"):
+        platform.pulumi("config", "rm", "--path", key)
     platform.pulumi("up", "--yes", "--skip-preview")
     assert of_team.look(run)["state"] == "CANCELLED"
     with pytest.raises(ApiException, match="Not Found"):
@@ -359,3 +360,5 @@ def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Run
     assert [one["logGroupName"] for one in groups["logGroups"]] == [
         f"/aws/emr-containers/{NAME}-mwaa"
     ]
+    platform.pulumi("config", "rm", "--path", "account.unprotected")
+    platform.pulumi("up", "--yes", "--skip-preview")
