@@ -59,6 +59,19 @@ class BucketAccess:
     """The key of the bucket's account or another one; None where S3 encrypts with its own."""
 
 
+def own_prefix(
+    team: str, bucket_arn: Input[str], kms_key_arn: Input[str], account: AwsAccount
+) -> BucketAccess:
+    """Return what a team has in the bucket of the jobs, as its jobs and its members have it."""
+    return BucketAccess(
+        bucket_arn=bucket_arn,
+        account_id=account.id,
+        prefix=team,
+        write=True,
+        kms_key_arn=kms_key_arn,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class DatabaseAccess:
     """A database of the Glue Data Catalog whose tables jobs read, or write too."""

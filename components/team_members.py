@@ -8,7 +8,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.aws_account import AwsAccount
-from components.data_access import BucketAccess, bucket_statements
+from components.data_access import bucket_statements, own_prefix
 from components.job_run_rights import TeamJobs, job_run_statements, members_trust
 
 
@@ -65,13 +65,7 @@ class TeamMembers(ComponentResource):
 def _policy(args: TeamMembersArgs) -> dict[str, object]:
     # Whoever starts a job can do by it what the job role may. Of that, the team's own prefix is
     # theirs directly too: there they put what a job reads, and find its results and logs.
-    prefix = BucketAccess(
-        bucket_arn=args.bucket_arn,
-        account_id=args.account.id,
-        prefix=args.team,
-        write=True,
-        kms_key_arn=args.kms_key_arn,
-    )
+    prefix = own_prefix(args.team, args.bucket_arn, args.kms_key_arn, args.account)
     jobs = TeamJobs(virtual_cluster_arn=args.virtual_cluster_arn, job_role_arn=args.job_role_arn)
     return {
         "Version": "2012-10-17",

@@ -13,6 +13,7 @@ from components.data_access import (
     DatabaseAccess,
     bucket_statements,
     database_statements,
+    own_prefix,
 )
 from components.job_run_drain import JobRunDrain
 from components.job_scripts import PREFIX as JOB_SCRIPTS
@@ -169,13 +170,7 @@ class VirtualCluster(pulumi.ComponentResource):
 
 
 def _job_policy(args: VirtualClusterArgs, log_group_arn: Output[str]) -> dict[str, object]:
-    own = BucketAccess(
-        bucket_arn=args.bucket_arn,
-        account_id=args.account.id,
-        prefix=args.team,
-        write=True,
-        kms_key_arn=args.kms_key_arn,
-    )
+    own = own_prefix(args.team, args.bucket_arn, args.kms_key_arn, args.account)
     return {
         "Version": "2012-10-17",
         "Statement": [

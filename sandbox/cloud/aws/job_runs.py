@@ -17,10 +17,10 @@ from kubernetes import utils
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.aws import callers, job_objects, pod_identity
+from sandbox.cloud.aws import callers, job_objects, moto, pod_identity
 from sandbox.cloud.aws.job_objects import JOB_ID, InvalidRequestError, JobRun
 from sandbox.cloud.kubernetes import nodes
-from sandbox.machine.aws_api import Aws, error_code
+from sandbox.machine.aws_api import Aws, find
 
 Json: TypeAlias = Any
 Module: TypeAlias = Any
@@ -28,9 +28,6 @@ Module: TypeAlias = Any
 _FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
 _INTERVAL: Final = 0.5
 """Seconds between two looks at a job run's pods."""
-_ENTRY: Final = (
-    "role/aws-service-role/emr-containers.amazonaws.com/AWSServiceRoleForAmazonEMRContainers"
-)
 
 
 def complete(aws: Aws) -> None:
@@ -113,20 +110,14 @@ def _told(backend: Json, run: Json) -> JobRun:
 def _require_access(aws: Aws, backend: Json, told: JobRun, run: Json) -> None:
     """EMR is in the namespace by the access entry of its service-linked role alone."""
     cluster = backend.virtual_clusters[run.virtual_cluster_id].container_provider["id"]
-    arn = f"arn:{backend.partition}:iam::{backend.account_id}:{_ENTRY}"
-    try:
-        found = aws.client("eks").list_associated_access_policies(
-            clusterName=cluster, principalArn=arn
-        )["associatedAccessPolicies"]
-    except Exception as error:
-        if error_code(error) != "ResourceNotFoundException":
-            raise
-        found = []
-    scopes = [name for one in found for name in one["accessScope"].get("namespaces", [])]
+    entry = moto.emrs_entry(aws, cluster)
+    found = find(aws.client("eks").list_associated_access_policies, **entry) or {}
+    policies = found.get("associatedAccessPolicies", [])
+    scopes = [name for one in policies for name in one["accessScope"].get("namespaces", [])]
     if told.namespace not in scopes:
         raise InvalidRequestError(
             f"EMR may do nothing in namespace {told.namespace} of cluster {cluster}: the access "
-            f"entry of {arn} does not name it"
+            f"entry of {entry['principalArn']} does not name it"
         )
 
 
@@ -176,7 +167,7 @@ class _Following:
 
     def _set(self, state: str, details: str) -> None:
         if self.run.state != "CANCEL_PENDING":
-            _end(self.run, state, details)
+            _end(self.run, state, details, "USER_ERROR" if state == "FAILED" else None)
 
     def _look(self) -> None:
         try:
@@ -227,15 +218,12 @@ class _Following:
         runners.sort(key=lambda one: one.metadata.creation_timestamp)
         why = _last_word(driver) or (_last_word(runners[-1]) if runners else "") or "no reason"
         why += _refused([one.metadata.name for one in pods])
-        self._set_failed(
+        self._set(
+            "FAILED",
             "Jobrun failed. Main Spark container terminated with errors: "
             f"{why}. Please refer logs uploaded to S3/CloudWatch based on your monitoring "
-            "configuration."
+            "configuration.",
         )
-
-    def _set_failed(self, details: str) -> None:
-        if self.run.state != "CANCEL_PENDING":
-            _end(self.run, "FAILED", details, "USER_ERROR")
 
     def _cancel(self) -> None:
         """End all pods; the job run is cancelled once there are none."""

@@ -134,11 +134,16 @@ def _grant(aws: Aws, backend: Json, cluster_name: str) -> None:
         _set_access(aws, cluster_name, namespaces)
 
 
-def _set_access(aws: Aws, cluster_name: str, namespaces: list[str]) -> None:
-    eks = aws.client("eks")
+def emrs_entry(aws: Aws, cluster_name: str) -> dict[str, str]:
+    """Name the access entry by which EMR is in a cluster."""
     role = f"role/aws-service-role/{_SERVICE}/{_SERVICE_ROLE}"
     arn = f"arn:{aws.partition}:iam::{aws.account}:{role}"
-    entry = {"clusterName": cluster_name, "principalArn": arn}
+    return {"clusterName": cluster_name, "principalArn": arn}
+
+
+def _set_access(aws: Aws, cluster_name: str, namespaces: list[str]) -> None:
+    eks = aws.client("eks")
+    entry = emrs_entry(aws, cluster_name)
     if not namespaces:
         find(eks.delete_access_entry, **entry)
         return

@@ -11,7 +11,6 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import kubernetes.client
@@ -25,6 +24,7 @@ from sandbox.cloud.kubernetes.autoscaler import deployed, fitting, groups
 from sandbox.cloud.kubernetes.autoscaler.deployed import Deployed, NotWorkingError
 from sandbox.cloud.kubernetes.autoscaler.fitting import Demand, Place
 from sandbox.cloud.kubernetes.autoscaler.groups import Group
+from sandbox.cloud.kubernetes.events import event
 from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
@@ -207,27 +207,8 @@ class Autoscaler:
         if self._told.get(key) == message:
             return
         self._told[key] = message
-        now = datetime.now(UTC).isoformat()
-        running.core.create_namespaced_event(
-            pod.metadata.namespace,
-            {
-                "metadata": {"generateName": f"{pod.metadata.name[:57]}."},
-                "involvedObject": {
-                    "apiVersion": "v1",
-                    "kind": "Pod",
-                    "name": pod.metadata.name,
-                    "namespace": pod.metadata.namespace,
-                    "uid": pod.metadata.uid,
-                },
-                "type": "Normal",
-                "reason": reason,
-                "message": message[:1024],
-                "firstTimestamp": now,
-                "lastTimestamp": now,
-                "count": 1,
-                "source": {"component": "cluster-autoscaler"},
-            },
-        )
+        body = event(pod, "Normal", reason, message, {"component": "cluster-autoscaler"})
+        running.core.create_namespaced_event(pod.metadata.namespace, body)
 
 
 def _is_unschedulable(pod: Json) -> bool:

@@ -46,7 +46,8 @@ class Pods:
 
     def follow(self) -> None:
         """Start and end pods as they come and go, for ever."""
-        follow(self._machine.api, PLACED, self._see, self._forget)
+        listing = self._machine.api.list_pod_for_all_namespaces
+        follow(listing, self._see, self._forget, field_selector=PLACED)
 
     def _forget(self, uid: str) -> None:
         if pod := self._pods.pop(uid, None):

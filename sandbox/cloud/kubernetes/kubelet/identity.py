@@ -17,6 +17,7 @@ from sandbox.cloud.aws import pod_identity
 from sandbox.cloud.aws.pod_identity import Account, Credentials, NoRoleError
 from sandbox.cloud.clusters import Clusters
 from sandbox.cloud.kubernetes.kubelet.containers import Mount
+from sandbox.cloud.kubernetes.kubelet.volumes import token_of
 from sandbox.machine.aws_api import Aws, in_region
 
 # https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
@@ -53,7 +54,7 @@ class PodIdentity:
         directory.mkdir(parents=True, exist_ok=True)
         token = directory / _FILE
         token.touch(mode=0o600)
-        token.write_text(self._token(pod))
+        token.write_text(token_of(self._core, pod, [pod_identity.SERVICE], _LIFETIME))
         port = self._server.server_address[1]
         variables = {
             "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": f"{_PLACE}/{_FILE}",
@@ -82,24 +83,6 @@ class PodIdentity:
             if found is None:
                 raise NoRoleError(f"the {account} has no EKS Pod Identity association")
             return pod_identity.assume(self._aws, account, found["roleArn"], pod)
-
-    def _token(self, pod: Any) -> str:  # noqa: ANN401
-        request = {
-            "spec": {
-                "audiences": [pod_identity.SERVICE],
-                "expirationSeconds": _LIFETIME,
-                "boundObjectRef": {
-                    "kind": "Pod",
-                    "apiVersion": "v1",
-                    "name": pod.metadata.name,
-                    "uid": pod.metadata.uid,
-                },
-            }
-        }
-        made = self._core.create_namespaced_service_account_token(
-            pod.spec.service_account_name, pod.metadata.namespace, request
-        )
-        return str(made.status.token)
 
 
 class _Handler(BaseHTTPRequestHandler):

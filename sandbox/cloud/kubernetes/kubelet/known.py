@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from xml.sax.saxutils import escape
@@ -21,6 +22,10 @@ _EMR: Final = re.compile(r"(?:.*/)?spark/emr-7\.\d+\.\d+(?::[\w.-]+)?(?:@[\w:]+)
 _FILES: Final = ROOT / "sandbox" / "images" / "spark"
 QUICK: Final = "-XX:TieredStopAtLevel=1"
 """Jobs here are short: what would make Java's code faster takes longer than they do."""
+_ACCOUNTS: Final = {
+    "passwd": "hadoop:x:999:1000::/home/hadoop:/bin/bash",
+    "group": "hadoop:x:1000:",
+}
 _CREDENTIALS: Final = "com.amazonaws.auth.EC2ContainerCredentialsProviderWrapper"
 _CONFIGURATION: Final = "/etc/spark/conf"
 _HADOOP: Final = "/etc/hadoop/conf"
@@ -58,11 +63,12 @@ class KnownImages:
 
     def find(self, name: str) -> Image | None:
         """Return what is in an image, if that is known."""
-        return self._spark() if is_known(name) else None
+        return self._spark if is_known(name) else None
 
+    @cached_property
     def _spark(self) -> Image:
         there = spark.environment()
-        if not (there / "whole").exists():
+        if not spark.is_installed():
             raise FileNotFoundError("Spark is not installed on this machine: `make up` does it.")
         python = str(there / "bin" / "python")
         return Image(
@@ -82,7 +88,7 @@ class KnownImages:
                 Mount(_FILES, "/usr/lib/emr", read_only=True),
                 *(
                     Mount(self._directory / "accounts" / name, f"/etc/{name}", read_only=True)
-                    for name in _accounts()
+                    for name in _ACCOUNTS
                 ),
             ),
         )
@@ -102,8 +108,7 @@ def is_run(pod: Any) -> bool:  # noqa: ANN401
 
 def _accounts() -> dict[str, str]:
     """Return the users and groups of EMR's images, without whose names Java knows nobody."""
-    added = {"passwd": "hadoop:x:999:1000::/home/hadoop:/bin/bash", "group": "hadoop:x:1000:"}
-    return {name: f"{Path('/etc', name).read_text()}{line}\n" for name, line in added.items()}
+    return {name: f"{Path('/etc', name).read_text()}{line}\n" for name, line in _ACCOUNTS.items()}
 
 
 def _spark_defaults(api_server: str) -> dict[str, str]:

@@ -5,17 +5,12 @@ from __future__ import annotations
 import random
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import kubernetes.watch
-from kubernetes.client import ApiException
-from urllib3.exceptions import HTTPError
-
-from sandbox.cloud.kubernetes.kubelet.watching import RETRY
+from sandbox.cloud.kubernetes.kubelet.watching import follow
 
 MACHINE = "127.0.0.1"
 
@@ -67,27 +62,16 @@ class Network:
 
     def follow(self) -> None:
         """Learn of services as they come and go, for ever."""
-        while True:
-            try:
-                listed = self._api.list_service_for_all_namespaces()
-                with self._lock:
-                    self._services = {one.metadata.uid: one for one in listed.items}
-                    self._write()
-                for event in kubernetes.watch.Watch().stream(
-                    self._api.list_service_for_all_namespaces,
-                    resource_version=listed.metadata.resource_version,
-                ):
-                    self._see(event["type"], event["object"])
-            except (ApiException, HTTPError) as error:
-                print(f"the API server does not tell of services: {error}", flush=True)
-            time.sleep(RETRY)
+        follow(self._api.list_service_for_all_namespaces, self._see, self._forget)
 
-    def _see(self, kind: str, service: Any) -> None:  # noqa: ANN401
+    def _see(self, service: Any) -> None:  # noqa: ANN401
         with self._lock:
-            if kind == "DELETED":
-                self._services.pop(service.metadata.uid, None)
-            else:
-                self._services[service.metadata.uid] = service
+            self._services[service.metadata.uid] = service
+            self._write()
+
+    def _forget(self, uid: str) -> None:
+        with self._lock:
+            self._services.pop(uid, None)
             self._write()
 
     def _write(self) -> None:

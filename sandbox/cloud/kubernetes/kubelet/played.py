@@ -34,7 +34,8 @@ class Played:
 
     def follow(self) -> None:
         """Let pods have their images as they come, for ever."""
-        follow(self._api, PLAYED, self._see, self._forget)
+        listing = self._api.list_pod_for_all_namespaces
+        follow(listing, self._see, self._forget, field_selector=PLAYED)
 
     def _see(self, pod: Any) -> None:  # noqa: ANN401
         if is_run(pod):

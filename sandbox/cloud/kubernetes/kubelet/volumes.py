@@ -151,26 +151,31 @@ class Volumes:
         }
 
     def _token(self, source: Any, pod: Any) -> str:  # noqa: ANN401
-        request = {
-            "spec": {
-                "audiences": [source.audience] if source.audience else [],
-                "expirationSeconds": source.expiration_seconds or 3600,
-                "boundObjectRef": {
-                    "kind": "Pod",
-                    "apiVersion": "v1",
-                    "name": pod.metadata.name,
-                    "uid": pod.metadata.uid,
-                },
-            }
-        }
-        account = pod.spec.service_account_name
+        audiences = [source.audience] if source.audience else []
         try:
-            made = self._api.create_namespaced_service_account_token(
-                account, pod.metadata.namespace, request
-            )
+            return token_of(self._api, pod, audiences, source.expiration_seconds or 3600)
         except ApiException as error:
             raise NotYetError(told(error)) from None
-        return str(made.status.token)
+
+
+def token_of(api: Any, pod: Any, audiences: list[str], seconds: int) -> str:  # noqa: ANN401
+    """Return a token of a pod's service account, which is good for as long as the pod is there."""
+    request = {
+        "spec": {
+            "audiences": audiences,
+            "expirationSeconds": seconds,
+            "boundObjectRef": {
+                "kind": "Pod",
+                "apiVersion": "v1",
+                "name": pod.metadata.name,
+                "uid": pod.metadata.uid,
+            },
+        }
+    }
+    made = api.create_namespaced_service_account_token(
+        pod.spec.service_account_name, pod.metadata.namespace, request
+    )
+    return str(made.status.token)
 
 
 def _source(thing: Any) -> tuple[str, Any]:  # noqa: ANN401

@@ -1,15 +1,16 @@
-"""What the API server tells of pods, and what it is told of them."""
+"""What the API server tells of pods and other objects, and what it is told of pods."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import kubernetes.watch
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
+
+from sandbox.cloud.kubernetes.events import event
 
 TIMEOUT: Final = 10.0
 """Seconds, for one request."""
@@ -18,20 +19,20 @@ RETRY: Final = 1.0
 
 
 def follow(
-    api: Any,  # noqa: ANN401
-    selector: str,
+    list_all: Callable[..., Any],
     see: Callable[[Any], None],
     forget: Callable[[str], None],
+    **selection: str,
 ) -> None:
-    """Tell of the pods that a selector selects, as they come, change and go, for ever.
+    """Tell of the objects that a call lists, as they come, change and go, for ever.
 
-    see: gets a pod; forget: gets the uid of one that is there no longer.
+    see: gets an object; forget: gets the uid of one that is there no longer.
     """
     known: set[str] = set()
 
-    def come(pod: Any) -> None:  # noqa: ANN401
-        known.add(pod.metadata.uid)
-        see(pod)
+    def come(found: Any) -> None:  # noqa: ANN401
+        known.add(found.metadata.uid)
+        see(found)
 
     def go(uid: str) -> None:
         known.discard(uid)
@@ -39,46 +40,30 @@ def follow(
 
     while True:
         try:
-            listed = api.list_pod_for_all_namespaces(field_selector=selector)
-            for uid in known - {pod.metadata.uid for pod in listed.items}:
+            listed = list_all(**selection)
+            for uid in known - {found.metadata.uid for found in listed.items}:
                 go(uid)
-            for pod in listed.items:
-                come(pod)
-            for event in kubernetes.watch.Watch().stream(
-                api.list_pod_for_all_namespaces,
-                field_selector=selector,
+            for found in listed.items:
+                come(found)
+            for change in kubernetes.watch.Watch().stream(
+                list_all,
                 resource_version=listed.metadata.resource_version,
+                **selection,
             ):
-                if event["type"] == "DELETED":
-                    go(event["object"].metadata.uid)
+                if change["type"] == "DELETED":
+                    go(change["object"].metadata.uid)
                 else:
-                    come(event["object"])
+                    come(change["object"])
         except (ApiException, HTTPError) as error:
-            print(f"the API server does not tell of pods: {error}", flush=True)
+            print(f"the API server does not answer {list_all.__name__}: {error}", flush=True)
         time.sleep(RETRY)
 
 
 def warn(api: Any, pod: Any, reason: str, message: str) -> None:  # noqa: ANN401
     """Let a reader of a pod's events know."""
-    now = datetime.now(UTC).isoformat()
-    event = {
-        "metadata": {"generateName": f"{pod.metadata.name[:57]}."},
-        "involvedObject": {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "name": pod.metadata.name,
-            "namespace": pod.metadata.namespace,
-            "uid": pod.metadata.uid,
-        },
-        "type": "Warning",
-        "reason": reason,
-        "message": message[:1024],
-        "firstTimestamp": now,
-        "lastTimestamp": now,
-        "count": 1,
-        "source": {"component": "kubelet", "host": pod.spec.node_name},
-    }
+    source = {"component": "kubelet", "host": pod.spec.node_name}
+    body = event(pod, "Warning", reason, message, source)
     try:
-        api.create_namespaced_event(pod.metadata.namespace, event, _request_timeout=TIMEOUT)
+        api.create_namespaced_event(pod.metadata.namespace, body, _request_timeout=TIMEOUT)
     except (ApiException, HTTPError) as error:  # such as a namespace that goes
         print(f"{pod.metadata.name}: {error}", flush=True)
