@@ -12,7 +12,7 @@ PYTEST = $(VENV)/pytest --dist loadfile --no-loadscope-reorder --numprocesses \
 # of Pulumi anew: a preview takes more than twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help up preview airflow dags down cost test test-dags lint settings install sync
+.PHONY: help up preview airflow dags down cost test lint settings install sync
 
 help:
 	@echo "make up        bring the platform up on this machine"
@@ -22,7 +22,6 @@ help:
 	@echo "make down      destroy it and leave nothing"
 	@echo "make cost      tell what a stack costs in a month: STACK=dev, REGION=us-east-1"
 	@echo "make test      run the tests"
-	@echo "make test-dags run the DAGs from end to end, and load them in every Airflow of MWAA"
 	@echo "make lint      check format, style, types and workflows"
 	@echo "make settings  write the declared settings into Pulumi.yaml and docs/settings.md"
 
@@ -41,9 +40,6 @@ cost: install
 test: install
 	@$(VENV)/python -m sandbox build
 	@$(PYTEST)
-
-test-dags: install
-	@$(PYTEST) -m "other_airflow or dag_runs"
 
 lint: install
 	@$(VENV)/ruff format --check .

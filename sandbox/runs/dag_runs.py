@@ -39,7 +39,7 @@ AIRFLOW_SIDE: Final = Path(__file__).parent / "airflow_side"
 # Kubernetes gives no other policy to pods that end.
 ENDING: Final = "spec.restartPolicy!=Always"
 FINAL: Final = ("CANCELLED", "COMPLETED", "FAILED")
-LOOK_SECONDS: Final = 0.3
+LOOK_SECONDS: Final = 1.0
 LAST_LINES: Final = 40
 ERROR_LINES: Final = 4
 """What follows in the error of a failed pod is all that Kubernetes knows of it."""

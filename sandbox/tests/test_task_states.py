@@ -38,7 +38,6 @@ with DAG("states", schedule=None, start_date=datetime(2026, 1, 1)):
 """
 
 
-@pytest.mark.dag_runs
 @pytest.mark.parametrize("version", sorted(lock.stem for lock in LOCKS.glob("*.txt")))
 def test_every_airflow_tells_the_states_of_tasks(version: str, tmp_path: Path) -> None:
     installed = python_environments.ensure(f"airflow-{version}", LOCKS / f"{version}.txt")

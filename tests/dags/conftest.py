@@ -130,13 +130,7 @@ def probe(
     return ask
 
 
-@pytest.fixture(
-    scope="session",
-    params=[
-        pytest.param(version, marks=() if version == DEFAULT else pytest.mark.other_airflow)
-        for version in VERSIONS
-    ],
-)
+@pytest.fixture(scope="session", params=VERSIONS)
 def version(request: pytest.FixtureRequest) -> str:
     """Each version of Airflow."""
     name: str = request.param

@@ -1,8 +1,9 @@
-"""One sandbox, in a copy of this working tree, for all the tests of this directory."""
+"""Sandboxes in copies of this working tree: one to look at, and one for whoever changes it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,25 +11,45 @@ from sandbox.clone import Clone
 from tests.platform.listing import everything
 
 
-@pytest.fixture(scope="session")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A clone whose sandbox runs and holds nothing yet."""
-    clone = Clone.make(tmp_path_factory.mktemp("clone"))
+def _running(directory: Path) -> Iterator[Clone]:
+    clone = Clone.make(directory)
     clone.start()
     yield clone
     clone.stop()
 
 
-@pytest.fixture(scope="session")
-def empty(clone: Clone) -> set[str]:
-    """What a sandbox holds before the first `pulumi up`."""
-    return everything(clone)
-
-
-@pytest.fixture(scope="session")
-def platform(clone: Clone, empty: set[str]) -> Clone:
-    """The clone with the whole platform up."""
+def _up(clone: Clone, empty: set[str]) -> Clone:
     assert empty, "the listing must see the emulators and the API server"
     clone.pulumi("stack", "init")
     clone.pulumi("up", "--yes", "--skip-preview")
     return clone
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """A clone whose sandbox runs and holds nothing yet."""
+    yield from _running(tmp_path_factory.mktemp("clone"))
+
+
+@pytest.fixture(scope="session")
+def platform(clone: Clone) -> Clone:
+    """The clone with the whole platform up, as every test leaves it."""
+    return _up(clone, everything(clone))
+
+
+@pytest.fixture(scope="module")
+def own_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The same for the tests of one file."""
+    yield from _running(tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture(scope="module")
+def empty(own_clone: Clone) -> set[str]:
+    """What this file's sandbox holds before the first `pulumi up`."""
+    return everything(own_clone)
+
+
+@pytest.fixture(scope="module")
+def own_platform(own_clone: Clone, empty: set[str]) -> Clone:
+    """The whole platform, up for the tests of one file, which may change it."""
+    return _up(own_clone, empty)

@@ -12,8 +12,6 @@ import pytest
 
 from sandbox.clone import Clone
 
-pytestmark = pytest.mark.dag_runs
-
 NAME = "mwaa-on-eks-sandbox"
 DAG_BUCKET = f"{NAME}-dags-123456789012"
 PINNED = ("Requirements", "Plugins", "StartupScript")

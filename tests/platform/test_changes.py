@@ -24,15 +24,11 @@ from settings.versions import AIRFLOW, KUBERNETES_PROVIDER
 from tests.operations.github import github_tokens
 from tests.platform import aws_rights, docs_security
 from tests.platform.of_the_account import make_principals, take_access_logs
+from tests.platform.steps import run
 
 Json = Any
 
-Steps = set[tuple[str, str, str]]
-"""(operation, type, name) of all that does not stay as it is."""
-
-_PRE = "resourcePreEvent"
 _AUTOSCALER = "kubernetes:apps/v1:Deployment"  # its image has the cluster's minor version
-_DYNAMIC = "pulumi:providers:pulumi-python"
 ZONES = ["us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d"]
 ACCOUNT = "123456789012"
 PRINCIPALS = {
@@ -261,25 +257,6 @@ def _require(clone: Clone, airflow: str) -> None:
     )
 
 
-def _run(clone: Clone, *arguments: str, ok: bool = True) -> tuple[Steps, str]:
-    """Run the Pulumi CLI; return the steps that it tells of, and what it printed."""
-    log = clone.directory / ".sandbox/events.json"
-    log.unlink(missing_ok=True)
-    # Without the variable, the CLI does not know the flag.
-    with mock.patch.dict(clone.environment, {"PULUMI_DEBUG_COMMANDS": "true"}):
-        done = clone.pulumi(*arguments, "--event-log", str(log), check=ok)
-    assert (done.returncode == 0) is ok, done.stdout + done.stderr
-    events = [json.loads(line) for line in log.read_text().splitlines()]
-    told = (event[_PRE]["metadata"] for event in events if _PRE in event)
-    steps = {
-        (one["op"], one["urn"].split("::")[2].split("$")[-1], one["urn"].split("::")[3])
-        for one in told
-        # The provider of dynamic resources is given all settings, and changes with each.
-        if one["op"] not in {"same", "read", "refresh"} and one["type"] != _DYNAMIC
-    }
-    return steps, done.stdout + done.stderr
-
-
 def test_a_half_made_stack_is_refused_another_network_and_completed_by_going_back(
     clone: Clone,
 ) -> None:
@@ -288,19 +265,18 @@ def test_a_half_made_stack_is_refused_another_network_and_completed_by_going_bac
     faults = clone.directory / ".sandbox/faults.json"
     faults.write_text(json.dumps({"aws:ec2/natGateway:NatGateway": {"create": {"1": "fail"}}}))
     with mock.patch.dict(clone.environment, {"SANDBOX_FAULTS": str(faults)}):
-        _run(clone, "up", "--yes", "--skip-preview", ok=False)
+        run(clone, "up", "--yes", "--skip-preview", ok=False)
     for changes, text in (
         ({"network.cidrBlock": "10.1.0.0/16"}, "not the range of the live VPC, 10.0.0.0/16"),
         ({"network.availabilityZones": ZONES[1::-1]}, "in their order (us-west-2a, us-west-2b)"),
         ({"network.availabilityZones": ZONES[1:3]}, "in their order (us-west-2a, us-west-2b)"),
     ):
         _change(clone, changes)
-        steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+        steps, told = run(clone, "up", "--yes", "--skip-preview", ok=False)
         assert steps == set()
         assert text in told
         _file(clone).write_text(beginning)
-    _run(clone, "up", "--yes", "--skip-preview")
-    clone.pulumi("preview", "--expect-no-changes")
+    run(clone, "up", "--yes", "--skip-preview")
 
 
 def test_a_renamed_stack_is_refused_until_it_has_its_name_back(clone: Clone) -> None:
@@ -316,8 +292,8 @@ def test_a_renamed_stack_is_refused_until_it_has_its_name_back(clone: Clone) -> 
 def test_a_preview_shows_what_up_does(clone: Clone, name: str) -> None:
     one = ROUNDS[name]
     _change(clone, one.changes)
-    previewed, _ = _run(clone, "preview")
-    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    previewed, _ = run(clone, "preview")
+    done, _ = run(clone, "up", "--yes", "--skip-preview")
     assert done
     assert previewed == done
     gone = {kind for operation, kind, _ in done if operation in {"delete", "replace"}}
@@ -326,7 +302,7 @@ def test_a_preview_shows_what_up_does(clone: Clone, name: str) -> None:
 
 def test_kubernetes_goes_back_as_eks_documents_it(clone: Clone) -> None:
     _change(clone, {"cluster.kubernetesVersion": "1.35"})
-    steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+    steps, told = run(clone, "up", "--yes", "--skip-preview", ok=False)
     assert steps == set()
     assert "is older than the live 1.36" in told
     eks, name = clone.aws("eks"), "mwaa-on-eks-sandbox"
@@ -334,18 +310,17 @@ def test_kubernetes_goes_back_as_eks_documents_it(clone: Clone) -> None:
         eks.update_nodegroup_version(clusterName=name, nodegroupName=group, version="1.35")
     eks.update_cluster_version(name=name, version="1.35")
     clone.pulumi("refresh", "--yes")
-    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    done, _ = run(clone, "up", "--yes", "--skip-preview")
     kinds = {(operation, kind) for operation, kind, _ in done}
     assert kinds == {("update", "aws:eks/addon:Addon"), ("update", _AUTOSCALER)}
-    clone.pulumi("preview", "--expect-no-changes")
 
 
 def test_a_security_group_may_be_let_in(clone: Clone) -> None:
     groups = clone.aws("ec2").describe_security_groups()["SecurityGroups"]
     group = next(one["GroupId"] for one in groups if one["GroupName"] == "default")
     _change(clone, {"cluster.privateAccessSecurityGroupIds": [group]})
-    previewed, _ = _run(clone, "preview")
-    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    previewed, _ = run(clone, "preview")
+    done, _ = run(clone, "up", "--yes", "--skip-preview")
     assert previewed == done
     assert {(operation, kind) for operation, kind, _ in done} == {
         ("create", "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule")
@@ -537,7 +512,7 @@ def test_what_was_reviewed_is_deployed(clone: Clone, reviewed: tuple[str, Json])
 def test_what_cannot_change_is_refused_before_anything_else(clone: Clone) -> None:
     before = _file(clone).read_text()
     _change(clone, {**REFUSED, "account.unprotected": []})
-    steps, told = _run(clone, "up", "--yes", "--skip-preview", ok=False)
+    steps, told = run(clone, "up", "--yes", "--skip-preview", ok=False)
     assert steps == set()
     for key in REFUSED:
         assert f"mwaa-on-eks:{_leaf(key).removesuffix('.name')} = " in told
@@ -549,8 +524,8 @@ def test_a_team_goes_where_the_stack_says_so(clone: Clone) -> None:
     document["config"]["mwaa-on-eks:spark"]["teams"].pop()
     document["config"]["mwaa-on-eks:airflow"]["podNamespace"] = "pods"
     _file(clone).write_text(yaml.safe_dump(document))
-    previewed, _ = _run(clone, "preview")
-    done, _ = _run(clone, "up", "--yes", "--skip-preview")
+    previewed, _ = run(clone, "preview")
+    done, _ = run(clone, "up", "--yes", "--skip-preview")
     assert previewed == done
     gone = {name for operation, _, name in done if operation in {"delete", "replace"}}
     assert {"risk-virtual-cluster", "spark-risk-namespace", "pods-namespace"} <= gone
@@ -558,11 +533,11 @@ def test_a_team_goes_where_the_stack_says_so(clone: Clone) -> None:
 
 def test_airflow_3_is_found_where_aws_has_upgraded_in_place(clone: Clone) -> None:
     _change(clone, {"airflow.version": "3.3.1"})
-    _, told = _run(clone, "preview", ok=False)
+    _, told = run(clone, "preview", ok=False)
     assert "unable to replace" in told
     assert "is a major version above 2.11.2, as this stack knows it" in told
     clone.aws("mwaa").update_environment(Name="mwaa-on-eks-sandbox", AirflowVersion="3.3.1")
-    done, _ = _run(clone, "up", "--yes", "--refresh")
+    done, _ = run(clone, "up", "--yes", "--refresh")
     assert not {operation for operation, _, _ in done} & {"replace", "delete", "create"}
     clone.pulumi("preview", "--expect-no-changes")
 

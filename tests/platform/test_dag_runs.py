@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +13,9 @@ import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 import psutil
 import pytest
@@ -29,57 +24,36 @@ from kubernetes.stream import portforward
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
-from sandbox.tests import stranger
+from tests.browser import browsed
+from tests.platform.example_dags import (
+    FINAL,
+    JOB_BUCKET,
+    NAME,
+    POD,
+    REPORT,
+    SPARK,
+    changed,
+    job_runs,
+    pods,
+    without,
+)
 from tests.spark import read_parquet
 
-pytestmark = pytest.mark.dag_runs
-
-NAME = "mwaa-on-eks-sandbox"
-DAG_BUCKET = f"{NAME}-dags-123456789012"
-JOB_BUCKET = f"{NAME}-jobs-123456789012"
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
-POD, SPARK, REPORT = "kubernetes_pod_example", "emr_eks_pi_job", "emr_eks_sales_report"
 LOG = ".sandbox/logs/airflow-dags.log"
-FINAL = {"CANCELLED", "COMPLETED", "FAILED"}
 
 
-@contextmanager
-def _variant(clone: Clone, dag: str, changes: Mapping[str, str]) -> Iterator[str]:
-    """A DAG that differs from an example in some of its text, delivered as MWAA would get it."""
-    variant = f"{dag}_changed"
-    text = (clone.directory / "dags" / f"{dag}.py").read_text()
-    for old, new in {**changes, f'dag_id="{dag}"': f'dag_id="{variant}"'}.items():
-        assert old in text
-        text = text.replace(old, new)
-    text = re.sub(r'"retries": \d+', '"retries": 0', text)
-    s3, place = clone.aws("s3"), {"Bucket": DAG_BUCKET, "Key": f"dags/{variant}.py"}
-    s3.put_object(**place, Body=text.encode())
-    try:
-        yield variant
-    finally:
-        s3.delete_object(**place)
+@pytest.fixture(scope="module")
+def platform(own_platform: Clone) -> Clone:
+    return own_platform
 
 
 def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:
     """Run a changed example, which must fail, and return what is shown of that."""
-    with _variant(clone, dag, changes) as variant:
+    with changed(clone, dag, changes) as variant:
         done = clone.sandbox("dags", variant, check=False)
     assert done.returncode == 1, done.stdout[-4000:]
     return done.stdout
-
-
-def _pods(clone: Clone, namespace: str = "mwaa") -> list[str]:
-    core: Any = CoreV1Api(clone.kubernetes)
-    return [pod.metadata.name for pod in core.list_namespaced_pod(namespace).items]
-
-
-def _runs(clone: Clone) -> list[dict[str, Any]]:
-    """The job runs of the default team."""
-    virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]
-    runs: list[dict[str, Any]] = clone.aws("emr-containers").list_job_runs(
-        virtualClusterId=virtual_cluster
-    )["jobRuns"]
-    return runs
 
 
 def _log(clone: Clone) -> str:
@@ -95,8 +69,8 @@ def _said(told: str) -> list[str]:
 def test_the_examples_are_successful(platform: Clone) -> None:
     done = platform.sandbox("dags")
     assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
-    assert _pods(platform) == []
-    run, report = _runs(platform)
+    assert pods(platform) == []
+    run, report = job_runs(platform)
     assert {run["state"], report["state"]} == {"COMPLETED"}
     pi = re.search(r"Pi is roughly (3\.1\d+)", done.stdout)
     assert pi
@@ -225,25 +199,17 @@ def test_finished_jobs_are_in_the_history(platform: Clone, history: str) -> None
 def test_a_browser_shows_the_finished_pi_job(history: str, tmp_path: Path) -> None:
     wait_for(lambda: "PythonPi" in _applications(history), "the job")
     application = _applications(history)["PythonPi"]["id"]
-    page = _browsed(f"{history}/", tmp_path)
+    page = browsed(f"{history}/", tmp_path)
     assert "PythonPi" in page
     assert f'href="/history/{application}/jobs/"' in page
-    jobs = _browsed(f"{history}/history/{application}/jobs/", tmp_path)
+    jobs = browsed(f"{history}/history/{application}/jobs/", tmp_path)
     assert re.search(r"Completed Jobs:", jobs)
     assert "reduce at" in jobs
 
 
-def test_a_deferrable_operator_waits_in_a_trigger(platform: Clone) -> None:
-    with _variant(platform, SPARK, {"deferrable=False": "deferrable=True"}) as variant:
-        done = platform.sandbox("dags", variant)
-    assert "Spark printed: Pi is roughly 3.1" in done.stdout
-    log = _log(platform)
-    assert log.index("Pausing task as DEFERRED") < log.index("Trigger completed")
-
-
 def test_a_bad_entry_point_fails_and_says_why(platform: Clone) -> None:
     told = _fails(platform, SPARK, {"main/python/pi.py": "main/python/nothing.py"})
-    failed = _runs(platform)[-1]
+    failed = job_runs(platform)[-1]
     assert f"job run {failed['id']}: FAILED\n          {failed['stateDetails']}\n" in told
     assert re.search(r"Spark printed: .*can't open file .*nothing\.py", told)
     assert re.search(r"compute_pi: failed\n +\S*Exception: .*Final state is FAILED", told)
@@ -266,23 +232,6 @@ def test_a_failing_pod_shows_what_it_printed_and_how_it_ended(platform: Clone) -
     assert re.search(rf"run_pod: failed\n +\S*Exception: Pod {pod} returned a failure", told)
     assert told.endswith(f"all that Airflow printed is in {LOG}\n")
     assert len(told.splitlines()) < 20
-
-
-def test_without_its_rule_airflow_does_not_reach_the_cluster(platform: Clone) -> None:
-    ec2 = platform.aws("ec2")
-    cluster = platform.aws("eks").describe_cluster(name=NAME)["cluster"]
-    group = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
-    rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
-    (rule,) = (one for one in rules["SecurityGroupRules"] if one["FromPort"] == 443)
-    airflow = rule["ReferencedGroupInfo"]["GroupId"]
-    ec2.revoke_security_group_ingress(
-        GroupId=group, SecurityGroupRuleIds=[rule["SecurityGroupRuleId"]]
-    )
-    told = _fails(platform, POD, {})
-    assert "Connection reset by peer" in told
-    assert airflow in str(platform.aws("mwaa").get_environment(Name=NAME)["Environment"])
-    platform.pulumi("up", "--yes", "--skip-preview", "--refresh")
-    assert f"{POD} was successful" in platform.sandbox("dags", POD).stdout
 
 
 def test_a_mistake_in_a_dag_is_shown(platform: Clone) -> None:
@@ -312,7 +261,7 @@ def test_ctrl_c_ends_a_run_at_once_with_what_it_has_started(
 ) -> None:
     told = tmp_path / "told"
     with (
-        _variant(platform, dag, changes) as variant,
+        changed(platform, dag, changes) as variant,
         told.open("w") as output,
         subprocess.Popen(
             [sys.executable, "-m", "sandbox", "dags", variant],
@@ -333,12 +282,11 @@ def test_ctrl_c_ends_a_run_at_once_with_what_it_has_started(
     assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
     assert "Traceback" not in told.read_text()
     assert _said(told.read_text())[-1] == "interrupted; its pods and job runs are ended too"
-    wait_for(lambda: _pods(platform) == [], "the pod's end")
-    wait_for(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
+    wait_for(lambda: pods(platform) == [], "the pod's end")
+    wait_for(lambda: all(run["state"] in FINAL for run in job_runs(platform)), "the job run's end")
 
 
-def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(platform: Clone) -> None:
-    script = f"""
+WHO = f"""
 import boto3
 print(boto3.client("sts").get_caller_identity()["Arn"])
 s3 = boto3.client("s3")
@@ -348,17 +296,38 @@ try:
 except s3.exceptions.ClientError as error:
     print(error)
 """
+
+
+@pytest.fixture(scope="module")
+def deferred(platform: Clone) -> tuple[str, str]:
+    """What is said of a job whose entry point is in the bucket and whose operator is deferrable,
+    and what Airflow printed."""
     s3, place = platform.aws("s3"), {"Bucket": JOB_BUCKET, "Key": "mwaa/code/who.py"}
-    s3.put_object(**place, Body=script.encode())
-    pi = "local:///usr/lib/spark/examples/src/main/python/pi.py"
-    with _variant(platform, SPARK, {pi: f"s3://{place['Bucket']}/{place['Key']}"}) as variant:
+    s3.put_object(**place, Body=WHO.encode())
+    changes = {
+        "local:///usr/lib/spark/examples/src/main/python/pi.py": f"s3://{JOB_BUCKET}/{place['Key']}",
+        "deferrable=False": "deferrable=True",
+    }
+    with changed(platform, SPARK, changes) as variant:
         done = platform.sandbox("dags", variant)
     s3.delete_object(**place)
     s3.delete_object(Bucket=JOB_BUCKET, Key="mwaa/data/result")
+    return done.stdout, _log(platform)
+
+
+def test_a_deferrable_operator_waits_in_a_trigger(deferred: tuple[str, str]) -> None:
+    _, log = deferred
+    assert log.index("Pausing task as DEFERRED") < log.index("Trigger completed")
+
+
+def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(
+    platform: Clone, deferred: tuple[str, str]
+) -> None:
+    told, _ = deferred
     role = platform.outputs()["emr_on_eks_role_arn"].rpartition("/")[2]
-    assert f"Spark printed: arn:aws:sts::123456789012:assumed-role/{role}/eks-" in done.stdout
+    assert f"Spark printed: arn:aws:sts::123456789012:assumed-role/{role}/eks-" in told
     another = f"s3:PutObject on resource: arn:aws:s3:::{JOB_BUCKET}/risk/data/result"
-    assert f"is not authorized to perform: {another}" in done.stdout
+    assert f"is not authorized to perform: {another}" in told
 
 
 def test_a_team_that_settings_add_runs_a_job_as_itself(platform: Clone) -> None:
@@ -375,340 +344,8 @@ def test_a_team_that_settings_add_runs_a_job_as_itself(platform: Clone) -> None:
     assert outputs["job_role_arns"]["risk"] != outputs["emr_on_eks_role_arn"]
 
 
-def test_a_pod_in_another_namespace_is_forbidden(platform: Clone) -> None:
-    told = _fails(platform, POD, {'"{{ conn.eks.extra_dejson.namespace }}"': '"default"'})
-    assert re.search(r'403|"code":\s*403', told)
-    assert re.search(r"cannot \w+ resource \S*pods\S* in API group \S* in the namespace", told)
-    assert _pods(platform, "default") == []
-
-
-def test_a_pod_below_the_pod_security_standard_is_forbidden(platform: Clone) -> None:
-    told = _fails(platform, POD, {"allow_privilege_escalation=False": "privileged=True"})
-    assert "violates PodSecurity" in told
-    assert "restricted" in told
-    assert _pods(platform) == []
-
-
-def test_without_its_group_airflow_may_run_no_pod(platform: Clone) -> None:
-    eks = platform.aws("eks")
-    environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
-    entry = {"clusterName": NAME, "principalArn": environment["ExecutionRoleArn"]}
-    groups = eks.describe_access_entry(**entry)["accessEntry"]["kubernetesGroups"]
-    assert groups
-    eks.update_access_entry(**entry, kubernetesGroups=[])
-    try:
-        told = _fails(platform, POD, {})
-    finally:
-        eks.update_access_entry(**entry, kubernetesGroups=groups)
-    assert "is forbidden" in told
-
-
-def test_a_job_with_another_role_is_refused(platform: Clone) -> None:
-    before = len(_runs(platform))
-    role = "arn:aws:iam::123456789012:role/another"
-    told = _fails(platform, SPARK, {'setting("job_role_arn")': f'"{role}"'})
-    assert "AccessDeniedException" in told
-    assert "is not authorized to perform: emr-containers:StartJobRun" in told
-    assert len(_runs(platform)) == before
-
-
-@contextmanager
-def _without(clone: Clone, action: str) -> Iterator[None]:
-    """Take the policy that allows an action from the execution role."""
-    iam = clone.aws("iam")
-    environment = clone.aws("mwaa").get_environment(Name=NAME)["Environment"]
-    role = environment["ExecutionRoleArn"].rpartition("/")[2]
-    inline = {
-        name: iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
-    }
-    managed = {
-        one["PolicyArn"]: iam.get_policy_version(
-            PolicyArn=one["PolicyArn"],
-            VersionId=iam.get_policy(PolicyArn=one["PolicyArn"])["Policy"]["DefaultVersionId"],
-        )["PolicyVersion"]["Document"]
-        for one in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-    }
-    (found,) = (
-        name for name, document in (inline | managed).items() if action in json.dumps(document)
-    )
-    if found in managed:
-        iam.detach_role_policy(RoleName=role, PolicyArn=found)
-    else:
-        iam.delete_role_policy(RoleName=role, PolicyName=found)
-    try:
-        yield
-    finally:
-        if found in managed:
-            iam.attach_role_policy(RoleName=role, PolicyArn=found)
-        else:
-            iam.put_role_policy(
-                RoleName=role, PolicyName=found, PolicyDocument=json.dumps(inline[found])
-            )
-
-
-def test_without_its_policy_airflow_may_start_no_job(platform: Clone) -> None:
-    before = len(_runs(platform))
-    with _without(platform, "emr-containers:StartJobRun"):
-        told = _fails(platform, SPARK, {})
-    assert "is not authorized to perform: emr-containers:StartJobRun" in told
-    assert len(_runs(platform)) == before
-
-
 def test_without_its_policy_airflow_gets_no_dags(platform: Clone) -> None:
-    with _without(platform, "s3:GetObject"):
+    with without(platform, "s3:GetObject"):
         done = platform.sandbox("dags", SPARK, check=False)
     assert done.returncode == 1
     assert "is not authorized to perform: s3:ListBucket" in done.stderr
-
-
-@dataclass(frozen=True)
-class Served:
-    """An Airflow with its page, and the ids of two DAGs that take long."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    password: str
-    log: Path
-    """What `make airflow` says."""
-    pod_dag: str = ""
-    spark_dag: str = ""
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-        """Ask Airflow's API."""
-        login = urllib.request.Request(  # noqa: S310
-            f"{self.url}/auth/token",
-            json.dumps({"username": "admin", "password": self.password}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(login, timeout=30) as response:  # noqa: S310
-            token = json.load(response)["access_token"]
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}/api/v2/{path}",
-            None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            return json.load(response)
-
-    def start(self, dag: str, conf: Mapping[str, str] | None = None) -> str:
-        """Start a run and return the path of its only task."""
-        self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
-        told = {"logical_date": None, "conf": conf or {}}
-        run = self.ask("POST", f"dags/{dag}/dagRuns", told)["dag_run_id"]
-        path = f"dags/{dag}/dagRuns/{run}/taskInstances"
-        wait_for(lambda: self.ask("GET", path)["total_entries"] == 1, "a task")
-        (task,) = self.ask("GET", path)["task_instances"]
-        return f"{path}/{task['task_id']}"
-
-    def finish(self, dag: str, conf: Mapping[str, str] | None = None) -> str:
-        """Run a DAG of one task to its success and return what the task printed."""
-        task = self.start(dag, conf)
-        ended = ("success", "failed", "up_for_retry")
-        wait_for(lambda: self.ask("GET", task)["state"] in ended, f"the end of {dag}")
-        log = self.ask("GET", f"{task}/logs/1")["content"]
-        printed = "\n".join(line["event"] for line in log)
-        assert self.ask("GET", task)["state"] == "success", printed
-        return printed
-
-
-@contextmanager
-def _airflow(clone: Clone, log: Path, dags: int) -> Iterator[Served]:
-    """All of Airflow, once it shows so many DAGs."""
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "airflow"],
-            cwd=clone.directory,
-            stdout=output,
-            stderr=output,
-        ) as process,
-    ):
-        try:
-            wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
-            told = re.search(r"(http://127\.0\.0\.1:\d+), .*password (\S+) ", log.read_text())
-            assert told, log.read_text()
-            served = Served(process, told[1], told[2], log)
-            wait_for(lambda: len(served.ask("GET", "dags")["dags"]) == dags, "all DAGs")
-            yield served
-        finally:
-            process.terminate()
-            assert process.wait(60) == 0
-
-
-VARIABLES = (
-    {"key": "release", "value": "1.10", "description": "no number"},
-    {"key": "sources", "value": '{"eu": ["a", "b"]}', "description": None},
-)
-POOL = {"name": "narrow", "slots": 2, "description": "one database", "include_deferred": True}
-CONNECTION = {
-    **{"connection_id": "reports", "conn_type": "postgres", "host": "db.internal", "port": 5432},
-    **{"login": "reader", "schema": "sales", "description": None},
-    "extra": '{"sslmode": "require"}',
-}
-
-
-@pytest.fixture(scope="module")
-def with_backups(platform: Clone) -> Clone:
-    platform.pulumi("config", "set", "--path", "airflow.metadataBackups", "true")
-    platform.pulumi("up", "--yes", "--skip-preview")
-    return platform
-
-
-def _written(clone: Clone, printed: str) -> tuple[str, str]:
-    """The URI that a backup printed, and what is there, encrypted."""
-    (uri,) = set(re.findall(r"s3://\S+\.json", printed))
-    assert uri.startswith(f"s3://{DAG_BUCKET}/metadata-backups/")
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    stored = clone.aws("s3").get_object(Bucket=bucket, Key=key)
-    assert stored["ServerSideEncryption"] == "aws:kms"
-    return uri, stored["Body"].read().decode()
-
-
-def test_what_airflow_held_comes_back_in_a_new_database(
-    with_backups: Clone, tmp_path: Path
-) -> None:
-    files = with_backups.directory / ".sandbox/airflow"
-    with _airflow(with_backups, tmp_path / "old", dags=5) as old:
-        for variable in VARIABLES:
-            old.ask("POST", "variables", variable)
-        old.ask("POST", "variables", {"key": "api_token", "value": "s3cr3t"})
-        old.ask("POST", "pools", POOL)
-        old.ask("POST", "connections", {**CONNECTION, "password": "s3cr3t"})
-        old.finish(POD)
-        uri, text = _written(with_backups, old.finish("backup_metadata"))
-    document = json.loads(text)
-    assert "s3cr3t" not in text
-    assert POD in {run["dag_id"] for run in document["dag_runs"]}
-    assert ("run_pod", "success") in {
-        (t["task_id"], t["state"]) for t in document["task_instances"]
-    }
-    assert document["environment"] == NAME
-
-    for file in (*files.glob("airflow.db*"), files / "database-made-by"):
-        file.unlink()
-    with _airflow(with_backups, tmp_path / "new", dags=5) as new:
-        assert new.ask("GET", "variables")["total_entries"] == 0
-        new.ask("POST", "variables", {"key": "sources", "value": "another"})
-        said = new.finish("restore_metadata", {"document": uri})
-        assert "variable release: made" in said
-        assert "variable sources: left as it is, with another value" in said
-        assert "variable api_token: not made" in said
-        assert "pool narrow: made" in said
-        assert "connection reports: made without its password" in said
-        assert "these DAGs were not paused, and stay as they are here: " in said
-        found = new.ask("GET", "connections/reports")
-        assert found.items() >= CONNECTION.items()
-        assert found["password"] is None
-        assert new.ask("GET", "pools/narrow").items() >= POOL.items()
-        assert new.ask("GET", "variables")["total_entries"] == 2
-        assert {run["dag_id"] for run in new.ask("GET", "dags/~/dagRuns")["dag_runs"]} == {
-            "restore_metadata"
-        }
-        # As it is, and not as the REST API tells it, which says 1.1 of it.
-        _, again = _written(with_backups, new.finish("backup_metadata"))
-        assert VARIABLES[0] in json.loads(again)["variables"]
-
-
-def test_without_its_policy_airflow_does_not_ask_itself(with_backups: Clone) -> None:
-    with _without(with_backups, "airflow:InvokeRestApi"):
-        told = _fails(with_backups, "backup_metadata", {})
-    assert "is not authorized to perform: airflow:InvokeRestApi" in told
-
-
-@pytest.fixture(scope="module")
-def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with (
-        _variant(platform, POD, {"for step in 1 2 3": "for step in $(seq 600)"}) as pod_dag,
-        _variant(platform, SPARK, {'["10"]': '["100000"]'}) as spark_dag,
-        _airflow(platform, tmp_path_factory.mktemp("airflow") / "log", dags=7) as served,
-    ):
-        yield replace(served, pod_dag=pod_dag, spark_dag=spark_dag)
-
-
-def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:
-    shown = {dag["dag_id"] for dag in served.ask("GET", "dags")["dags"]}
-    assert {POD, SPARK} <= shown
-    assert served.ask("GET", "importErrors")["total_entries"] == 0
-
-
-def test_nobody_is_shown_anything_without_a_login(served: Served) -> None:
-    logins = [("GET", "/auth/token", None), ("POST", "/auth/token", b'{"username": "admin"}')]
-    guessed = b'{"username": "admin", "password": "admin"}'
-    for method, path, body in [
-        *logins,
-        ("POST", "/auth/token", guessed),
-        ("GET", "/auth/token/login", None),
-        ("GET", "/api/v2/dags", None),
-        ("GET", "/api/v2/connections", None),
-        ("GET", "/execution/connections/eks", None),
-    ]:
-        request = urllib.request.Request(  # noqa: S310
-            f"{served.url}{path}", body, {"Content-Type": "application/json"}, method=method
-        )
-        with pytest.raises(HTTPError) as refused:
-            urllib.request.urlopen(request, timeout=30)  # noqa: S310
-        assert refused.value.code in {401, 403, 422}, path
-    listening = stranger.listening([served.process.pid])
-    assert listening.keys() == {urlsplit(served.url).port}
-    assert {address for address, _ in listening.values()} == {"127.0.0.1"}
-
-
-def _browsed(url: str, home: Path) -> str:
-    """What a browser makes of a page."""
-    found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-    browser = next(found, None)
-    if browser is None:
-        pytest.skip("there is no Chromium or Chrome on PATH to look at a page with")
-    return subprocess.run(
-        [
-            browser,
-            *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={home}"),
-            *("--virtual-time-budget=30000", "--dump-dom", url),
-        ],
-        env={**os.environ, "HOME": str(home)},
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    ).stdout
-
-
-def test_a_browser_shows_a_login_and_no_dag(served: Served, tmp_path: Path) -> None:
-    page = _browsed(f"{served.url}/dags", tmp_path)
-    assert 'type="password"' in page
-    assert not re.findall(r'href="/dags/(\w+)"', page)
-
-
-def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:
-    task = served.start(served.pod_dag)
-    wait_for(lambda: _pods(platform) != [], "a pod")
-    (pod,) = _pods(platform)
-    core: Any = CoreV1Api(platform.kubernetes)
-    wait_for(lambda: core.read_namespaced_pod(pod, "mwaa").status.phase == "Running", "its start")
-    wait_for(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
-    served.ask("PATCH", task, {"new_state": "failed"})
-    wait_for(lambda: _pods(platform) == [], "the pod's end")
-
-
-def test_a_killed_spark_task_leaves_no_running_job(platform: Clone, served: Served) -> None:
-    task = served.start(served.spark_dag)
-    wait_for(lambda: any(run["state"] == "RUNNING" for run in _runs(platform)), "a job run")
-    wait_for(lambda: "-driver: Spark's page is http://127." in served.log.read_text(), "its page")
-    served.ask("PATCH", task, {"new_state": "failed"})
-    wait_for(lambda: all(run["state"] in FINAL for run in _runs(platform)), "the job run's end")
-    assert _runs(platform)[-1]["state"] == "CANCELLED"
-
-
-def test_airflow_ends_with_its_terminal_and_its_tasks_with_it(
-    platform: Clone, served: Served
-) -> None:
-    served.start(served.pod_dag)
-    wait_for(lambda: _pods(platform) != [], "a pod")
-    parts = psutil.Process(served.process.pid).children(recursive=True)
-    assert any(os.getpgid(part.pid) != os.getsid(part.pid) for part in parts), "a task"
-    served.process.send_signal(signal.SIGHUP)
-    assert served.process.wait(60) == 0
-    _, left = psutil.wait_procs(parts, timeout=10)
-    assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from kubernetes.client import RbacAuthorizationV1Api
 
 from sandbox.clone import Clone
 from tests.operations.github import github_tokens
+from tests.platform.steps import run
 
 NAME = "mwaa-on-eks-sandbox"
 BUCKET = f"{NAME}-dags-123456789012"
@@ -35,11 +35,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     clone.stop()
 
 
-def _steps(clone: Clone, *flags: str) -> dict[str, str]:
-    """What an `up` would do, by the names of resources."""
-    steps = json.loads(clone.pulumi("preview", "--json", *flags).stdout)["steps"]
-    kept = {"same", "refresh"}
-    return {step["urn"].rpartition("::")[2]: step["op"] for step in steps if step["op"] not in kept}
+def _unchanged(clone: Clone) -> None:
+    clone.pulumi("preview", "--expect-no-changes", "--refresh")
 
 
 def _environment(clone: Clone) -> Any:  # noqa: ANN401
@@ -72,18 +69,18 @@ def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environme
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     s3.put_object(Bucket=BUCKET, Key="dags/foreign.py", Body=b"# nobody knows\n")
 
-    told = stack.pulumi("preview", *refresh).stdout
+    steps, told = run(stack, "preview", *refresh)
     for key in tampered:
         assert f"{key} in bucket {BUCKET}: version " in told
     assert f"dags/foreign.py in bucket {BUCKET}: somebody else put it there" in told
-    expected = {f"dags-{key}": "update" for key in tampered} | {"dags-written": "update"}
-    assert _steps(stack, *refresh) == expected
+    assert {step[::2] for step in steps} == {
+        ("update", f"dags-{key}") for key in (*tampered, "written")
+    }
 
     stack.pulumi("up", "--yes", "--skip-preview", *refresh)
     assert _bodies(stack) == bodies | {"dags/foreign.py": b"# nobody knows\n"}
     assert _pins(stack) == pins
-    for flags in ((), ("--refresh",)):
-        assert _steps(stack, *flags) == {}
+    _unchanged(stack)
     s3.delete_object(Bucket=BUCKET, Key="dags/foreign.py")
 
 
@@ -99,10 +96,12 @@ def test_what_somebody_deleted_is_brought_back(stack: Clone) -> None:
         assert _pins(stack) == pins
     # The version itself, for good: there is nothing left that the environment could start from.
     s3.delete_object(Bucket=BUCKET, Key="requirements.txt", VersionId=pins["Requirements"])
-    assert _steps(stack) == {"dags-written": "update", "airflow-environment": "update"}
-    stack.pulumi("up", "--yes", "--skip-preview")
+    steps, _ = run(stack, "up", "--yes", "--skip-preview")
+    assert {step[::2] for step in steps} == {
+        ("update", name) for name in ("dags-written", "airflow-environment")
+    }
     assert _pins(stack)["Requirements"] != pins["Requirements"]
-    assert _steps(stack, "--refresh") == {}
+    _unchanged(stack)
 
 
 def _deliver(clone: Clone, *, ok: bool = True) -> str:
@@ -123,11 +122,6 @@ def _deliver(clone: Clone, *, ok: bool = True) -> str:
 def _updated_at(clone: Clone) -> object:
     """When the environment was last updated, which is a restart each time; None for never."""
     return _environment(clone).get("LastUpdate", {}).get("CreatedAt")
-
-
-def _unchanged(clone: Clone) -> None:
-    for flags in ((), ("--refresh",)):
-        clone.pulumi("preview", "--expect-no-changes", *flags)
 
 
 def test_a_pipeline_takes_over_what_the_program_has_delivered(stack: Clone) -> None:

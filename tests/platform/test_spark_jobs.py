@@ -18,8 +18,6 @@ from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.stranger import as_somebody_else
 
-pytestmark = pytest.mark.dag_runs
-
 NAME: Final = "mwaa-on-eks-sandbox"
 BUCKET: Final = f"{NAME}-jobs-123456789012"
 HISTORY: Final = "app.kubernetes.io/name=spark-history"
@@ -155,6 +153,11 @@ class Runs:
     def put(self, key: str, content: str) -> str:
         self.clone.aws("s3").put_object(Bucket=BUCKET, Key=key, Body=content.encode())
         return f"s3://{BUCKET}/{key}"
+
+
+@pytest.fixture(scope="module")
+def platform(own_platform: Clone) -> Clone:
+    return own_platform
 
 
 @pytest.fixture(scope="module")

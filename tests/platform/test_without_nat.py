@@ -18,8 +18,6 @@ from settings.sections import NEEDED_WITHOUT_NAT
 from tests.platform.listing import everything
 from tests.platform.of_the_account import copy_images, example, make_principals, take_access_logs
 
-pytestmark = pytest.mark.dag_runs
-
 NAME = "mwaa-on-eks-sandbox"
 ACCOUNT = "123456789012"
 REGISTRY = f"{ACCOUNT}.dkr.ecr.us-west-2.amazonaws.com/mirror"
@@ -122,7 +120,7 @@ def test_with_its_packages_among_the_plugins_it_runs_both_examples(clone: Clone)
     previewed = clone.pulumi("preview")
     assert "warning" not in previewed.stdout + previewed.stderr
     clone.pulumi("up", "--yes", "--skip-preview")
-    done = clone.sandbox("dags")
+    done = clone.sandbox("dags", "kubernetes_pod_example", "emr_eks_pi_job")
     assert "kubernetes_pod_example was successful" in done.stdout
     assert "Pi is roughly 3.1" in done.stdout
     clone.pulumi("preview", "--expect-no-changes")
