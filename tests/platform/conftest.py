@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,11 @@ def _running(directory: Path) -> Iterator[Clone]:
     clone.stop()
 
 
-def _up(clone: Clone, empty: set[str]) -> Clone:
+def _up(clone: Clone, empty: set[str], settings: Mapping[str, str] = {}) -> Clone:
     assert empty, "the listing must see the emulators and the API server"
     clone.pulumi("stack", "init")
+    for key, value in settings.items():
+        clone.pulumi("config", "set", "--path", key, value)
     clone.pulumi("up", "--yes", "--skip-preview")
     return clone
 
@@ -50,6 +52,6 @@ def empty(own_clone: Clone) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def own_platform(own_clone: Clone, empty: set[str]) -> Clone:
-    """The whole platform, up for the tests of one file, which may change it."""
-    return _up(own_clone, empty)
+def own_platform(own_clone: Clone, empty: set[str], request: pytest.FixtureRequest) -> Clone:
+    """The whole platform, up for the tests of one file, which may change it, with its SETTINGS."""
+    return _up(own_clone, empty, getattr(request.module, "SETTINGS", {}))

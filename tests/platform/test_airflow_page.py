@@ -37,6 +37,8 @@ from tests.platform.example_dags import (
     without,
 )
 
+SETTINGS = {"airflow.metadataBackups": "true"}
+
 
 @pytest.fixture(scope="module")
 def platform(own_platform: Clone) -> Clone:
@@ -135,13 +137,6 @@ CONNECTION = {
 }
 
 
-@pytest.fixture(scope="module")
-def with_backups(platform: Clone) -> Clone:
-    platform.pulumi("config", "set", "--path", "airflow.metadataBackups", "true")
-    platform.pulumi("up", "--yes", "--skip-preview")
-    return platform
-
-
 def _written(clone: Clone, printed: str) -> tuple[str, str]:
     """The URI that a backup printed, and what is there, encrypted."""
     (uri,) = set(re.findall(r"s3://\S+\.json", printed))
@@ -152,18 +147,16 @@ def _written(clone: Clone, printed: str) -> tuple[str, str]:
     return uri, stored["Body"].read().decode()
 
 
-def test_what_airflow_held_comes_back_in_a_new_database(
-    with_backups: Clone, tmp_path: Path
-) -> None:
-    files = with_backups.directory / ".sandbox/airflow"
-    with _airflow(with_backups, tmp_path / "old", dags=5) as old:
+def test_what_airflow_held_comes_back_in_a_new_database(platform: Clone, tmp_path: Path) -> None:
+    files = platform.directory / ".sandbox/airflow"
+    with _airflow(platform, tmp_path / "old", dags=5) as old:
         for variable in VARIABLES:
             old.ask("POST", "variables", variable)
         old.ask("POST", "variables", {"key": "api_token", "value": "s3cr3t"})
         old.ask("POST", "pools", POOL)
         old.ask("POST", "connections", {**CONNECTION, "password": "s3cr3t"})
         old.finish(POD)
-        uri, text = _written(with_backups, old.finish("backup_metadata"))
+        uri, text = _written(platform, old.finish("backup_metadata"))
     document = json.loads(text)
     assert "s3cr3t" not in text
     assert POD in {run["dag_id"] for run in document["dag_runs"]}
@@ -174,7 +167,7 @@ def test_what_airflow_held_comes_back_in_a_new_database(
 
     for file in (*files.glob("airflow.db*"), files / "database-made-by"):
         file.unlink()
-    with _airflow(with_backups, tmp_path / "new", dags=5) as new:
+    with _airflow(platform, tmp_path / "new", dags=5) as new:
         assert new.ask("GET", "variables")["total_entries"] == 0
         new.ask("POST", "variables", {"key": "sources", "value": "another"})
         said = new.finish("restore_metadata", {"document": uri})
@@ -193,7 +186,7 @@ def test_what_airflow_held_comes_back_in_a_new_database(
             "restore_metadata"
         }
         # As it is, and not as the REST API tells it, which says 1.1 of it.
-        _, again = _written(with_backups, new.finish("backup_metadata"))
+        _, again = _written(platform, new.finish("backup_metadata"))
         assert VARIABLES[0] in json.loads(again)["variables"]
 
 
@@ -212,13 +205,13 @@ VARIANTS: dict[tuple[str, str], dict[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def served(with_backups: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """An Airflow that has the variants too."""
     with ExitStack() as stack:
         for (dag, name), changes in VARIANTS.items():
-            stack.enter_context(changed(with_backups, dag, changes, name))
+            stack.enter_context(changed(platform, dag, changes, name))
         log = tmp_path_factory.mktemp("airflow") / "log"
-        yield stack.enter_context(_airflow(with_backups, log, dags=5 + len(VARIANTS)))
+        yield stack.enter_context(_airflow(platform, log, dags=5 + len(VARIANTS)))
 
 
 def test_airflow_shows_both_examples_without_an_import_error(served: Served) -> None:

@@ -41,6 +41,11 @@ from tests.spark import read_parquet
 
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
 LOG = ".sandbox/logs/airflow-dags.log"
+SETTINGS = {
+    "spark.historyServer": "true",
+    "spark.teams[0].name": "mwaa",
+    "spark.teams[1].name": "risk",
+}
 
 
 @pytest.fixture(scope="module")
@@ -169,8 +174,6 @@ def _forwarded(clone: Clone, pod: str, namespace: str, port: int) -> Iterator[st
 @pytest.fixture(scope="module")
 def history(platform: Clone) -> Iterator[str]:
     """The page of the default team's history server, on this machine."""
-    platform.pulumi("config", "set", "--path", "spark.historyServer", "true")
-    platform.pulumi("up", "--yes", "--skip-preview")
     (pod,) = _pods_of(platform, "emr-mwaa", "app.kubernetes.io/name=spark-history")
     with _forwarded(platform, pod, "emr-mwaa", 18080) as url:
         yield url
@@ -330,10 +333,7 @@ def test_an_entry_point_in_the_bucket_runs_as_the_teams_role(
     assert f"is not authorized to perform: {another}" in told
 
 
-def test_a_team_that_settings_add_runs_a_job_as_itself(platform: Clone) -> None:
-    for number, team in enumerate(("mwaa", "risk")):
-        platform.pulumi("config", "set", "--path", f"spark.teams[{number}].name", team)
-    platform.pulumi("up", "--yes", "--skip-preview")
+def test_another_team_runs_a_job_as_itself(platform: Clone) -> None:
     platform.sandbox("dags", SPARK, "--conf", '{"connection": "emr_eks_risk"}')
     outputs = platform.outputs()
     (run,) = platform.aws("emr-containers").list_job_runs(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,18 +20,12 @@ DAG = "dags/emr_eks_pi_job.py"
 OTHER_DAG = "dags/kubernetes_pod_example.py"
 CLEAN = "sandbox is what its state says"
 PINNED = ("Requirements", "Plugins", "StartupScript")
+SETTINGS = {"delivery.githubRepository": "acme/platform"}
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A sandbox of its own with the whole platform up."""
-    clone = Clone.make(tmp_path_factory.mktemp("delivery"))
-    clone.start()
-    clone.pulumi("stack", "init")
-    clone.pulumi("config", "set", "--path", "delivery.githubRepository", "acme/platform")
-    clone.pulumi("up", "--yes", "--skip-preview")
-    yield clone
-    clone.stop()
+def stack(own_platform: Clone) -> Clone:
+    return own_platform
 
 
 def _unchanged(clone: Clone) -> None:

@@ -17,6 +17,7 @@ from kubernetes.client import ApiException, BatchV1Api, CoreV1Api, RbacAuthoriza
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.stranger import as_somebody_else
+from tests.platform.of_the_account import make_principals
 
 NAME: Final = "mwaa-on-eks-sandbox"
 BUCKET: Final = f"{NAME}-jobs-123456789012"
@@ -26,6 +27,19 @@ EMR: Final = "emr-containers.amazonaws.com"
 PATIENCE: Final = 240.0
 """Seconds, for five processes of Java that start one after the other on a busy machine."""
 ENDED: Final = {"CANCELLED", "COMPLETED", "FAILED"}
+MEMBER: Final = "arn:aws:iam::123456789012:role/analyst"
+SETTINGS: Final = {
+    "account.unprotected[0]": "virtualClusters",
+    "account.unprotected[1]": "namespaces",
+    "spark.teams[0].name": "mwaa",
+    "spark.teams[1].name": "risk",
+    "spark.teams[1].data[0].bucket": "a-lake",
+    "spark.teams[1].data[0].prefix": "trades",
+    "spark.teams[1].data[0].access": "readWrite",
+    "spark.teams[1].glueDatabases[0].database": "trades",
+    "spark.teams[1].members[0]": MEMBER,
+    "spark.historyServer": "true",
+}
 
 AGGREGATE: Final = """
 import sys
@@ -156,7 +170,15 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def platform(own_platform: Clone) -> Clone:
+def member(own_clone: Clone) -> str:
+    """A role of the account, of people of another team."""
+    make_principals(own_clone, [MEMBER])
+    return MEMBER
+
+
+@pytest.fixture(scope="module")
+def platform(member: str, own_platform: Clone) -> Clone:
+    assert member in SETTINGS.values(), "without it, its role would be refused"
     return own_platform
 
 
@@ -328,20 +350,6 @@ def test_a_job_of_sql_runs(runs: Runs) -> None:
 
 
 def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Runs) -> None:
-    data = {"bucket": "a-lake", "prefix": "trades", "access": "readWrite"}
-    settings = {
-        "account.unprotected[0]": "virtualClusters",
-        "account.unprotected[1]": "namespaces",
-        "spark.teams[0].name": "mwaa",
-        "spark.teams[1].name": "risk",
-        **{f"spark.teams[1].data[0].{key}": value for key, value in data.items()},
-        "spark.teams[1].glueDatabases[0].database": "trades",
-        "spark.teams[1].members[0]": runs.role,
-        "spark.historyServer": "true",
-    }
-    for key, value in settings.items():
-        platform.pulumi("config", "set", "--path", key, value)
-    platform.pulumi("up", "--yes", "--skip-preview")
     of_team = Runs(platform, "risk")
     run = of_team.start(of_team.put("risk/code/sleep.py", SLEEP), "600")
     of_team.comes_to(run, "RUNNING")
@@ -363,5 +371,3 @@ def test_a_team_goes_in_one_pass_with_all_that_it_has(platform: Clone, runs: Run
     assert [one["logGroupName"] for one in groups["logGroups"]] == [
         f"/aws/emr-containers/{NAME}-mwaa"
     ]
-    platform.pulumi("config", "rm", "--path", "account.unprotected")
-    platform.pulumi("up", "--yes", "--skip-preview")
