@@ -169,11 +169,11 @@ class ClusterSettings(Section):
     """Instance types of the nodes, of one size and by preference; another order makes new nodes."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the nodes."""
-    node_min: Annotated[int, Field(ge=1, le=450)] = 3
+    node_min: Annotated[int, Field(ge=1, le=450)] = 2
     """How many nodes there are at least."""
     node_max: Annotated[int, Field(ge=1, le=450)] = 9
     """How many nodes the cluster autoscaler may ask for."""
-    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 50
     """Size of each node's encrypted gp3 volume."""
     image_registry: ImageRegistry | None = None
     """Registry with copies of public images, under their whole names; null: public registries."""
@@ -231,7 +231,7 @@ class AirflowSettings(Section):
     """Version of Airflow; dags/requirements.txt must match it."""
     environment_class: Literal[
         "mw1.micro", "mw1.small", "mw1.medium", "mw1.large", "mw1.xlarge", "mw1.2xlarge"
-    ] = "mw1.medium"
+    ] = "mw1.small"
     """Size of schedulers, workers and web servers."""
     min_workers: Annotated[int, Field(ge=1, le=50)] = 1
     """How many workers there are at least."""

@@ -73,6 +73,11 @@ def _pods(clone: Clone, namespace: str = "mwaa") -> list[str]:
     return [pod.metadata.name for pod in core.list_namespaced_pod(namespace).items]
 
 
+def _nodes(clone: Clone) -> set[str]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    return {node.metadata.name for node in core.list_node().items}
+
+
 def _runs(clone: Clone) -> list[dict[str, Any]]:
     """The job runs of the default team."""
     virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]
@@ -93,7 +98,9 @@ def _said(told: str) -> list[str]:
 
 
 def test_the_examples_are_successful(platform: Clone) -> None:
+    idle = _nodes(platform)
     done = platform.sandbox("dags")
+    assert _nodes(platform) == idle, "the nodes that there are at least have room for each of them"
     assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
     assert _pods(platform) == []
     run, report = _runs(platform)
