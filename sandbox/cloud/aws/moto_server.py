@@ -7,7 +7,7 @@ from typing import Any
 
 from moto import server
 
-from sandbox.cloud.aws import auto_scaling, callers, job_runs, moto
+from sandbox.cloud.aws import alarms, auto_scaling, budgets, callers, job_runs, moto, topics
 from sandbox.cloud.aws.authentication import BeforeMoto
 from sandbox.machine.aws_api import Aws
 
@@ -17,6 +17,9 @@ def main() -> None:
     aws = Aws(os.environ["AWS_REGION"])
     moto.complete(aws)
     auto_scaling.complete(aws)
+    alarms.complete()
+    budgets.complete()
+    topics.complete()
     callers.judge(aws)
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)
