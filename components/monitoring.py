@@ -38,6 +38,8 @@ class MonitoringArgs:
     live: Mapping[Live, Input[str]]
     """What AWS calls the things that the alarms look at."""
     virtual_cluster_ids: Sequence[Input[str]]
+    asleep: bool
+    """Let no alarm tell anybody of what is away on purpose."""
     kms_key_arn: Input[str]
     """The key of all else: what is done to it is told, too."""
     account: AwsAccount
@@ -190,6 +192,7 @@ class Monitoring(pulumi.ComponentResource):
             evaluation_periods=alarm.periods,
             datapoints_to_alarm=alarm.periods,
             treat_missing_data=alarm.missing,
+            actions_enabled=not self._args.asleep,
             alarm_actions=self._told,
             ok_actions=self._told if alarm.tells_the_end else None,
             opts=ResourceOptions(parent=self),

@@ -102,6 +102,8 @@ class AccountSettings(Section):
     """Let `pulumi destroy` empty the buckets."""
     unprotected: tuple[Protected, ...] = ()
     """What `pulumi destroy`, or a change that replaces it, may delete."""
+    asleep: bool = False
+    """Leave the stack without nodes and without its environment, which is made anew afterwards."""
 
 
 # What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user

@@ -87,9 +87,9 @@ def amounts(found: Estimate, name: str) -> tuple[Decimal | int | None, Decimal |
     [
         (BLUEPRINT, 1335),
         (BIG, 1118),
-        ({}, 771),
-        (GRAVITON, 715),
-        (GRAVITON | MICRO, 569),
+        ({}, 776),
+        (GRAVITON, 720),
+        (GRAVITON | MICRO, 574),
     ],
 )
 def test_an_idle_month_costs_what_was_added_up_by_hand(
@@ -223,6 +223,20 @@ def test_it_counts_what_the_program_makes(load: Load, run: Run, changes: dict[st
         ("Secrets", count("aws:secretsmanager/secret:Secret")),
     ):
         assert (found[name].min_count if name in found else 0) == number, name
+
+
+def test_asleep_neither_nodes_nor_airflow_are_paid_for(load: Load) -> None:
+    asleep = {"account.asleep": True, "account.unprotected": ["environment"]}
+    awake, slept = told(load, {}), told(load, asleep)
+    gone = {"Nodes", "Nodes' disks", "MWAA environment"}
+    left = {one.name: one.least for one in awake.lines if one.name not in gone}
+    assert {one.name: one.least for one in slept.lines if one.least} == {
+        name: least for name, least in left.items() if least
+    }
+    assert awake.asleep == slept.least == sum(least or 0 for least in left.values())
+    assert slept.asleep is None
+    assert any(row.startswith("Asleep") for row in table(awake))
+    assert not any(row.startswith("Asleep") for row in table(slept))
 
 
 def test_programs_read_the_same_as_people(load: Load) -> None:
