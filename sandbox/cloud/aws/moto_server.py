@@ -7,7 +7,16 @@ from typing import Any
 
 from moto import server
 
-from sandbox.cloud.aws import alarms, auto_scaling, budgets, callers, job_runs, moto, topics
+from sandbox.cloud.aws import (
+    alarms,
+    auto_scaling,
+    budgets,
+    callers,
+    events,
+    job_runs,
+    moto,
+    topics,
+)
 from sandbox.cloud.aws.authentication import BeforeMoto
 from sandbox.machine.aws_api import Aws
 
@@ -19,10 +28,12 @@ def main() -> None:
     auto_scaling.complete(aws)
     alarms.complete()
     budgets.complete()
+    events.complete()
     topics.complete()
     callers.judge(aws)
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)
+    alarms.watch()
     moto_server: Any = server
     application = moto_server.DomainDispatcherApplication
     moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))
