@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
 from components.airflow_backups import AirflowBackups, AirflowBackupsArgs
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
+from components.alarms import Live
 from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
@@ -33,6 +34,7 @@ from components.job_namespace import (
     pod_operator_rules,
 )
 from components.job_scripts import JobScripts, JobScriptsArgs
+from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.pod_templates import PodTemplates, PodTemplatesArgs
@@ -77,6 +79,7 @@ encryption_key = EncryptionKey(
         alias_name=name,
         account=account,
         deletion_window_days=settings.key_deletion_window_days,
+        alarm_topic_name=settings.alarm_topic_name,
     ),
     opts=in_aws,
 )
@@ -343,6 +346,34 @@ if settings.spark.history_server:
             ),
             opts=in_cluster,
         )
+
+watched = settings.watched(tuple(network.nat_gateway_ids))
+monitoring = None
+if watched is not None and settings.alarm_topic_name is not None:
+    live: dict[Live, pulumi.Input[str]] = {
+        Live("environment"): airflow.name,
+        Live("cluster"): cluster.name,
+        Live("autoscalingGroup", "nodes"): cluster.autoscaling_group_name,
+        Live("vpc"): network.vpc_id,
+        **{Live("natGateway", zone): one for zone, one in network.nat_gateway_ids.items()},
+        **{Live("endpoint", of): one for of, one in network.interface_endpoint_ids.items()},
+    }
+    if cluster.spot_autoscaling_group_name is not None:
+        live[Live("autoscalingGroup", "spot")] = cluster.spot_autoscaling_group_name
+    monitoring = Monitoring(
+        "monitoring",
+        MonitoringArgs(
+            watched=watched,
+            topic_name=settings.alarm_topic_name,
+            emails=settings.monitoring.emails,
+            topic_arns=settings.monitoring.topic_arns,
+            live=live,
+            virtual_cluster_ids=[virtual_clusters[team.name].id for team in settings.spark.teams],
+            kms_key_arn=encryption_key.arn,
+            account=account,
+        ),
+        opts=in_aws,
+    )
 
 AirflowAccess(
     "airflow",

@@ -69,6 +69,8 @@ class AirflowEnvironment(pulumi.ComponentResource):
     nothing here waits for the cluster.
     """
 
+    name: Output[str]
+    """Known once the environment is there."""
     arn: Output[str]
     webserver_url: Output[str]
     execution_role_name: Output[str]
@@ -189,6 +191,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
             ),
         )
 
+        self.name = environment.name
         self.arn = environment.arn
         self.webserver_url = environment.webserver_url.apply(
             lambda url: f"https://{url.removeprefix('https://')}"  # AWS answers without, mostly
@@ -199,6 +202,7 @@ class AirflowEnvironment(pulumi.ComponentResource):
         self.security_group_id = group.id
         self.register_outputs(
             {
+                "name": self.name,
                 "arn": self.arn,
                 "webserver_url": self.webserver_url,
                 "execution_role_name": self.execution_role_name,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from components.alarms import alarms
 from components.capacity import NodeGroup
 from cost.prices import Price, PriceList
 from settings.stack import Settings
@@ -144,6 +145,7 @@ def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:
         1,
         _MOST_KEYS,
     )
+    yield from _monitoring(settings, prices)
     secrets = connection_count(settings)
     yield _line("Secrets", f"{secrets} connections of Airflow", prices.find("secret"), secrets)
 
@@ -226,10 +228,13 @@ def _airflow(settings: Settings, prices: PriceList) -> Iterator[Line]:
             yield _line(f"MWAA {name}", f"{_range(least, most)} more of {kind}", price, least, most)
 
 
+def _nat_gateways(settings: Settings) -> int:
+    return {"single": 1, "perZone": settings.network.zone_count, "none": 0}[settings.network.nat]
+
+
 def _network(settings: Settings, prices: PriceList) -> Iterator[Line]:
     zones = settings.network.zone_count
-    gateways = {"single": 1, "perZone": zones, "none": 0}[settings.network.nat]
-    if gateways:
+    if gateways := _nat_gateways(settings):
         where = "one in each zone" if settings.network.nat == "perZone" else "one for all zones"
         yield _line("NAT gateways", f"{gateways}, {where}", prices.find("nat.hour"), gateways)
         yield _line(
@@ -246,6 +251,22 @@ def _network(settings: Settings, prices: PriceList) -> Iterator[Line]:
             prices.find("endpoint.hour"),
             endpoints * zones,
         )
+
+
+def _monitoring(settings: Settings, prices: PriceList) -> Iterator[Line]:
+    watched = settings.watched([str(number) for number in range(_nat_gateways(settings))])
+    if watched is None:
+        return
+    found = alarms(watched)
+    # Each metric of an alarm is paid for, those of an expression too.
+    metrics = sum(len(alarm.metrics) for alarm in found)
+    yield _line(
+        "Alarms",
+        f"{len(found)}, {watched.level}, on {metrics} metrics",
+        prices.find("cloudwatch.alarm"),
+        metrics,
+    )
+    yield _line("Dashboard", "1", prices.find("cloudwatch.dashboard"), 1)
 
 
 def _rates(settings: Settings, prices: PriceList) -> Iterator[Rate]:

@@ -8,6 +8,7 @@ from tests.components.conftest import ACCOUNT, Engine
 ARGS = EncryptionKeyArgs(
     alias_name="mwaa-on-eks-test",
     deletion_window_days=7,
+    alarm_topic_name=None,
     account=ACCOUNT,
 )
 

@@ -36,6 +36,7 @@ BIG = {
     "airflow.environmentClass": "mw1.medium",
     "airflow.minWorkers": 1,
     "airflow.maxWorkers": 10,
+    "monitoring.level": "none",
 }
 """The defaults of 0.1, whatever they are now."""
 BLUEPRINT = BIG | {
@@ -62,6 +63,7 @@ ALL = {
     "spark.historyServer": True,
     "spark.teams": [{"name": "mwaa"}, {"name": "risk"}],
     "spark.spot": {"instanceTypes": ["m6i.2xlarge", "m7i.2xlarge"], "max": 20},
+    "monitoring.level": "full",
 }
 
 
@@ -188,11 +190,20 @@ def test_it_counts_what_the_program_makes(load: Load, run: Run, changes: dict[st
         if one.typ == "aws:ec2/vpcEndpoint:VpcEndpoint"
         and one.inputs["vpcEndpointType"] == "Interface"
     )
+    alarms = [one.inputs for one in made if one.typ == "aws:cloudwatch/metricAlarm:MetricAlarm"]
+    # An alarm on an expression is paid for by each metric in it.
+    metrics = sum(
+        len([query for query in alarm.get("metricQueries", [alarm]) if "expression" not in query])
+        for alarm in alarms
+    )
     found = {one.name: one for one in told(load, changes).lines}
+    assert found["Alarms"].basis.startswith(f"{len(alarms)}, ")
     for name, number in (
         ("NAT gateways", count("aws:ec2/natGateway:NatGateway")),
         ("Public IPv4 addresses", count("aws:ec2/eip:Eip")),
         ("Interface endpoints", endpoints),
+        ("Alarms", metrics),
+        ("Dashboard", count("aws:cloudwatch/dashboard:Dashboard")),
         ("KMS key", count("aws:kms/key:Key")),
         ("Secrets", count("aws:secretsmanager/secret:Secret")),
     ):

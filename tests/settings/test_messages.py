@@ -294,9 +294,9 @@ from tests.settings.test_dag_file_rules import ACCESS_KEY
         (
             {"account.acceptedRisks": ["all"]},
             "account.acceptedRisks[0] = \"all\": must be 'deployerOnlyAdmin', "
-            "'endedSupport', 'forceDestroy', 'noAccessLogs', 'noDeletionProtection', "
-            "'openPodEgress', 'publicEndpoint', 'publicWebServer', 'shortLogRetention', "
-            "'singleNat' or 'unlistedRegion'",
+            "'endedSupport', 'forceDestroy', 'noAccessLogs', 'noAlarms', 'noDeletionProtection', "
+            "'noSubscribers', 'openPodEgress', 'publicEndpoint', 'publicWebServer', "
+            "'shortLogRetention', 'singleNat' or 'unlistedRegion'",
         ),
         (
             {"spark.teams": [{"name": "t" * 21}]},
