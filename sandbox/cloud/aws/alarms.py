@@ -32,8 +32,8 @@ SECONDS_OF_A_MINUTE: Final = 2.0
 _SERVICE: Final = "cloudwatch.amazonaws.com"
 _EXTRA: Final = 2
 """How many periods more than it needs an alarm looks back for data."""
-_KEPT: Final = timedelta(hours=1)
-"""For how long metrics are kept."""
+_KEPT: Final = timedelta(minutes=15)
+"""For how long metrics of AWS's services are kept."""
 
 
 def complete() -> None:
@@ -104,7 +104,11 @@ def _look(backend: Json, sources: Sequence[Source]) -> None:
         except Exception as error:
             print(f"metrics: {type(error).__name__}: {error}", file=sys.stderr)
     now = datetime.now(UTC)
-    backend.metric_data[:] = [one for one in backend.metric_data if now - _time(one) < _KEPT]
+    backend.metric_data[:] = [
+        one
+        for one in list(backend.metric_data)
+        if now - _time(one) < _KEPT or not one.namespace.startswith(("AWS/", "AmazonMWAA"))
+    ]
     data = _Data(backend.metric_data, now)
     for alarm in alarms:
         _evaluate(backend, alarm, data)

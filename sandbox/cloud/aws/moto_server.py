@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from moto import server
@@ -14,6 +15,7 @@ from sandbox.cloud.aws import (
     callers,
     events,
     job_runs,
+    metrics,
     moto,
     topics,
 )
@@ -31,9 +33,11 @@ def main() -> None:
     events.complete()
     topics.complete()
     callers.judge(aws)
+    sources = []
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)
-    alarms.watch()
+        sources.append(metrics.Measured(aws, Path(os.environ["SANDBOX_AIRFLOW"])))
+    alarms.watch(*sources)
     moto_server: Any = server
     application = moto_server.DomainDispatcherApplication
     moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))
