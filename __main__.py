@@ -411,6 +411,7 @@ AirflowAccess(
         executor_pod_template=pod_templates.executor,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
+        alarm_topic_arn=monitoring.topic_arn if monitoring else None,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,
         account=account,

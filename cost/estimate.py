@@ -308,7 +308,8 @@ def _not_included(settings: Settings) -> Iterator[str]:
 def connection_count(settings: Settings) -> int:
     """Return how many secrets there are, one for each connection that the DAGs read."""
     airflow = settings.airflow
-    return 1 + len(settings.spark.teams) + airflow.pod_xcom + airflow.metadata_backups
+    of_choice = (airflow.pod_xcom, airflow.metadata_backups, settings.alarm_topic_name is not None)
+    return 1 + len(settings.spark.teams) + sum(of_choice)
 
 
 def _range(least: int, most: int) -> str:

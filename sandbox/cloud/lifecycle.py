@@ -296,6 +296,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         MOTO: {
             **_as_aws(cloud),
             "SANDBOX_RUNS_JOBS": "yes",
+            "SANDBOX_AIRFLOW": str(rest_api.SERVING),
             "MOTO_ACCOUNT_ID": ACCOUNT,
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
         },

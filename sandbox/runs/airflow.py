@@ -35,6 +35,7 @@ from sandbox.machine.program import DIRECTORY, PROJECT, STACK
 from sandbox.runs import home, packages, startup_script
 from sandbox.runs.drivers import Drivers
 from sandbox.runs.home import log_file
+from sandbox.runs.metrics import StatsD
 
 if TYPE_CHECKING:
     from mypy_boto3_mwaa.type_defs import EnvironmentTypeDef
@@ -317,6 +318,9 @@ def serve(report: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     started: dict[str, subprocess.Popen[bytes]] = {}
+    # MWAA's own, whatever the options say.
+    statsd = StatsD(client(airflow.cloud.aws_environment(), "cloudwatch"), NAME)
+    page |= statsd.variables()
     lock = (home.FILES / "serving.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one database has one scheduler
@@ -342,6 +346,7 @@ def serve(report: Callable[[str], None]) -> int:
         if started:
             SERVING.unlink(missing_ok=True)
         _end(started)
+        statsd.close()
         lock.close()
     return 0
 

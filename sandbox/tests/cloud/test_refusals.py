@@ -1252,6 +1252,7 @@ def query(name: str, **changes: object) -> dict[str, Any]:
     return {"id": name, "metric": metric} | changes
 
 
+MATH_OF: dict[str, Any] = {"metric": None, "returnData": True}
 MATH = dict.fromkeys(("namespace", "metricName", "statistic", "period"))
 
 
@@ -1275,6 +1276,23 @@ MATH = dict.fromkeys(("namespace", "metricName", "statistic", "period"))
         (
             {**MATH, "metricQueries": [query("One", returnData=True)]},
             "One for parameter id does not start with a lowercase letter",
+        ),
+        (
+            {
+                **MATH,
+                "metricQueries": [query("one", metric=None, expression="1 +", returnData=True)],
+            },
+            "Error in expression 'one'",
+        ),
+        (
+            {
+                **MATH,
+                "metricQueries": [
+                    query("one", **MATH_OF, expression="1 + two"),
+                    query("three"),
+                ],
+            },
+            "two is the id of no metric",
         ),
     ],
 )

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
 
+from sandbox.cloud.aws import metric_math
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
 from sandbox.machine.aws_api import Aws
 
@@ -40,6 +41,10 @@ def _measures(_: Aws, told: Told) -> Iterator[str]:
     for name in ("MetricName", "Namespace", "Dimensions", "Period", "Statistic"):
         if told.get(name):
             yield f"The parameter {name} cannot be specified with Metrics"
+    yield from _of_queries(queries)
+
+
+def _of_queries(queries: list[Json]) -> Iterator[str]:
     returned = [one["Id"] for one in queries if one.get("ReturnData", True)]
     if len(returned) != 1:
         yield f"Exactly one element of the metrics list should return data, not {len(returned)}"
@@ -52,6 +57,11 @@ def _measures(_: Aws, told: Told) -> Iterator[str]:
             yield f"The value {identifier} for parameter id does not start with a lowercase letter"
         if bool(one.get("Expression")) is bool(one.get("MetricStat")):
             yield f"{identifier} needs either an Expression or a MetricStat"
+        elif one.get("Expression"):
+            try:
+                metric_math.check(one["Expression"], set(ids) - {identifier})
+            except metric_math.MetricMathError as error:
+                yield f"Error in expression '{identifier}': {error}"
 
 
 def _evaluates(_: Aws, told: Told) -> Iterator[str]:
