@@ -81,6 +81,7 @@ encryption_key = EncryptionKey(
         account=account,
         deletion_window_days=settings.key_deletion_window_days,
         alarm_topic_name=settings.alarm_topic_name,
+        budget=settings.monitoring.monthly_budget_usd is not None,
     ),
     opts=in_aws,
 )
@@ -370,6 +371,8 @@ if watched is not None and settings.alarm_topic_name is not None:
             topic_name=settings.alarm_topic_name,
             emails=settings.monitoring.emails,
             topic_arns=settings.monitoring.topic_arns,
+            monthly_budget_usd=settings.monitoring.monthly_budget_usd,
+            tags={"project": settings.project, "stack": settings.stack},
             asleep=settings.account.asleep,
             live=live,
             virtual_cluster_ids=[virtual_clusters[team.name].id for team in settings.spark.teams],

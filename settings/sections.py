@@ -434,6 +434,8 @@ class MonitoringSettings(Section):
     """Topics of your own that get them besides, such as that of your chat or pager."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """Where the lines are."""
+    monthly_budget_usd: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """What the stack may cost a month, by its tags; told at 50, 80 and 100%, and by forecast."""
 
     @property
     def lines(self) -> Thresholds:

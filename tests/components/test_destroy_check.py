@@ -133,7 +133,10 @@ def test_what_the_stack_made_is_not_in_its_own_way(account: Account) -> None:
 def test_a_cluster_without_nodes_is_in_the_way(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    group: dict[str, Any] = {"tags": TAGS, "scalingConfig": {"minSize": 0, "desiredSize": 0, "maxSize": 9}}
+    group: dict[str, Any] = {
+        "tags": TAGS,
+        "scalingConfig": {"minSize": 0, "desiredSize": 0, "maxSize": 9},
+    }
     client = boto3.client
 
     def of(name: str, **told: Any) -> Any:  # noqa: ANN401

@@ -100,6 +100,7 @@ ROUNDS = {
             "airflow.options": {"core.default_task_retries": "2"},
             "airflow.metadataBackups": True,
             "airflow.metricNamespaces": ["Sales"],
+            "monitoring.monthlyBudgetUsd": 900,
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
