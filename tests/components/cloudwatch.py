@@ -167,7 +167,7 @@ class Rendering(_Strict):
 
 def metrics_of(body: Body) -> list[tuple[str, str, Mapping[str, str]]]:
     """Return namespace, name and dimensions of all metrics."""
-    found = []
+    found: list[tuple[str, str, Mapping[str, str]]] = []
     for widget in body.widgets:
         if isinstance(widget, _MetricWidget):
             for namespace, name, *rest in widget.properties.metrics:

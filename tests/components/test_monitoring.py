@@ -294,7 +294,8 @@ def test_the_dashboard_is_one_that_cloudwatch_takes_and_begins_with_what_is_wron
     inputs = engine.one("aws:cloudwatch/dashboard:Dashboard").inputs
     assert inputs["dashboardName"] == NAME
     body = Body.model_validate_json(inputs["dashboardBody"])
-    first, *others = body.widgets
+    first: Any = body.widgets[0]
+    others = body.widgets[1:]
     assert (first.type, first.x, first.y, first.width) == ("alarm", 0, 0, 24)
     assert first.properties.states == ["ALARM", "INSUFFICIENT_DATA"]
     prefix = "arn:aws:cloudwatch:us-west-2:123456789012:alarm:"
