@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from components.airflow_access import AirflowAccess, AirflowAccessArgs, TeamAccess
 from components.airflow_backups import AirflowBackups, AirflowBackupsArgs
 from components.airflow_environment import AirflowEnvironment, AirflowEnvironmentArgs
+from components.alarms import Live
 from components.availability_zones import availability_zones
 from components.cluster_addons import ClusterAddons, ClusterAddonsArgs
 from components.cluster_autoscaler import ClusterAutoscaler, ClusterAutoscalerArgs
@@ -33,11 +34,13 @@ from components.job_namespace import (
     pod_operator_rules,
 )
 from components.job_scripts import JobScripts, JobScriptsArgs
+from components.monitoring import Monitoring, MonitoringArgs
 from components.network import Network, NetworkArgs
 from components.pod_service_account import PodServiceAccount, PodServiceAccountArgs
 from components.pod_templates import PodTemplates, PodTemplatesArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import all_resources, anything_is_protected, protect_all_but
+from components.sleep import Sleep
 from components.team_members import TeamMembers, TeamMembersArgs
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.live import read_live_stack
@@ -77,6 +80,8 @@ encryption_key = EncryptionKey(
         alias_name=name,
         account=account,
         deletion_window_days=settings.key_deletion_window_days,
+        alarm_topic_name=settings.alarm_topic_name,
+        budget=settings.monitoring.monthly_budget_usd is not None,
     ),
     opts=in_aws,
 )
@@ -137,6 +142,7 @@ airflow = AirflowEnvironment(
         bucket_arn=dag_bucket.arn,
         files=dag_bucket.environment_files,
         kms_key_arn=encryption_key.arn,
+        asleep=settings.account.asleep,
         secrets_prefix=settings.secrets_prefix,
         account=account,
     ),
@@ -160,6 +166,7 @@ cluster = EksCluster(
         network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
         spot_node_group=settings.spot_node_group,
+        asleep=settings.account.asleep,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -344,6 +351,37 @@ if settings.spark.history_server:
             opts=in_cluster,
         )
 
+watched = settings.watched(tuple(network.nat_gateway_ids))
+monitoring = None
+if watched is not None and settings.alarm_topic_name is not None:
+    live: dict[Live, pulumi.Input[str]] = {
+        Live("environment"): airflow.name,
+        Live("cluster"): cluster.name,
+        Live("autoscalingGroup", "nodes"): cluster.autoscaling_group_name,
+        Live("vpc"): network.vpc_id,
+        **{Live("natGateway", zone): one for zone, one in network.nat_gateway_ids.items()},
+        **{Live("endpoint", of): one for of, one in network.interface_endpoint_ids.items()},
+    }
+    if cluster.spot_autoscaling_group_name is not None:
+        live[Live("autoscalingGroup", "spot")] = cluster.spot_autoscaling_group_name
+    monitoring = Monitoring(
+        "monitoring",
+        MonitoringArgs(
+            watched=watched,
+            topic_name=settings.alarm_topic_name,
+            emails=settings.monitoring.emails,
+            topic_arns=settings.monitoring.topic_arns,
+            monthly_budget_usd=settings.monitoring.monthly_budget_usd,
+            tags={"project": settings.project, "stack": settings.stack},
+            asleep=settings.account.asleep,
+            live=live,
+            virtual_cluster_ids=[virtual_clusters[team.name].id for team in settings.spark.teams],
+            kms_key_arn=encryption_key.arn,
+            account=account,
+        ),
+        opts=in_aws,
+    )
+
 AirflowAccess(
     "airflow",
     AirflowAccessArgs(
@@ -376,6 +414,7 @@ AirflowAccess(
         executor_pod_template=pod_templates.executor,
         default_team=settings.default_team,
         release_label=settings.spark.release_label,
+        alarm_topic_arn=monitoring.topic_arn if monitoring else None,
         secrets_prefix=settings.secrets_prefix,
         kms_key_arn=encryption_key.arn,
         account=account,
@@ -427,6 +466,18 @@ if settings.delivery.github_repository is not None:
     pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
     pulumi.export("drift_role_arn", delivery_roles.drift_role_arn)
     pulumi.export("dags_role_arn", delivery_roles.dags_role_arn)
+
+if settings.account.asleep:
+    # The last thing that happens but for the end of the environment, which it keeps from that.
+    Sleep(
+        "sleep",
+        cluster_name=name,
+        environment_name=name,
+        tags={"project": settings.project, "stack": settings.stack},
+        region=account.region,
+        account_id=account.id,
+        opts=pulumi.ResourceOptions(depends_on=[*made]),
+    )
 
 # Deleted first, since it depends on all. Protected, it also ends `destroy --skip-preview` before
 # anything is gone.

@@ -56,14 +56,18 @@ class AirflowAccessArgs:
     default_team: str
     """Its connection is `emr_eks`; another team's is `emr_eks_<team>`."""
     release_label: str
+    alarm_topic_arn: Input[str] | None
+    """Where DAGs tell that they have failed, by the connection `alarms`; None where nobody would
+    listen."""
     secrets_prefix: str
     kms_key_arn: Input[str]
+    """The key of the connections and of the topic."""
     account: AwsAccount
 
 
 class AirflowAccess(pulumi.ComponentResource):
-    """DAGs can run pods in one namespace and Spark jobs in every team's virtual cluster, and find
-    both as Airflow connections."""
+    """DAGs can run pods in one namespace and Spark jobs in every team's virtual cluster, and tell
+    that they have failed; they find all of it as Airflow connections."""
 
     connection_ids: Output[list[str]]
 
@@ -101,6 +105,13 @@ class AirflowAccess(pulumi.ComponentResource):
             policy=Output.json_dumps(_cluster_policy(args)),
             opts=ResourceOptions(parent=self),
         )
+        if args.alarm_topic_arn is not None:
+            aws.iam.RolePolicy(
+                f"{name}-alarms",
+                role=args.execution_role_name,
+                policy=Output.json_dumps(_alarm_policy(args)),
+                opts=ResourceOptions(parent=self),
+            )
         # Managed policies, since a role's inline ones have room for some 15 teams. When a team
         # goes, others move up, some into the policy before: one after the other, so that they are
         # let in there before they are no longer here.
@@ -211,7 +222,32 @@ def _connections(args: AirflowAccessArgs) -> dict[str, dict[str, Input[str]]]:
         }
         if team.metastore_client_factory is not None:
             connections[connection_id]["metastore_client_factory"] = team.metastore_client_factory
+    if args.alarm_topic_arn is not None:
+        connections["alarms"] = {
+            "topic_arn": args.alarm_topic_arn,
+            "region_name": args.account.region,
+        }
     return connections
+
+
+def _alarm_policy(args: AirflowAccessArgs) -> dict[str, object]:
+    """Publishing to the topic, which takes its key."""
+    through = {
+        "kms:EncryptionContext:aws:sns:topicArn": args.alarm_topic_arn,
+        "kms:ViaService": f"sns.{args.account.region}.amazonaws.com",
+    }
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "sns:Publish", "Resource": args.alarm_topic_arn},
+            {
+                "Effect": "Allow",
+                "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+                "Resource": args.kms_key_arn,
+                "Condition": {"StringEquals": through},
+            },
+        ],
+    }
 
 
 def _cluster_policy(args: AirflowAccessArgs) -> dict[str, object]:

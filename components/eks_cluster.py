@@ -72,6 +72,8 @@ class EksClusterArgs:
     node_group: NodeGroup
     spot_node_group: NodeGroup | None
     """Further nodes, on spot capacity, for executors of Spark alone."""
+    asleep: bool
+    """Leave the number of nodes to something else, as Sleep."""
     log_retention_days: int
     deletion_protection: bool
     after: Sequence[pulumi.Resource]
@@ -90,6 +92,9 @@ class EksCluster(pulumi.ComponentResource):
     arn: Output[str]
     endpoint: Output[str]
     cluster_security_group_id: Output[str]
+    autoscaling_group_name: Output[str]
+    """Of the nodes that anything runs on."""
+    spot_autoscaling_group_name: Output[str] | None
     kubernetes_provider: k8s.Provider
     """Outlived by the nodes and the access that its resources need to be deleted."""
 
@@ -170,9 +175,12 @@ class EksCluster(pulumi.ComponentResource):
         )
         nodes = self._node_group(name, args.node_group, common)
         groups = [nodes.node_group]
+        self.autoscaling_group_name = _autoscaling_group_name(nodes)
+        self.spot_autoscaling_group_name = None
         if args.spot_node_group is not None:
             spot = self._node_group(f"{name}-spot", args.spot_node_group, common, spot=True)
             groups.append(spot.node_group)
+            self.spot_autoscaling_group_name = _autoscaling_group_name(spot)
 
         self.kubernetes_provider = k8s.Provider(
             f"{name}-kubernetes",
@@ -194,6 +202,7 @@ class EksCluster(pulumi.ComponentResource):
                 "arn": self.arn,
                 "endpoint": self.endpoint,
                 "cluster_security_group_id": self.cluster_security_group_id,
+                "autoscaling_group_name": self.autoscaling_group_name,
             }
         )
 
@@ -329,6 +338,8 @@ class EksCluster(pulumi.ComponentResource):
                 parent=self, depends_on=common.after, transforms=[leave_scaling_alone]
             ),
         )
+        if self._args.asleep:
+            return nodes
         NodeBounds(
             f"{name}-node-bounds",
             cluster_name=common.cluster_name,
@@ -407,6 +418,17 @@ class EksCluster(pulumi.ComponentResource):
                 )
             )
         return grants
+
+
+def _autoscaling_group_name(nodes: eks.ManagedNodeGroup) -> Output[str]:
+    """Return the name that EKS gives the one Auto Scaling group of a node group."""
+
+    def name(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
+        (one,) = resources
+        (group,) = one.autoscaling_groups or []
+        return group.name or ""
+
+    return nodes.node_group.apply(lambda group: group.resources.apply(name))
 
 
 def leave_scaling_alone(

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
 from components.aws_account import AwsAccount
+from components.budget import publishing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,10 @@ class EncryptionKeyArgs:
     """Without the `alias/` that AWS begins it with."""
     deletion_window_days: int
     """7 to 30: until then a deleted key, and so what it encrypted, can be had back."""
+    alarm_topic_name: str | None
+    """What alarms and rules publish to; None where there is no such topic."""
+    budget: bool
+    """Whether a budget publishes to it, too."""
     account: AwsAccount
 
 
@@ -100,5 +105,37 @@ def _key_policy(args: EncryptionKeyArgs) -> dict[str, object]:
                     }
                 },
             },
+            *_of_alarms(args),
         ],
     }
+
+
+def _of_alarms(args: EncryptionKeyArgs) -> list[dict[str, object]]:
+    """Let publish to the topic of alarms who does that under a name of AWS's."""
+    if args.alarm_topic_name is None:
+        return []
+    topic = args.account.arn("sns", args.alarm_topic_name)
+    use = {
+        "Effect": "Allow",
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
+        "Resource": "*",
+    }
+    # With each call SNS tells the topic.
+    to_topic = {"kms:EncryptionContext:aws:sns:topicArn": topic}
+    return [
+        {
+            "Sid": "AlarmsOfTheAccount",
+            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Condition": {"StringEquals": {"aws:SourceAccount": args.account.id, **to_topic}},
+            **use,
+        },
+        {
+            # With aws:SourceAccount or aws:SourceArn nothing would arrive: SNS does not support
+            # them for what EventBridge publishes ("Managing Amazon SNS encryption keys and costs").
+            "Sid": "RulesToTheTopic",
+            "Principal": {"Service": "events.amazonaws.com"},
+            "Condition": {"StringEquals": to_topic},
+            **use,
+        },
+        *([{"Sid": "Budget", **use, **publishing(args.account)}] if args.budget else []),
+    ]

@@ -50,6 +50,10 @@ class Network(pulumi.ComponentResource):
     private_subnet_ids: list[Output[str]]
     """One for each zone, in their order: one more leaves the others known to a preview."""
     public_subnet_ids: list[Output[str]]
+    nat_gateway_ids: dict[str, Output[str]]
+    """By zone."""
+    interface_endpoint_ids: dict[str, Output[str]]
+    """By service."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("mwaa-on-eks:index:Network", name, None, opts)
@@ -102,6 +106,8 @@ class Network(pulumi.ComponentResource):
         private_subnets: list[aws.ec2.Subnet] = []
         private_tables: list[aws.ec2.RouteTable] = []
         nat_gateway: aws.ec2.NatGateway | None = None
+        self.nat_gateway_ids = {}
+        self.interface_endpoint_ids = {}
         for zone, public_block, private_block in zip(
             args.availability_zones, plan.public, plan.private, strict=True
         ):
@@ -122,6 +128,7 @@ class Network(pulumi.ComponentResource):
                     # must be gone before the gateway behind that route can be detached.
                     after=[to_internet, public_link],
                 )
+                self.nat_gateway_ids[zone] = nat_gateway.id
             if nat_gateway is not None:
                 through_nat = aws.ec2.Route(
                     f"{name}-private-{zone}-default",
@@ -229,8 +236,8 @@ class Network(pulumi.ComponentResource):
             to_port=443,
             opts=ResourceOptions(parent=self),
         )
-        endpoints = [
-            aws.ec2.VpcEndpoint(
+        endpoints = {
+            service: aws.ec2.VpcEndpoint(
                 f"{name}-{service}",
                 vpc_id=vpc.id,
                 service_name=f"com.amazonaws.{args.account.region}.{service}",
@@ -243,8 +250,11 @@ class Network(pulumi.ComponentResource):
                 opts=ResourceOptions(parent=self),
             )
             for service, offered in self._offered(args)
-        ]
-        return [https, *endpoints]
+        }
+        self.interface_endpoint_ids = {
+            service: endpoint.id for service, endpoint in endpoints.items()
+        }
+        return [https, *endpoints.values()]
 
     def _offered(self, args: NetworkArgs) -> list[tuple[str, Output[Offer]]]:
         """The services, each with what AWS has of it in the region."""

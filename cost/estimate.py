@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
+from components.alarms import alarms
 from components.capacity import NodeGroup
 from cost.prices import Price, PriceList
 from settings.stack import Settings
@@ -77,6 +78,8 @@ class Estimate:
     lines: Sequence[Line]
     rates: Sequence[Rate]
     not_included: Sequence[str]
+    asleep: Decimal | None
+    """The sum for a month of sleep; None where the stack sleeps already, or must not."""
 
     @property
     def oldest(self) -> date:
@@ -109,7 +112,15 @@ def estimate(settings: Settings, prices: PriceList) -> Estimate:
         lines=tuple(_lines(settings, prices)),
         rates=tuple(_rates(settings, prices)),
         not_included=tuple(_not_included(settings)),
+        asleep=_asleep(settings, prices),
     )
+
+
+def _asleep(settings: Settings, prices: PriceList) -> Decimal | None:
+    if settings.account.production or settings.account.asleep:
+        return None
+    account = settings.account.model_copy(update={"asleep": True})
+    return estimate(replace(settings, account=account), prices).least
 
 
 def _in_a_month(price: Price | None, count: int) -> Decimal | None:
@@ -129,13 +140,11 @@ def _line(
 
 def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:
     yield _control_plane(settings, prices)
-    yield from _nodes(settings.cluster.node_group, prices)
-    if (spot := settings.spot_node_group) is not None:
-        yield from _spot_nodes(spot, prices)
-    if settings.spark.history_server:
-        teams = len(settings.spark.teams)
-        yield _line("Spark history servers", f"{teams}, pods on the nodes above", None, 0)
-    yield from _airflow(settings, prices)
+    if settings.account.asleep:
+        yield _line("Nodes", "none, asleep", None, 0)
+        yield _line("MWAA environment", "none, asleep", None, 0)
+    else:
+        yield from _work(settings, prices)
     yield from _network(settings, prices)
     yield _line(
         "KMS key",
@@ -144,8 +153,19 @@ def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:
         1,
         _MOST_KEYS,
     )
+    yield from _monitoring(settings, prices)
     secrets = connection_count(settings)
     yield _line("Secrets", f"{secrets} connections of Airflow", prices.find("secret"), secrets)
+
+
+def _work(settings: Settings, prices: PriceList) -> Iterator[Line]:
+    yield from _nodes(settings.cluster.node_group, prices)
+    if (spot := settings.spot_node_group) is not None:
+        yield from _spot_nodes(spot, prices)
+    if settings.spark.history_server:
+        teams = len(settings.spark.teams)
+        yield _line("Spark history servers", f"{teams}, pods on the nodes above", None, 0)
+    yield from _airflow(settings, prices)
 
 
 def _control_plane(settings: Settings, prices: PriceList) -> Line:
@@ -226,10 +246,13 @@ def _airflow(settings: Settings, prices: PriceList) -> Iterator[Line]:
             yield _line(f"MWAA {name}", f"{_range(least, most)} more of {kind}", price, least, most)
 
 
+def _nat_gateways(settings: Settings) -> int:
+    return {"single": 1, "perZone": settings.network.zone_count, "none": 0}[settings.network.nat]
+
+
 def _network(settings: Settings, prices: PriceList) -> Iterator[Line]:
     zones = settings.network.zone_count
-    gateways = {"single": 1, "perZone": zones, "none": 0}[settings.network.nat]
-    if gateways:
+    if gateways := _nat_gateways(settings):
         where = "one in each zone" if settings.network.nat == "perZone" else "one for all zones"
         yield _line("NAT gateways", f"{gateways}, {where}", prices.find("nat.hour"), gateways)
         yield _line(
@@ -246,6 +269,22 @@ def _network(settings: Settings, prices: PriceList) -> Iterator[Line]:
             prices.find("endpoint.hour"),
             endpoints * zones,
         )
+
+
+def _monitoring(settings: Settings, prices: PriceList) -> Iterator[Line]:
+    watched = settings.watched([str(number) for number in range(_nat_gateways(settings))])
+    if watched is None:
+        return
+    found = alarms(watched)
+    # Each metric of an alarm is paid for, those of an expression too.
+    metrics = sum(len(alarm.metrics) for alarm in found)
+    yield _line(
+        "Alarms",
+        f"{len(found)}, {watched.level}, on {metrics} metrics",
+        prices.find("cloudwatch.alarm"),
+        metrics,
+    )
+    yield _line("Dashboard", "1", prices.find("cloudwatch.dashboard"), 1)
 
 
 def _rates(settings: Settings, prices: PriceList) -> Iterator[Rate]:
@@ -269,7 +308,8 @@ def _not_included(settings: Settings) -> Iterator[str]:
 def connection_count(settings: Settings) -> int:
     """Return how many secrets there are, one for each connection that the DAGs read."""
     airflow = settings.airflow
-    return 1 + len(settings.spark.teams) + airflow.pod_xcom + airflow.metadata_backups
+    of_choice = (airflow.pod_xcom, airflow.metadata_backups, settings.alarm_topic_name is not None)
+    return 1 + len(settings.spark.teams) + sum(of_choice)
 
 
 def _range(least: int, most: int) -> str:

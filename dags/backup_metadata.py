@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 from botocore.config import Config
 from shared.airflow_metadata import RestApi, backup
+from shared.alarms import tell_alarms
 
 try:
     from airflow.providers.standard.operators.python import PythonOperator
@@ -72,7 +73,12 @@ with DAG(
     max_active_runs=1,
     is_paused_upon_creation=True,
     dagrun_timeout=timedelta(hours=3),
-    default_args={"owner": "platform", "retries": 1, "retry_delay": timedelta(minutes=5)},
+    default_args={
+        "owner": "platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=5),
+        "on_failure_callback": tell_alarms,
+    },
     params={
         "history_days": Param(
             7,

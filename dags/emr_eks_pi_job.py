@@ -18,6 +18,7 @@ While the driver runs, whose pod has the id of the job run in its name, as the t
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.amazon.aws.operators.emr import EmrContainerOperator
+from shared.alarms import tell_alarms
 
 try:
     from airflow.sdk import DAG, Param
@@ -39,7 +40,12 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     dagrun_timeout=timedelta(hours=2),
-    default_args={"owner": "platform", "retries": 1, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": tell_alarms,
+    },
     params={
         "connection": Param(
             "emr_eks",

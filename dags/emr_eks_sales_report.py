@@ -15,6 +15,7 @@ Places come from the connection named by the parameter `connection`, as with `em
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.amazon.aws.operators.emr import EmrContainerOperator
+from shared.alarms import tell_alarms
 
 try:
     from airflow.sdk import DAG, Param
@@ -37,7 +38,12 @@ with DAG(
     catchup=False,
     dagrun_timeout=timedelta(hours=2),
     max_active_runs=1,  # each replaces what the one before has written
-    default_args={"owner": "platform", "retries": 1, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": tell_alarms,
+    },
     params={
         "connection": Param(
             "emr_eks",

@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.amazon.aws.operators.eks import EksPodOperator
 from kubernetes.client import models as k8s
+from shared.alarms import tell_alarms
 
 try:
     from airflow.sdk import DAG
@@ -40,7 +41,12 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     dagrun_timeout=timedelta(hours=1),
-    default_args={"owner": "platform", "retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "platform",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": tell_alarms,
+    },
     tags=["eks", "example"],
 ):
     EksPodOperator(

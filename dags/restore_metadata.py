@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 import boto3
 from botocore.config import Config
 from shared.airflow_metadata import RestApi, restore
+from shared.alarms import tell_alarms
 
 try:
     from airflow.providers.standard.operators.python import PythonOperator
@@ -53,7 +54,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=3),
-    default_args={"owner": "platform", "retries": 1, "retry_delay": timedelta(minutes=1)},
+    default_args={
+        "owner": "platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "on_failure_callback": tell_alarms,
+    },
     params={
         "document": Param(
             type="string",

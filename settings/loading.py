@@ -26,6 +26,7 @@ from settings.rules import (
     cluster,
     dag_files,
     delivery,
+    monitoring,
     names,
     network,
     plugins,
@@ -43,6 +44,7 @@ from settings.sections import (
     AirflowSettings,
     ClusterSettings,
     DeliverySettings,
+    MonitoringSettings,
     NetworkSettings,
     Section,
     SparkSettings,
@@ -65,6 +67,7 @@ RULES: list[Rule] = [
     *pods.RULES,
     *spark.RULES,
     *delivery.RULES,
+    *monitoring.RULES,
     *production.RULES,
 ]
 """In the order in which mistakes are told."""
@@ -100,6 +103,7 @@ def load(
         airflow=read("airflow", AirflowSettings),
         spark=read("spark", SparkSettings),
         delivery=read("delivery", DeliverySettings),
+        monitoring=read("monitoring", MonitoringSettings),
         live=live or LiveStack(),
     )
     for rule in RULES:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 
+from components.alarms import Thresholds
 from components.capacity import EnvironmentCapacity, NodeGroup
 from settings.values import (
     AccountId,
@@ -17,6 +18,7 @@ from settings.values import (
     Cidr,
     Cpu,
     DataPrefix,
+    Email,
     FlowLogs,
     GithubRepository,
     GlueDatabase,
@@ -48,6 +50,7 @@ from settings.values import (
     TagKey,
     TagValue,
     TeamName,
+    TopicArn,
     VpcCidr,
     release_of,
 )
@@ -99,6 +102,8 @@ class AccountSettings(Section):
     """Let `pulumi destroy` empty the buckets."""
     unprotected: tuple[Protected, ...] = ()
     """What `pulumi destroy`, or a change that replaces it, may delete."""
+    asleep: bool = False
+    """Leave the stack without nodes and without its environment, which is made anew afterwards."""
 
 
 # What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
@@ -169,11 +174,11 @@ class ClusterSettings(Section):
     """Instance types of the nodes, of one size and by preference; another order makes new nodes."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the nodes."""
-    node_min: Annotated[int, Field(ge=1, le=450)] = 3
+    node_min: Annotated[int, Field(ge=1, le=450)] = 2
     """How many nodes there are at least."""
     node_max: Annotated[int, Field(ge=1, le=450)] = 9
     """How many nodes the cluster autoscaler may ask for."""
-    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 50
     """Size of each node's encrypted gp3 volume."""
     image_registry: ImageRegistry | None = None
     """Registry with copies of public images, under their whole names; null: public registries."""
@@ -231,7 +236,7 @@ class AirflowSettings(Section):
     """Version of Airflow; dags/requirements.txt must match it."""
     environment_class: Literal[
         "mw1.micro", "mw1.small", "mw1.medium", "mw1.large", "mw1.xlarge", "mw1.2xlarge"
-    ] = "mw1.medium"
+    ] = "mw1.small"
     """Size of schedulers, workers and web servers."""
     min_workers: Annotated[int, Field(ge=1, le=50)] = 1
     """How many workers there are at least."""
@@ -399,6 +404,45 @@ class DeliverySettings(Section):
     """KMS keys that the state cannot be read without: of the bucket, of the secrets provider."""
 
 
+class ThresholdSettings(Section):
+    """Where alarms draw lines that are a matter of judgement; AWS's own lines are fixed."""
+
+    failed_tasks_percent: Annotated[int, Field(ge=1, le=99)] = 50
+    """How many of the tasks may fail, twice in a row, in a quarter of an hour."""
+    failed_tasks_min_count: Annotated[int, Field(ge=1, le=100000)] = 10
+    """With fewer tasks than that in a quarter of an hour it does not matter how many fail."""
+    stuck_queue_minutes: Annotated[int, Field(ge=5, le=1440, multiple_of=5)] = 15
+    """How long tasks may be queued while none runs; a multiple of 5."""
+    unschedulable_pods_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
+    """How long there may be pods that find no node; a further node takes a few minutes."""
+    api_server_errors_percent: Annotated[int, Field(ge=1, le=99)] = 1
+    """How many requests to the Kubernetes API may end with an error of the server."""
+    api_server_throttling_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
+    """How long the Kubernetes API may turn requests away, since there are too many."""
+    etcd_megabytes: Annotated[int, Field(ge=100, le=8000)] = 6400
+    """How much the objects in the cluster may take; EKS has room for 8 GB."""
+
+
+class MonitoringSettings(Section):
+    """Who is told when something is wrong, and what of."""
+
+    level: Literal["none", "essential", "full"] = "essential"
+    """Which alarms there are: what somebody should get up for, or all; none: no topic either."""
+    emails: Annotated[tuple[Email, ...], Field(max_length=50)] = ()
+    """Who gets the messages; AWS asks each of them twice whether they want to."""
+    topic_arns: Annotated[tuple[TopicArn, ...], Field(max_length=4)] = ()
+    """Topics of your own that get them besides, such as that of your chat or pager."""
+    thresholds: ThresholdSettings = ThresholdSettings()
+    """Where the lines are."""
+    monthly_budget_usd: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """What the stack may cost a month, by its tags; told at 50, 80 and 100%, and by forecast."""
+
+    @property
+    def lines(self) -> Thresholds:
+        """The thresholds, as alarms want them."""
+        return Thresholds(**self.thresholds.model_dump())
+
+
 SECTIONS: dict[str, type[Section]] = {
     "account": AccountSettings,
     "network": NetworkSettings,
@@ -406,6 +450,7 @@ SECTIONS: dict[str, type[Section]] = {
     "airflow": AirflowSettings,
     "spark": SparkSettings,
     "delivery": DeliverySettings,
+    "monitoring": MonitoringSettings,
 }
 
 

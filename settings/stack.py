@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 
 import botocore.session
 
+from components.alarms import Watched
 from components.aws_account import AwsAccount
 from components.capacity import NodeGroup
 from components.data_access import BucketAccess, DatabaseAccess
@@ -18,6 +20,7 @@ from settings.sections import (
     AirflowSettings,
     ClusterSettings,
     DeliverySettings,
+    MonitoringSettings,
     NetworkSettings,
     SparkSettings,
     TeamSettings,
@@ -44,6 +47,7 @@ class Settings:
     airflow: AirflowSettings
     spark: SparkSettings
     delivery: DeliverySettings
+    monitoring: MonitoringSettings
     live: LiveStack
     """What the stack has built already."""
 
@@ -72,7 +76,8 @@ class Settings:
             return named
         tables = any(team.glue_databases for team in self.spark.teams)
         glue = ("glue",) if tables else ()
-        return tuple(dict.fromkeys((*NEEDED_WITHOUT_NAT, *glue, *named)))
+        sns = () if self.monitoring.level == "none" else ("sns",)  # DAGs tell of failures
+        return tuple(dict.fromkeys((*NEEDED_WITHOUT_NAT, *glue, *sns, *named)))
 
     @property
     def dag_bucket_name(self) -> str:
@@ -114,6 +119,32 @@ class Settings:
             instance_types=spot.instance_types,
             min_size=0,
             max_size=spot.max,
+        )
+
+    @property
+    def alarm_topic_name(self) -> str | None:
+        """The topic that alarms are told to; None where nothing is watched."""
+        return None if self.monitoring.level == "none" else f"{self.name}-alarms"
+
+    def watched(self, nat_gateways: Sequence[str]) -> Watched | None:
+        """Return what there is to watch; None where nothing is.
+
+        nat_gateways: a word for each.
+        """
+        level = self.monitoring.level
+        if level == "none":
+            return None
+        return Watched(
+            name=self.name,
+            level=level,
+            thresholds=self.monitoring.lines,
+            has_workers_of_their_own=self.airflow.environment_class != "mw1.micro",
+            node_min=self.cluster.node_min,
+            has_spot_nodes=self.spark.spot is not None,
+            nat_gateways=nat_gateways,
+            endpoints=self.endpoints,
+            region=self.account.region,
+            virtual_clusters=len(self.spark.teams),
         )
 
     def virtual_cluster_name(self, team: str) -> str:

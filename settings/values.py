@@ -272,6 +272,22 @@ OidcProviderArn = Annotated[
         "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com",
     ),
 ]
+Email = Annotated[
+    str,
+    _pattern(
+        r"(?=.{3,254}$)[\w.!#$%&'*+/=?^`{|}~-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,}",
+        "an e-mail address such as data-platform@example.com",
+    ),
+]
+TopicArn = Annotated[
+    str,
+    # botocore's names of topics; alarms do not publish to those that keep an order.
+    _pattern(
+        r"arn:aws:sns:[a-z0-9-]+:\d{12}:(?!.*\.fifo$)[\w-]{1,256}",
+        "the ARN of an SNS topic, not a FIFO one, which alarms cannot publish to, such as "
+        "arn:aws:sns:us-west-2:111122223333:on-call",
+    ),
+]
 BucketName = Annotated[
     str,
     _pattern(
@@ -397,7 +413,9 @@ Risk = Literal[
     "endedSupport",
     "forceDestroy",
     "noAccessLogs",
+    "noAlarms",
     "noDeletionProtection",
+    "noSubscribers",
     "openPodEgress",
     "publicEndpoint",
     "publicWebServer",

@@ -33,17 +33,21 @@ MINISTACK: Final = "ministack"
 # it lacks: MWAA, and EKS add-ons and access entries.
 EMULATORS: Final = {
     "AUTO_SCALING": MOTO,
+    "BUDGETS": MOTO,
     "CLOUDWATCH": MOTO,
     "CLOUDWATCH_LOGS": MOTO,
     "EC2": MOTO,
     "ECR": MOTO,
     "EKS": MINISTACK,
     "EMR_CONTAINERS": MOTO,
+    "EVENTBRIDGE": MOTO,
     "IAM": MOTO,
     "KMS": MOTO,
     "MWAA": MINISTACK,
     "S3": MOTO,
     "SECRETS_MANAGER": MOTO,
+    "SNS": MOTO,
+    "SQS": MOTO,
     "STS": MOTO,
 }
 # The end of one of these is the end of what it knew; the others keep what they know in etcd.
@@ -292,6 +296,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         MOTO: {
             **_as_aws(cloud),
             "SANDBOX_RUNS_JOBS": "yes",
+            "SANDBOX_AIRFLOW": str(rest_api.SERVING),
             "MOTO_ACCOUNT_ID": ACCOUNT,
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
         },

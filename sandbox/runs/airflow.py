@@ -35,6 +35,7 @@ from sandbox.machine.program import DIRECTORY, PROJECT, STACK
 from sandbox.runs import home, packages, startup_script
 from sandbox.runs.drivers import Drivers
 from sandbox.runs.home import log_file
+from sandbox.runs.metrics import StatsD
 
 if TYPE_CHECKING:
     from mypy_boto3_mwaa.type_defs import EnvironmentTypeDef
@@ -215,22 +216,28 @@ def _keep_database(airflow: Airflow, report: Callable[[str], None]) -> None:
     """Give Airflow a database that it can read."""
     made_by = home.FILES / "database-made-by"
     version = airflow.told["AirflowVersion"]
+    created = str(airflow.told["CreatedAt"].timestamp())
     before = made_by.read_text().split() if made_by.exists() else []
-    if before == [version, str(airflow.python)]:
+    if before == [version, str(airflow.python), created]:
         return
     if before and before[0] != version:
         (home.FILES / "airflow.cfg").unlink(missing_ok=True)  # which Airflow writes for its version
-    if before and _number(before[0]) > _number(version):
+    of_another = before[2:] not in ([], [created])
+    too_new = bool(before) and _number(before[0]) > _number(version)
+    if of_another:
+        report("the environment is another one than before, and begins with an empty database")
+    elif too_new:
         report(
             f"Airflow {version} cannot read the database of {before[0]} and gets a new one; MWAA "
             "would take its own back"
         )
+    if of_another or too_new:
         for file in home.FILES.glob("airflow.db*"):
             file.unlink()
     with progress.step("making Airflow's database"):
         command = [str(airflow.python), "-m", "airflow", "db", "migrate"]
         home.run(command, airflow.environment, "making Airflow's database")
-    made_by.write_text(f"{version} {airflow.python}")
+    made_by.write_text(f"{version} {airflow.python} {created}")
 
 
 def _number(version: str) -> tuple[int, ...]:
@@ -311,6 +318,9 @@ def serve(report: Callable[[str], None]) -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     started: dict[str, subprocess.Popen[bytes]] = {}
+    # MWAA's own, whatever the options say.
+    statsd = StatsD(client(airflow.cloud.aws_environment(), "cloudwatch"), NAME)
+    page |= statsd.variables()
     lock = (home.FILES / "serving.lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one database has one scheduler
@@ -336,6 +346,7 @@ def serve(report: Callable[[str], None]) -> int:
         if started:
             SERVING.unlink(missing_ok=True)
         _end(started)
+        statsd.close()
         lock.close()
     return 0
 

@@ -86,6 +86,7 @@ def addresses_used(s: Settings, cidr: IPv4Network) -> float:
     "network.availabilityZones",
     "network.nat",
     "network.interfaceEndpoints",
+    "monitoring.level",
     "spark.teams",
     "cluster.instanceTypes",
     "cluster.nodeMax",
@@ -168,7 +169,7 @@ def _images(s: Settings) -> Findings:
 _ENDPOINTS = 50
 
 
-@RULES.reading("network.nat", "network.interfaceEndpoints", "spark.teams")
+@RULES.reading("network.nat", "network.interfaceEndpoints", "monitoring.level", "spark.teams")
 def _number_of_endpoints(s: Settings) -> Findings:
     count = len(s.endpoints)
     if count > _ENDPOINTS:

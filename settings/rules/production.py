@@ -22,6 +22,8 @@ class Weakness:
     found: Callable[[Settings], object]
     is_weak: Callable[[Settings], bool]
     text: str
+    reads: tuple[str, ...] = ()
+    """What it depends on besides the key."""
 
 
 WEAKNESSES = (
@@ -89,6 +91,23 @@ WEAKNESSES = (
         lambda s: s.account.log_retention_days < 365,
         "is less than a year: choose 365 or more",
     ),
+    Weakness(
+        "noAlarms",
+        "monitoring.level",
+        lambda s: s.monitoring.level,
+        lambda s: s.monitoring.level == "none",
+        "lets the platform fail without anybody knowing: choose essential or full",
+    ),
+    Weakness(
+        "noSubscribers",
+        "monitoring.emails",
+        lambda s: s.monitoring.emails,
+        lambda s: (
+            s.monitoring.level != "none" and not s.monitoring.emails and not s.monitoring.topic_arns
+        ),
+        "leaves alarms that nobody is told of: name who is, or a topic in monitoring.topicArns",
+        ("monitoring.level", "monitoring.topicArns"),
+    ),
 )
 
 
@@ -108,7 +127,7 @@ def _weakness(weakness: Weakness, s: Settings) -> Findings:
 
 RULES.extend(
     Rule(
-        frozenset({"account.production", "account.acceptedRisks", weakness.key}),
+        frozenset({"account.production", "account.acceptedRisks", weakness.key, *weakness.reads}),
         partial(_weakness, weakness),
     )
     for weakness in WEAKNESSES

@@ -16,6 +16,7 @@ from pulumi.runtime.mocks import MockCallArgs, MockResourceArgs
 
 from components import credentials, destroy_check, protection
 from tests.components.conftest import (
+    AUTO_SCALING,
     Engine,
     Resource,
     addon_version,
@@ -131,7 +132,10 @@ def run() -> Run:
             },
             "eks:index:ManagedNodeGroup": {
                 "nodeGroup": made(
-                    engine, "aws:eks/nodeGroup:NodeGroup", "node-group", {"clusterName": NAME}
+                    engine,
+                    "aws:eks/nodeGroup:NodeGroup",
+                    "node-group",
+                    {"clusterName": NAME, **AUTO_SCALING},
                 )
             },
         }

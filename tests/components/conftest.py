@@ -113,6 +113,12 @@ def engine() -> Engine:
     return engine
 
 
+AUTO_SCALING = {
+    "resources": [{"autoscalingGroups": [{"name": "eks-nodes-1a2b3c4"}]}],
+}
+"""What EKS has made for a node group."""
+
+
 def made(engine: Engine, typ: str, name: str, state: dict[str, Any]) -> dict[str, str]:
     """Let a remote component have made a resource; a reference to it."""
     urn = f"urn:pulumi:test::mwaa-on-eks::{typ}::{name}"

@@ -44,6 +44,7 @@ ARGS = AirflowAccessArgs(
     driver_pod_template="s3://jobs/pod_templates/driver.yaml",
     executor_pod_template="s3://jobs/pod_templates/executor.yaml",
     release_label="emr-7.14.0-latest",
+    alarm_topic_arn=None,
     secrets_prefix="airflow/mwaa-on-eks-test",
     kms_key_arn=KEY,
     account=ACCOUNT,
@@ -304,3 +305,34 @@ def test_two_accesses_do_not_collide_and_own_their_children(engine: Engine) -> N
 
     assert engine.tops() == {"one", "two"}
     assert len(engine.all("aws:eks/accessEntry:AccessEntry")) == 2
+
+
+TOPIC = "arn:aws:sns:us-west-2:123456789012:mwaa-on-eks-test-alarms"
+
+
+def test_dags_publish_to_the_topic_of_alarms_and_use_its_key_for_that_alone(
+    engine: Engine,
+) -> None:
+    engine.run(lambda: AirflowAccess("airflow", replace(ARGS, alarm_topic_arn=TOPIC)))
+
+    publish, key = (one for one in statements(engine) if one["Resource"] in (TOPIC, KEY))
+    assert (publish["Action"], publish["Resource"]) == ("sns:Publish", TOPIC)
+    assert key["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
+    assert key["Condition"] == {
+        "StringEquals": {
+            "kms:EncryptionContext:aws:sns:topicArn": TOPIC,
+            "kms:ViaService": "sns.us-west-2.amazonaws.com",
+        }
+    }
+    (secret,) = (one for one in engine.all(VERSION) if one.name == "airflow-alarms")
+    assert json.loads(secret.inputs["secretString"])["extra"] == {
+        "topic_arn": TOPIC,
+        "region_name": "us-west-2",
+    }
+
+
+def test_without_a_topic_there_is_no_connection_for_alarms(engine: Engine) -> None:
+    engine.run(lambda: AirflowAccess("airflow", ARGS))
+
+    assert "airflow-alarms" not in {one.name for one in engine.all(VERSION)}
+    assert "sns:Publish" not in {str(one["Action"]) for one in statements(engine)}

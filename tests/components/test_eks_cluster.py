@@ -11,7 +11,14 @@ import pytest
 from components import eks_cluster
 from components.capacity import EXECUTORS, NodeGroup
 from components.eks_cluster import EksCluster, EksClusterArgs
-from tests.components.conftest import ACCOUNT, Engine, Resource, leave_references_alone, made
+from tests.components.conftest import (
+    ACCOUNT,
+    AUTO_SCALING,
+    Engine,
+    Resource,
+    leave_references_alone,
+    made,
+)
 
 NAME = "mwaa-on-eks-test"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/1"
@@ -40,6 +47,7 @@ ARGS = EksClusterArgs(
         disk_gib=100,
     ),
     spot_node_group=None,
+    asleep=False,
     log_retention_days=365,
     deletion_protection=False,
     after=(),
@@ -73,7 +81,7 @@ def run(engine: Engine, args: EksClusterArgs = ARGS) -> dict[str, Resource]:
             engine,
             "aws:eks/nodeGroup:NodeGroup",
             "node-group",
-            {"clusterName": NAME, "nodeGroupName": "nodes-1a2b3c4"},
+            {"clusterName": NAME, "nodeGroupName": "nodes-1a2b3c4", **AUTO_SCALING},
         )
     }
 

@@ -58,6 +58,7 @@ PLATFORM = replace(
     teams=tuple(TEAMS.values()),
     image_prefix="registry.example.com/copies/",
     xcom_sidecar_image="registry.example.com/copies/alpine:3",
+    alarm_topic_arn="arn:aws:sns:us-west-2:123456789012:mwaa-on-eks-test-alarms",
 )
 
 Found = dict[str, Any]

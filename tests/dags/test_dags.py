@@ -105,6 +105,34 @@ def test_a_dag_tells_what_it_is_and_ends_in_time(found: Found, dag_id: str) -> N
         # With every try at its longest, the run has time for all of them.
         assert task["timeout"] * (task["retries"] + 1) < dag["timeout"]
         assert task["deferrable"] is False
+        assert task["tells"] == ["tell_alarms"]
+
+
+# ---- The alarm ----
+
+
+def test_a_failed_task_tells_the_platforms_topic(ran: Found) -> None:
+    (published,) = ran["alarm"]
+
+    assert published["TargetArn"] == [PLATFORM.alarm_topic_arn]
+    assert published["Subject"] == ["Airflow: emr_eks_pi_job.compute_pi failed"]
+    (message,) = published["Message"]
+    assert "try 2" in message
+    assert "manual__1" in message
+    assert "no such file" in message
+    assert "https://airflow.example.com/log" in message
+
+
+def test_an_alarm_is_never_longer_than_sns_takes(ran: Found) -> None:
+    (published,) = ran["long_alarm"]
+
+    assert len(published["Subject"][0]) == 100
+    assert published["Subject"][0].isascii()
+    assert len(published["Message"][0]) < 256 * 1024
+
+
+def test_without_the_connection_nobody_is_told(ran: Found) -> None:
+    assert ran["unheard"] == []
 
 
 # ---- The pod ----

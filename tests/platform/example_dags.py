@@ -43,6 +43,11 @@ def pods(clone: Clone, namespace: str = "mwaa") -> list[str]:
     return [pod.metadata.name for pod in core.list_namespaced_pod(namespace).items]
 
 
+def nodes(clone: Clone) -> set[str]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    return {node.metadata.name for node in core.list_node().items}
+
+
 def job_runs(clone: Clone) -> list[dict[str, Any]]:
     """The job runs of the default team."""
     virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]

@@ -33,11 +33,12 @@ from tests.platform.example_dags import (
     SPARK,
     changed,
     job_runs,
+    nodes,
     pods,
     without,
 )
 
-SETTINGS = {"airflow.metadataBackups": "true"}
+SETTINGS = {"airflow.metadataBackups": "true", "account.unprotected[0]": "environment"}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,19 @@ CONNECTION = {
 }
 
 
+def _asleep(clone: Clone, value: str, *, check: bool = True) -> str:
+    """Put a stack to sleep, or wake it; return what Pulumi printed."""
+    clone.pulumi("config", "set", "--path", "account.asleep", value)
+    done = clone.pulumi("up", "--yes", "--skip-preview", check=check)
+    assert check or done.returncode != 0
+    return done.stdout
+
+
+def _environments(clone: Clone) -> list[str]:
+    found: list[str] = clone.aws("mwaa").list_environments()["Environments"]
+    return found
+
+
 def _written(clone: Clone, printed: str) -> tuple[str, str]:
     """The URI that a backup printed, and what is there, encrypted."""
     (uri,) = set(re.findall(r"s3://\S+\.json", printed))
@@ -147,8 +161,7 @@ def _written(clone: Clone, printed: str) -> tuple[str, str]:
     return uri, stored["Body"].read().decode()
 
 
-def test_what_airflow_held_comes_back_in_a_new_database(platform: Clone, tmp_path: Path) -> None:
-    files = platform.directory / ".sandbox/airflow"
+def test_what_airflow_held_comes_back_after_sleep(platform: Clone, tmp_path: Path) -> None:
     with _airflow(platform, tmp_path / "old", dags=5) as old:
         for variable in VARIABLES:
             old.ask("POST", "variables", variable)
@@ -165,8 +178,18 @@ def test_what_airflow_held_comes_back_in_a_new_database(platform: Clone, tmp_pat
     }
     assert document["environment"] == NAME
 
-    for file in (*files.glob("airflow.db*"), files / "database-made-by"):
-        file.unlink()
+    asset = platform.outputs()["job_bucket"]
+    _asleep(platform, "true")
+    assert _environments(platform) == []
+    groups = platform.aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert [(group["DesiredCapacity"], group["Instances"]) for group in groups] == [(0, [])]
+    assert nodes(platform) == set()
+    platform.pulumi("preview", "--expect-no-changes")
+    _asleep(platform, "false")
+    assert _environments(platform) == [NAME]
+    assert len(nodes(platform)) == 2
+    assert platform.outputs()["job_bucket"] == asset
+
     with _airflow(platform, tmp_path / "new", dags=5) as new:
         assert new.ask("GET", "variables")["total_entries"] == 0
         new.ask("POST", "variables", {"key": "sources", "value": "another"})
@@ -188,6 +211,9 @@ def test_what_airflow_held_comes_back_in_a_new_database(platform: Clone, tmp_pat
         # As it is, and not as the REST API tells it, which says 1.1 of it.
         _, again = _written(platform, new.finish("backup_metadata"))
         assert VARIABLES[0] in json.loads(again)["variables"]
+        # By connections that Airflow has not in its database.
+        new.finish(POD)
+        new.finish(SPARK)
 
 
 BACKUP = "backup_metadata"
@@ -319,13 +345,23 @@ def test_without_its_policy_airflow_does_not_ask_itself(platform: Clone, served:
     assert "is not authorized to perform: airflow:InvokeRestApi" in told
 
 
-def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:
+def test_a_running_dag_keeps_the_stack_awake_and_a_killed_pod_task_leaves_no_pod(
+    platform: Clone, served: Served
+) -> None:
     task = served.start(f"{POD}_long")
     wait_for(lambda: pods(platform) != [], "a pod")
     (pod,) = pods(platform)
     core: Any = CoreV1Api(platform.kubernetes)
     wait_for(lambda: core.read_namespaced_pod(pod, "mwaa").status.phase == "Running", "its start")
     wait_for(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
+
+    before = nodes(platform)
+    told = _asleep(platform, "true", check=False)
+    assert "nothing has been put to sleep, since work is under way" in told
+    assert f"of the DAG {POD}_long is running" in told
+    assert (nodes(platform), _environments(platform)) == (before, [NAME])
+    _asleep(platform, "false")
+
     served.ask("PATCH", task, {"new_state": "failed"})
     wait_for(lambda: pods(platform) == [], "the pod's end")
 

@@ -38,6 +38,7 @@ LOGS = "arn:aws:s3:::flow-logs-of-others"
 ACCESS_LOGS = "access-logs-of-others"
 STATE = "arn:aws:s3:::state-of-stacks"
 KEY = f"arn:aws:kms:us-west-2:{ACCOUNT}:key/0a1b2c3d-0000-0000-0000-000000000000"
+TOPIC = f"arn:aws:sns:us-west-2:{ACCOUNT}:on-call"
 ISSUER = "token.actions.githubusercontent.com/acme"
 BEGINNING: dict[str, Any] = {
     "network.zones": 2,
@@ -54,8 +55,10 @@ class Round:
     """The types of which something is made anew, or goes."""
 
 
+ENVIRONMENT = "aws:mwaa/environment:Environment"
+BOUNDS = "pulumi-python:dynamic:Resource"
 # With the group goes what holds its bounds.
-NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", "pulumi-python:dynamic:Resource"})
+NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", BOUNDS})
 
 ROUNDS = {
     "a zone, a team, pods": Round(
@@ -93,9 +96,12 @@ ROUNDS = {
             "airflow.options": {"core.default_task_retries": "2"},
             "airflow.metadataBackups": True,
             "airflow.metricNamespaces": ["Sales"],
+            "monitoring.monthlyBudgetUsd": 900,
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
+            "monitoring.level": "full",
+            "monitoring.emails": ["on-call@example.com"],
         },
         NODES,
     ),
@@ -129,6 +135,14 @@ ROUNDS = {
             "delivery.githubRepository": "acme/platform",
             "delivery.stateBucketArn": f"{STATE}/platform",
             "delivery.stateKeyArns": [KEY],
+            "monitoring.topicArns": [TOPIC],
+            "monitoring.thresholds.failedTasksPercent": 40,
+            "monitoring.thresholds.failedTasksMinCount": 20,
+            "monitoring.thresholds.stuckQueueMinutes": 30,
+            "monitoring.thresholds.unschedulablePodsMinutes": 20,
+            "monitoring.thresholds.apiServerErrorsPercent": 2,
+            "monitoring.thresholds.apiServerThrottlingMinutes": 30,
+            "monitoring.thresholds.etcdMegabytes": 6000,
         },
         frozenset({"aws:secretsmanager/secretVersion:SecretVersion"}),  # what connections say
     ),
@@ -139,14 +153,17 @@ ROUNDS = {
             "cluster.kubernetesVersion": "1.36",
             "cluster.authenticationMode": "API",
             "airflow.version": "2.11.2",
+            "account.unprotected": ["environment"],
         },
         NODES
         | {"aws:ec2/flowLog:FlowLog"}
         | {"aws:cloudwatch/logGroup:LogGroup", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
         | {"kubernetes:core/v1:ConfigMap"},
     ),
+    "sleep": Round({"account.asleep": True}, frozenset({ENVIRONMENT, BOUNDS})),
     "tags, care": Round(
         {
+            "account.asleep": False,
             "account.tags": {"owner": "data-platform"},
             "account.logRetentionDays": 400,
             "account.accessLogBucket": ACCESS_LOGS,
@@ -156,7 +173,7 @@ ROUNDS = {
             "spark.podSecurity": "restricted",
             "delivery.githubOidcProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}",
         },
-        frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
+        frozenset({BOUNDS}) | frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
     ),
     "nodes, who delivers": Round(
         {
@@ -172,7 +189,8 @@ ROUNDS = {
         NODES
         | {"aws:s3/bucketObjectv2:BucketObjectv2"}
         | {"aws:secretsmanager/secretVersion:SecretVersion"}  # where executors are to run
-        | {"eks:index:ManagedNodeGroup"},
+        | {"eks:index:ManagedNodeGroup"}
+        | {"aws:cloudwatch/metricAlarm:MetricAlarm"},  # of the nodes on spot capacity
     ),
 }
 
@@ -217,6 +235,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
     )
     take_access_logs(clone, ACCESS_LOGS)
+    clone.aws("sns").create_topic(Name=TOPIC.rpartition(":")[2])
     clone.aws("iam").create_open_id_connect_provider(
         Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"]
     )

@@ -34,6 +34,7 @@ from tests.platform.example_dags import (
     SPARK,
     changed,
     job_runs,
+    nodes,
     pods,
     without,
 )
@@ -72,7 +73,9 @@ def _said(told: str) -> list[str]:
 
 
 def test_the_examples_are_successful(platform: Clone) -> None:
+    idle = nodes(platform)
     done = platform.sandbox("dags")
+    assert nodes(platform) == idle, "the nodes that there are at least have room for each of them"
     assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
     assert pods(platform) == []
     run, report = job_runs(platform)

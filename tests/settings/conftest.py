@@ -33,6 +33,7 @@ PRODUCTION = {
     "cluster.deletionProtection": True,
     "airflow.webserverAccess": "PRIVATE_ONLY",
     "airflow.dagDelivery": "pipeline",  # PyPI is out of reach for what dags/ asks for
+    "monitoring.emails": ["on-call@example.com"],
 }
 WITHOUT_NAT = {
     "network.nat": "none",

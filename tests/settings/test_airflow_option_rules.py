@@ -119,7 +119,7 @@ def test_a_misspelt_option_is_warned_about_with_a_suggestion(
         options("celery_broker_transport_options.wait_time_seconds", "5"),
         options("my_team.bucket", "x"),  # which DAGs read
         options("mwaa.triggerer_enabled", "False"),
-        options("metrics.metrics_allow_list", "scheduler,executor"),
+        options("metrics.metrics_allow_list", "scheduler,triggerer,executor,dag_processing,ti_"),
         options("api.auth_backends", "airflow.api.auth.backend.session") | TWO,
         options("core.allowed_deserialization_classes", "airflow.* my.module.*"),
         options("core.test_connection", "Disabled"),

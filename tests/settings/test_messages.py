@@ -176,7 +176,7 @@ from tests.settings.test_dag_file_rules import ACCESS_KEY
         ),
         (
             {"airflow.schedulers": 1},
-            "airflow.schedulers = 1: must be 2 to 5 with environmentClass mw1.medium; "
+            "airflow.schedulers = 1: must be 2 to 5 with environmentClass mw1.small; "
             "only mw1.micro runs on one",
         ),
         (
@@ -294,9 +294,9 @@ from tests.settings.test_dag_file_rules import ACCESS_KEY
         (
             {"account.acceptedRisks": ["all"]},
             "account.acceptedRisks[0] = \"all\": must be 'deployerOnlyAdmin', "
-            "'endedSupport', 'forceDestroy', 'noAccessLogs', 'noDeletionProtection', "
-            "'openPodEgress', 'publicEndpoint', 'publicWebServer', 'shortLogRetention', "
-            "'singleNat' or 'unlistedRegion'",
+            "'endedSupport', 'forceDestroy', 'noAccessLogs', 'noAlarms', 'noDeletionProtection', "
+            "'noSubscribers', 'openPodEgress', 'publicEndpoint', 'publicWebServer', "
+            "'shortLogRetention', 'singleNat' or 'unlistedRegion'",
         ),
         (
             {"spark.teams": [{"name": "t" * 21}]},

@@ -1,7 +1,8 @@
 """What policies allow a caller to do, conditions included, as the IAM user guide says.
 
-Resource policies are known as far as roles have them: who is trusted. A condition that cannot be
-judged counts against the caller: its Allow does not apply, its Deny does.
+Resource policies are known as far as they say who may assume a role, and which services may publish
+to a topic, use its key and fill a queue. A condition that cannot be judged counts against the
+caller: its Allow does not apply, its Deny does.
 """
 
 from __future__ import annotations
@@ -52,18 +53,36 @@ def is_allowed(
     return all(allowed(some) for some in (documents, *limits))
 
 
-def is_trusted(document: Document, kind: str, name: str, action: str, context: Context) -> bool:
-    """Tell whether a role's trust policy lets a principal act: a Service, a Federated one."""
+def is_trusted(
+    document: Document,
+    kind: str,
+    name: str,
+    action: str,
+    context: Context,
+    *,
+    resource: str | None = None,
+) -> bool:
+    """Tell whether a resource's policy lets a principal act: a Service, a Federated one.
+
+    resource: what the statements must name; those of a role's trust policy name none.
+    """
     known = {key.lower(): value for key, value in context.items()}
-    named = [one for one in _statements([document]) if _is_principal(one, kind, name)]
+    named = [
+        one
+        for one in _statements([document])
+        if _is_principal(one, kind, name)
+        and (resource is None or _names(one, "Resource", resource, known, _is_arn))
+    ]
     return _decide(named, action, known)
 
 
 def _is_principal(statement: Statement, kind: str, name: str) -> bool:
     opposite = "NotPrincipal" in statement
     principals = statement.get("NotPrincipal" if opposite else "Principal", {})
-    # "*" is everybody whom AWS knows by an account, and no service.
-    everybody = kind == "AWS" and (principals == "*" or "*" in _list(dict(principals).get(kind)))
+    # "*" is everybody whom AWS knows by an account, and no service; what is denied to it is denied
+    # to services too.
+    meant = kind == "AWS" or statement["Effect"] == "Deny"
+    everybody = meant and (principals == "*" or "*" in _list(dict(principals).get("AWS")))
     if isinstance(principals, str):
         return everybody is not opposite
     return (everybody or name in _list(principals.get(kind))) is not opposite

@@ -12,7 +12,7 @@ from moto.core.responses import ActionResult
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import HTTPException
 
-from sandbox.cloud.aws import authorization, rights
+from sandbox.cloud.aws import authorization, rights, topics
 from sandbox.cloud.aws.refusals import front
 from sandbox.machine.aws_api import Aws
 
@@ -143,9 +143,17 @@ def _autoscaling(request: Json, _: str) -> list[Demand]:
 
 
 def _cloudwatch(request: Json, _: str) -> list[Demand]:
-    namespace = request._get_param("Namespace")
+    action, told = f"cloudwatch:{request._get_action()}", request._get_param
+    alarms = told("AlarmNames") or [one for one in (told("AlarmName"),) if one]
+    boards = told("DashboardNames") or [one for one in (told("DashboardName"),) if one]
+    account = f"arn:{request.partition}:cloudwatch::{request.current_account}"
+    named = [_arn(request, f"alarm:{one}") for one in alarms]
+    named += [f"{account}:dashboard/{one}" for one in boards]
+    if named or told("ResourceARN"):
+        return [(action, one, {}) for one in named or [told("ResourceARN")]]
+    namespace = told("Namespace")
     context: dict[str, str | list[str]] = {"cloudwatch:namespace": namespace} if namespace else {}
-    return [(f"cloudwatch:{request._get_action()}", "*", context)]
+    return [(action, "*", context)]
 
 
 def _emr_containers(request: Json, _: str) -> list[Demand]:
@@ -239,6 +247,34 @@ def _kms(request: Json, _: str) -> list[Demand]:
     return [(f"kms:{request._get_action()}", resource, {})]
 
 
+def _sns(request: Json, _: str) -> list[Demand]:
+    """Ask for a right to the topic, and to its key for what is published to an encrypted one."""
+    action, told = request._get_action(), request._get_param
+    arn = told("TopicArn") or told("TargetArn") or told("ResourceArn") or told("SubscriptionArn")
+    if not arn:
+        arn = _arn(request, told("Name")) if told("Name") else "*"
+    topic_arn = ":".join(arn.split(":")[:6])  # what a subscription's begins with
+    demands: list[Demand] = [(f"sns:{action}", topic_arn, {})]
+    topic = request.backend.topics.get(topic_arn)
+    if action in {"Publish", "PublishBatch"} and topic is not None and topic.kms_master_key_id:
+        context = {
+            "kms:EncryptionContext:aws:sns:topicArn": topic_arn,
+            "kms:ViaService": f"sns.{request.region}.amazonaws.com",
+        }
+        key = topics.key_of(topic)
+        demands += [(one, key.arn if key else "*", {**context}) for one in topics.KEY_ACTIONS]
+    return demands
+
+
+def _events(request: Json, _: str) -> list[Demand]:
+    action, told = request._get_action(), request._get_param
+    rule = told("Rule") or (told("Name") if action.endswith("Rule") else None)
+    arn = told("ResourceARN") or (_arn(request, f"rule/{rule}") if rule else None)
+    if action == "PutEvents":
+        arn = _arn(request, "event-bus/default")
+    return [(f"events:{action}", arn or "*", {})]
+
+
 def _ecr(request: Json, _: str) -> list[Demand]:
     repository = request._get_param("repositoryName")
     resource = _arn(request, f"repository/{repository}") if repository else "*"
@@ -320,10 +356,12 @@ _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
     "ec2": _ec2,
     "ecr": _ecr,
     "emr-containers": _emr_containers,
+    "events": _events,
     "glue": _glue,
     "kms": _kms,
     "logs": _logs,
     "s3": _s3,
     "secretsmanager": _secrets_manager,
+    "sns": _sns,
     "sts": _sts,
 }

@@ -17,7 +17,7 @@ from kubernetes import utils
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.aws import callers, job_objects, moto, pod_identity
+from sandbox.cloud.aws import callers, events, job_objects, moto, pod_identity
 from sandbox.cloud.aws.job_objects import JOB_ID, InvalidRequestError, JobRun
 from sandbox.cloud.kubernetes import nodes
 from sandbox.machine.aws_api import Aws, find
@@ -48,6 +48,7 @@ def complete(aws: Aws) -> None:
         run.release_label, run.created_at, run.state = label, utcnow(), "PENDING"
         run.retry_policy_configuration = {"maxAttempts": asked.attempts}
         run.retry_policy_execution = {"currentAttemptCount": 1}
+        _tell(run)
         here = copy_context()
         execute = (_execute, aws, self, run, utcnow)
         threading.Thread(target=here.run, args=execute, daemon=True).start()
@@ -61,6 +62,7 @@ def complete(aws: Aws) -> None:
     def cancel_job_run(self: Json, job_run_id: str, virtual_cluster_id: str) -> Json:
         run = cancel(self, job_run_id, virtual_cluster_id)
         run.state, run.state_details, run.finished_at = "CANCEL_PENDING", None, None
+        _tell(run)
         return run
 
     backend.start_job_run, backend.cancel_job_run = start_job_run, cancel_job_run
@@ -122,7 +124,29 @@ def _require_access(aws: Aws, backend: Json, told: JobRun, run: Json) -> None:
 
 
 def _end(run: Json, state: str, details: str, reason: str | None = None) -> None:
+    before = run.state
     run.state_details, run.failure_reason, run.state = details, reason, state
+    if state != before:
+        _tell(run)
+
+
+def _tell(run: Json) -> None:
+    """Put an event of the state that a job run has come to."""
+    detail = {
+        "severity": "ERROR" if run.state == "FAILED" else "INFO",
+        "id": run.id,
+        "name": run.name,
+        "arn": run.arn,
+        "virtualClusterId": run.virtual_cluster_id,
+        "executionRoleArn": run.execution_role_arn,
+        "releaseLabel": run.release_label,
+        "state": run.state,
+        "stateDetails": run.state_details,
+        "failureReason": run.failure_reason,
+    }
+    told = {key: value for key, value in detail.items() if value}
+    region, account = run.arn.split(":")[3:5]
+    events.put(account, region, "aws.emr-containers", "EMR Job Run State Change", told)
 
 
 def _reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, TypeAlias
 
@@ -29,6 +30,7 @@ def complete(aws: Aws) -> None:
     _tag_virtual_clusters()
     _change_client_ids()
     _read_conditions()
+    _take_arns_of_keys()
 
 
 def _hide_digests() -> None:
@@ -219,3 +221,17 @@ def _read_conditions() -> None:
         return policy.is_action_permitted(action, resource)
 
     import_module("moto.s3.models").FakeBucket.get_permission = get_permission
+
+
+def _take_arns_of_keys() -> None:
+    """Let a key be named by its ARN wherever KMS takes one."""
+    backend: Module = import_module("moto.kms.models").KmsBackend
+
+    def by_id(call: Callable[..., Json]) -> Callable[..., Json]:
+        def called(self: Json, key_id: str, *told: Json) -> Json:
+            return call(self, self.any_id_to_key_id(key_id), *told)
+
+        return called
+
+    for name in ("cancel_key_deletion", "disable_key", "enable_key", "schedule_key_deletion"):
+        setattr(backend, name, by_id(getattr(backend, name)))

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from moto import server
 
-from sandbox.cloud.aws import auto_scaling, callers, job_runs, moto
+from sandbox.cloud.aws import (
+    alarms,
+    auto_scaling,
+    budgets,
+    callers,
+    events,
+    job_runs,
+    metrics,
+    moto,
+    topics,
+)
 from sandbox.cloud.aws.authentication import BeforeMoto
 from sandbox.machine.aws_api import Aws
 
@@ -17,9 +28,16 @@ def main() -> None:
     aws = Aws(os.environ["AWS_REGION"])
     moto.complete(aws)
     auto_scaling.complete(aws)
+    alarms.complete()
+    budgets.complete()
+    events.complete()
+    topics.complete()
     callers.judge(aws)
+    sources = []
     if "SANDBOX_RUNS_JOBS" in os.environ:
         job_runs.complete(aws)
+        sources.append(metrics.Measured(aws, Path(os.environ["SANDBOX_AIRFLOW"])))
+    alarms.watch(*sources)
     moto_server: Any = server
     application = moto_server.DomainDispatcherApplication
     moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))

@@ -88,11 +88,11 @@ def failures(value: Value, shape: Shape, path: str) -> Iterator[Failure]:
 
 
 def _entry(shape: Shape) -> tuple[Shape, Shape] | None:
-    """Return the shapes of keys and values, which many services have in a list, for tags."""
+    """Return the shapes of keys and values, which many services have in a list, as of tags."""
     if shape.type_name == "map":
         return shape.key, shape.value
     pair = members(shape.member)
-    for key, value in (("key", "value"), ("tagkey", "tagvalue")):
+    for key, value in (("key", "value"), ("name", "value"), ("tagkey", "tagvalue")):
         if pair.keys() == {key, value}:
             return pair[key], pair[value]
     return None
@@ -100,6 +100,7 @@ def _entry(shape: Shape) -> tuple[Shape, Shape] | None:
 
 KINDS = {
     "boolean": "true or false",
+    "double": "a number",
     "integer": "a whole number",
     "list": "a list",
     "long": "a whole number",
@@ -113,7 +114,7 @@ def _is_of_kind(value: Value, shape: Shape) -> bool:
     match shape.type_name, value:
         case "boolean", bool() | "true" | "false":  # Pulumi has some as text
             return True
-        case "integer" | "long", int():
+        case ("integer" | "long", int()) | ("double", int() | float()):
             return not isinstance(value, bool)
         case ("string", str()) | ("list", list()) | ("map" | "structure", dict()):
             return True
@@ -128,7 +129,7 @@ def _problem(value: Value, shape: Shape) -> str | None:
     shown = "a secret" if rules.get("sensitive") else _shortened(str(value))
     if not _is_of_kind(value, shape):
         return f"to be {KINDS[shape.type_name]}, got {shown}"
-    if isinstance(value, int):
+    if isinstance(value, int | float):
         return None if _fits(value, rules) else f"to be {_range(rules)}, got {shown}"
     if not _fits(len(value), rules):
         what = "characters" if isinstance(value, str) else "items"
@@ -142,7 +143,7 @@ def _problem(value: Value, shape: Shape) -> str | None:
     return None
 
 
-def _fits(number: int, rules: Rules) -> bool:
+def _fits(number: float, rules: Rules) -> bool:
     return bool(rules.get("min", number) <= number <= rules.get("max", number))
 
 
@@ -171,6 +172,8 @@ def pattern(text: str) -> re.Pattern[str]:
     [\.\-_/#A-Za-z0-9]+ (awslabs/aws-embedded-metrics-java#65), and IAM tags with a & by theirs.
     Who means a part writes so, as MWAA in .*(MON|TUE|WED|THU|FRI|SAT|SUN):([01]\d|2[0-3]):(00|30).*
     """
+    # Java's flag holds to the end of its group.
+    text = re.sub(r"\(\?i\)([^()]*)", r"(?i:\1)", text)
     if r"\p{" not in text:
         return re.compile(text, re.ASCII)  # Java's \w and \d
     # Python's \w is all letters and numbers; any other \p is an error here.

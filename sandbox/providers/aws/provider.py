@@ -28,15 +28,18 @@ from sandbox.providers.protocol import (
 )
 
 MODULES = (
+    "budgets",
     "cloudwatch",
     "ec2",
     "eks",
     "emrcontainers",
+    "events",
     "iam",
     "kms",
     "mwaa",
     "s3",
     "secretsmanager",
+    "sns",
 )
 
 _CONFIG = frozenset(

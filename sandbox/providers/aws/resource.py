@@ -34,7 +34,8 @@ class Input:
     computed: bool = False
     """AWS chooses when it is not given, and what it chose is no change."""
     json: bool = False
-    """A document in JSON, whose form does not matter."""
+    """A document in JSON, whose form does not matter; nor does the order in lists, unless ordered
+    says so: policies have sets."""
     ordered: bool = False
     """A list in which the order counts."""
     meaning: Callable[[str], str] | None = None
@@ -293,7 +294,7 @@ class ResourceType:
                 continue
             if declared.local or (key in found and covers(inputs[key], found[key], declared)):
                 state[key] = _merged(inputs[key], found.get(key), declared)
-        if self.service != "iam":  # which is the same in all regions
+        if self.service not in {"budgets", "iam"}:  # which are the same in all regions
             state["region"] = self.aws.region
         return state
 
@@ -443,7 +444,8 @@ def _with_added(whole: Value, live: Value, added: Shape) -> Value:
 def normal(value: Value, declared: Input) -> Value:
     """Return a form in which order and spelling do not matter."""
     if declared.json and isinstance(value, str):
-        return canonical_policy(json.loads(value) if value else {})
+        document = json.loads(value) if value else {}
+        return document if declared.ordered else canonical_policy(document)
     if declared.meaning and isinstance(value, str):
         return declared.meaning(value)
     if declared.ordered and isinstance(value, list):

@@ -13,7 +13,7 @@ from sandbox.providers.aws.resource import (
     Input,
     ResourceType,
 )
-from sandbox.providers.aws.tags import tag_changes, tag_list, tag_map
+from sandbox.providers.aws.tags import retag_listed, tag_list, tag_map
 from sandbox.providers.protocol import Properties
 
 
@@ -76,11 +76,7 @@ class Secret(ResourceType):
             )
         if old.get("policy") != new.get("policy"):
             self._put_policy(resource_id, new)
-        wanted, removed = tag_changes(old, new)
-        if removed:
-            self.api.untag_resource(SecretId=resource_id, TagKeys=removed)
-        if wanted:
-            self.api.tag_resource(SecretId=resource_id, Tags=tag_list(wanted))
+        retag_listed(self.api, old, new, SecretId=resource_id)
 
     def delete(self, resource_id: str, inputs: Properties, state: Properties) -> None:
         days = inputs.get("recoveryWindowInDays", 30)

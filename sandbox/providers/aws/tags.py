@@ -41,3 +41,15 @@ def retag(api: Client, arn: str, old: Properties, new: Properties) -> None:
         api.untag_resource(resourceArn=arn, tagKeys=removed)
     if wanted:
         api.tag_resource(resourceArn=arn, tags=wanted)
+
+
+def retag_listed(api: Client, old: Properties, new: Properties, **which: str) -> None:
+    """Change the tags in a service that has them in a list.
+
+    which: the resource, as the service's two calls name it.
+    """
+    wanted, removed = tag_changes(old, new)
+    if removed:
+        api.untag_resource(**which, TagKeys=removed)
+    if wanted:
+        api.tag_resource(**which, Tags=tag_list(wanted))

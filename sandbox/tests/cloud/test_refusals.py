@@ -1180,3 +1180,259 @@ def test_a_token_without_a_signature_is_refused(account: Account, workflow_role:
 def test_what_is_no_token_is_refused(account: Account, workflow_role: Made) -> None:
     with refuses("InvalidIdentityToken"):
         assume(account, workflow_role, "none")
+
+
+# Who is told what: topics, alarms, dashboards, rules.
+
+ALARM = "cloudwatch/metricAlarm:MetricAlarm"
+RULE = "cloudwatch/eventRule:EventRule"
+TARGET = "cloudwatch/eventTarget:EventTarget"
+SUBSCRIPTION = "sns/topicSubscription:TopicSubscription"
+TOPIC = "sns/topic:Topic"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "endpoint", "match"),
+    [
+        ("email", "night.example.com", "Invalid parameter: Email address"),
+        ("https", "http://example.com", "Endpoint must match the specified protocol"),
+        ("sqs", "https://sqs.us-west-2.amazonaws.com/123456789012/one", "SQS endpoint ARN"),
+    ],
+)
+def test_an_endpoint_that_is_none_of_its_protocol_is_refused(
+    account: Account, protocol: str, endpoint: str, match: str
+) -> None:
+    topic = account.make(TOPIC)
+    with refuses(match):
+        account.make(SUBSCRIPTION, topic=topic.id, protocol=protocol, endpoint=endpoint)
+
+
+def test_who_has_not_confirmed_stays_until_the_topic_goes(account: Account) -> None:
+    topic = account.make(TOPIC)
+    asked = account.make(SUBSCRIPTION, topic=topic.id, protocol="email", endpoint="a@example.com")
+    assert asked.state["pendingConfirmation"] is True
+    with refuses("pending confirmation"):
+        account.api("sns").unsubscribe(SubscriptionArn=asked.id)
+    asked.delete()  # which the provider takes for done
+    assert asked.read() is not None
+    topic.delete()
+    assert asked.read() is None
+
+
+def test_a_topic_with_a_key_that_is_about_to_go_is_refused(account: Account) -> None:
+    key = account.make("kms/key:Key", deletionWindowInDays=7)
+    account.api("kms").disable_key(KeyId=key.id)
+    with refuses("KMSInvalidState"):
+        account.make(TOPIC, kmsMasterKeyId=key.id)
+
+
+def test_a_malformed_policy_of_a_topic_is_refused(account: Account) -> None:
+    topic = account.make(TOPIC)
+    statement = {"Effect": "Allow", "Action": "sns:Publish", "Resource": topic.id}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    with refuses("InvalidParameter.*Missing required field Principal"):
+        account.make("sns/topicPolicy:TopicPolicy", arn=topic.id, policy=document)
+
+
+def alarm(**changes: object) -> dict[str, Any]:
+    return {
+        "namespace": "AmazonMWAA",
+        "metricName": "SchedulerHeartbeat",
+        "statistic": "Sum",
+        "comparisonOperator": "LessThanThreshold",
+        "threshold": 1,
+        "period": 300,
+        "evaluationPeriods": 2,
+        **changes,
+    }
+
+
+def query(name: str, **changes: object) -> dict[str, Any]:
+    metric = {"metricName": "one", "namespace": "AmazonMWAA", "stat": "Sum", "period": 60}
+    return {"id": name, "metric": metric} | changes
+
+
+MATH_OF: dict[str, Any] = {"metric": None, "returnData": True}
+MATH = dict.fromkeys(("namespace", "metricName", "statistic", "period"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        (
+            {"alarmActions": ["arn:aws:sns:us-east-1:123456789012:one"]},
+            "Invalid region us-east-1 specified. Only us-west-2 is supported",
+        ),
+        ({"okActions": ["arn:aws:sns:us-west-2:123456789012:one.fifo"]}, "FIFO topic"),
+        ({"alarmActions": ["one"]}, "Invalid arn syntax: one"),
+        ({"period": 60, "evaluationPeriods": 1441}, "across more than a day"),
+        ({"period": 3600, "evaluationPeriods": 169}, "across more than seven days"),
+        ({"datapointsToAlarm": 3}, "DatapointsToAlarm cannot be greater"),
+        ({"threshold": None}, "Threshold is required"),
+        (
+            {**MATH, "metricQueries": [query("one"), query("two")]},
+            "Exactly one element of the metrics list should return data, not 0",
+        ),
+        (
+            {**MATH, "metricQueries": [query("One", returnData=True)]},
+            "One for parameter id does not start with a lowercase letter",
+        ),
+        (
+            {
+                **MATH,
+                "metricQueries": [query("one", metric=None, expression="1 +", returnData=True)],
+            },
+            "Error in expression 'one'",
+        ),
+        (
+            {
+                **MATH,
+                "metricQueries": [
+                    query("one", **MATH_OF, expression="1 + two"),
+                    query("three"),
+                ],
+            },
+            "two is the id of no metric",
+        ),
+    ],
+)
+def test_an_alarm_that_cannot_be_is_refused(
+    account: Account, changes: dict[str, Any], match: str
+) -> None:
+    with refuses(f"ValidationError.*{match}"):
+        account.make(ALARM, **alarm(**changes))
+
+
+def test_an_alarm_over_a_week_of_hours_is_made(account: Account) -> None:
+    account.make(ALARM, **alarm(period=3600, evaluationPeriods=168))
+
+
+@pytest.mark.parametrize("period", [1, 15, 90])
+def test_a_period_that_cloudwatch_does_not_know_is_refused(account: Account, period: int) -> None:
+    (failure,) = account.check(ALARM, **alarm(period=period))
+    assert "divisible by 60" in failure.reason
+    with refuses("ValidationError.*Period must be one of 10, 20, 30 or a multiple of 60"):
+        account.api("cloudwatch").put_metric_alarm(
+            AlarmName="one",
+            Namespace="AmazonMWAA",
+            MetricName="SchedulerHeartbeat",
+            Statistic="Sum",
+            ComparisonOperator="LessThanThreshold",
+            Threshold=1,
+            Period=period,
+            EvaluationPeriods=1,
+        )
+
+
+METRIC: list[Any] = ["AWS/EKS", "apiserver_request_total", "ClusterName", "one"]
+
+
+def widget(kind: str = "metric", /, **properties: object) -> dict[str, Any]:
+    return {"type": kind, "properties": properties}
+
+
+@pytest.mark.parametrize(
+    ("body", "match"),
+    [
+        ("[]", "must be a valid JSON object"),
+        ({}, "/widgets: should be an array"),
+        ({"widgets": [widget("chart")]}, "/widgets/0/type: should be one of"),
+        ({"widgets": [widget("text")]}, "required property 'markdown'"),
+        ({"widgets": [{**widget("text", markdown=""), "width": 25}]}, "/widgets/0/width"),
+        ({"widgets": [widget(metrics=[METRIC])]}, "required property 'region'"),
+        ({"widgets": [widget(metrics=[METRIC[:3]], region="us-west-2")]}, "/metrics/0"),
+        ({"widgets": [widget(metrics=[[{"id": "a"}]], region="us-west-2")]}, "an expression"),
+        ({"widgets": [widget("alarm", alarms=["one"])]}, "ARNs of alarms"),
+    ],
+)
+def test_a_dashboard_that_cannot_be_shown_is_refused(
+    account: Account, body: object, match: str
+) -> None:
+    text = body if isinstance(body, str) else json.dumps(body)
+    with refuses(f"InvalidParameterInput.*{match}"):
+        account.make("cloudwatch/dashboard:Dashboard", dashboardName="one", dashboardBody=text)
+
+
+def test_a_dashboard_of_known_widgets_is_made(account: Account) -> None:
+    share = [{"expression": "a / b", "id": "share"}]
+    same = ["...", "two", {"stat": "Sum"}]
+    widgets = [
+        {**widget(metrics=[METRIC, same, share], region="us-west-2"), "x": 0, "y": 0, "width": 12},
+        widget("text", markdown="# one"),
+        widget("log", query="SOURCE 'one' | fields @message", region="us-west-2"),
+    ]
+    account.make(
+        "cloudwatch/dashboard:Dashboard",
+        dashboardName="two",
+        dashboardBody=json.dumps({"widgets": widgets}),
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "match"),
+    [
+        ({"source": "aws.kms"}, '"source" must be an object or an array'),
+        ({"source": [{"starts-with": "aws"}]}, "unrecognized match type starts-with"),
+        ({"detail": {"n": [{"numeric": ["<", 1, ">", 2]}]}}, "no value of numeric"),
+        ({"detail": {"n": [{"exists": "yes"}]}}, "no value of exists"),
+        ({"detail": {}}, "not empty"),
+        ({"detail": {"id": [f"{number:019}" for number in range(100)]}}, "the quota is 2048"),
+    ],
+)
+def test_an_event_pattern_that_is_none_is_refused(
+    account: Account, pattern: object, match: str
+) -> None:
+    with refuses(f"InvalidEventPattern.*{match}"):
+        account.make(RULE, eventPattern=json.dumps(pattern))
+
+
+def test_an_event_pattern_with_all_operators_is_taken(account: Account) -> None:
+    detail = {
+        "a": [{"prefix": "x"}, {"suffix": {"equals-ignore-case": "y"}}, None, 1],
+        "b": [{"anything-but": ["x", 1]}, {"anything-but": {"prefix": "z"}}, {"exists": False}],
+        "c": [{"numeric": [">", 1, "<=", 5]}, {"cidr": "10.0.0.0/8"}, {"wildcard": "a*b"}],
+        "$or": [{"d": ["x"]}, {"e": [{"equals-ignore-case": "Y"}]}],
+    }
+    account.make(RULE, eventPattern=json.dumps({"source": ["one"], "detail": detail}))
+
+
+def rule(account: Account) -> Made:
+    return account.make(RULE, eventPattern='{"source": ["one"]}')
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"arn": "arn:aws:sns:eu-west-1:123456789012:one"}, "is in region eu-west-1"),
+        ({"roleArn": "arn:aws:iam::123456789012:role/one"}, "RoleArn is not supported"),
+        (
+            {"inputTransformer": {"inputTemplate": '"<id>"', "inputPaths": {"name": "$.id"}}},
+            "placeholder id that is not in InputPathsMap",
+        ),
+        (
+            {"inputTransformer": {"inputTemplate": '"<id>"', "inputPaths": {"id": "detail.id"}}},
+            "Invalid InputPath",
+        ),
+    ],
+)
+def test_a_target_that_cannot_be_sent_to_is_refused(
+    account: Account, given: dict[str, Any], match: str
+) -> None:
+    arn = {"arn": "arn:aws:sns:us-west-2:123456789012:one"}
+    with refuses(f"ValidationException.*{match}"):
+        account.make(TARGET, rule=rule(account).id, **(arn | given))
+
+
+def test_a_sixth_target_of_a_rule_is_refused(account: Account) -> None:
+    one, arn = rule(account), "arn:aws:sns:us-west-2:123456789012:one"
+    for number in range(5):
+        account.make(TARGET, rule=one.id, arn=arn, targetId=f"to-{number}")
+    with refuses("LimitExceeded"):
+        account.make(TARGET, rule=one.id, arn=arn, targetId="to-5")
+
+
+def test_a_rule_with_targets_stays(account: Account) -> None:
+    one = rule(account)
+    account.make(TARGET, rule=one.id, arn="arn:aws:sns:us-west-2:123456789012:one")
+    with refuses("it has targets"):
+        one.delete()

@@ -114,6 +114,7 @@ def test_unknown_values_pass_the_check(account: Account) -> None:
     for one in resource_types().values():
         required = {key: UNKNOWN for key, declared in one.inputs.items() if declared.required}
         choices = {"destinationCidrBlock": "0.0.0.0/0", "gatewayId": UNKNOWN, "cidrIpv4": UNKNOWN}
+        choices["eventPattern"] = UNKNOWN
         extra = {key: value for key, value in choices.items() if key in one.inputs}
         assert account.check(one.pulumi_type.removeprefix("aws:"), **(required | extra)) == ()
 
@@ -172,6 +173,7 @@ def make_all(account: Account) -> None:
     _make_network(account)
     _make_storage(account)
     _make_compute(account)
+    _make_monitoring(account)
 
 
 def _make_network(account: Account) -> None:
@@ -364,6 +366,103 @@ def _make_compute(account: Account) -> None:
     )
 
 
+LET_CLOUDWATCH = {
+    "Effect": "Allow",
+    "Principal": {"Service": "cloudwatch.amazonaws.com"},
+    "Action": "sns:Publish",
+    "Resource": "*",
+    "Condition": {"StringEquals": {"aws:SourceAccount": "123456789012"}},
+}
+
+
+def _make_monitoring(account: Account) -> None:
+    make = account.make
+    (key,) = (one for one in account.made if one.resource.type == "aws:kms/key:Key")
+    topic = make(
+        "sns/topic:Topic",
+        name=f"alarms-{account.suffix}",
+        kmsMasterKeyId=key.id,
+        policy=policy(LET_CLOUDWATCH),
+    )
+    make("sns/topicPolicy:TopicPolicy", arn=topic.id, policy=policy(LET_CLOUDWATCH))
+    subscription = "sns/topicSubscription:TopicSubscription"
+    make(subscription, topic=topic.id, protocol="email", endpoint="night@example.com")
+    queue = "arn:aws:sqs:us-west-2:123456789012:alarms"
+    make(subscription, topic=topic.id, protocol="sqs", endpoint=queue, rawMessageDelivery=True)
+    alarm = make(
+        "cloudwatch/metricAlarm:MetricAlarm",
+        namespace="AmazonMWAA",
+        metricName="SchedulerHeartbeat",
+        dimensions={"Function": "Scheduler", "Environment": "one"},
+        statistic="Sum",
+        comparisonOperator="LessThanThreshold",
+        threshold=1,
+        period=300,
+        evaluationPeriods=2,
+        datapointsToAlarm=2,
+        treatMissingData="breaching",
+        alarmActions=[topic.id],
+        okActions=[topic.id],
+        alarmDescription="The scheduler is silent.",
+    )
+    errors = {"metricName": "apiserver_request_total_5XX", "namespace": "AWS/EKS", "stat": "Sum"}
+    dimensions = {"ClusterName": "one"}
+    make(
+        "cloudwatch/metricAlarm:MetricAlarm",
+        metricQueries=[
+            {"id": "share", "expression": "100 * FILL(errors, 0) / total", "returnData": True},
+            {"id": "errors", "metric": {**errors, "period": 60, "dimensions": dimensions}},
+            {
+                "id": "total",
+                "metric": {
+                    **errors,
+                    "metricName": "apiserver_request_total",
+                    "period": 60,
+                    "dimensions": dimensions,
+                },
+            },
+        ],
+        comparisonOperator="GreaterThanThreshold",
+        threshold=0.5,
+        evaluationPeriods=5,
+    )
+    widget = {"type": "alarm", "width": 24, "height": 4}
+    make(
+        "cloudwatch/dashboard:Dashboard",
+        dashboardName=f"one-{account.suffix}",
+        dashboardBody=json.dumps(
+            {"widgets": [{**widget, "properties": {"alarms": [alarm.state["arn"]]}}]}
+        ),
+    )
+    pattern = {"source": ["aws.emr-containers"], "detail": {"state": ["FAILED"]}}
+    rule = make("cloudwatch/eventRule:EventRule", eventPattern=json.dumps(pattern))
+    make(
+        "cloudwatch/eventTarget:EventTarget",
+        rule=rule.id,
+        arn=topic.id,
+        inputTransformer={"inputPaths": {"id": "$.detail.id"}, "inputTemplate": '"<id> failed"'},
+    )
+    told = {"subscriberEmailAddresses": ["night@example.com"], "subscriberSnsTopicArns": [topic.id]}
+    make(
+        "budgets/budget:Budget",
+        budgetType="COST",
+        limitAmount="100",
+        limitUnit="USD",
+        timeUnit="MONTHLY",
+        costFilters=[{"name": "TagKeyValue", "values": ["user:project$test"]}],
+        notifications=[
+            {
+                "comparisonOperator": "GREATER_THAN",
+                "notificationType": kind,
+                "threshold": 80,
+                "thresholdType": "PERCENTAGE",
+                **told,
+            }
+            for kind in ("ACTUAL", "FORECASTED")
+        ],
+    )
+
+
 @pytest.fixture(scope="module")
 def everything(emulators: dict[str, str]) -> Iterator[Account]:
     plugin = AwsPlugin()
@@ -400,6 +499,7 @@ def test_a_refresh_finds_what_was_made(everything: Account) -> None:
 IMPORTED_BY: dict[str, Callable[[Properties, str], str]] = {
     "Route": lambda inputs, _: f"{inputs['routeTableId']}_{inputs['destinationCidrBlock']}",
     "RouteTableAssociation": lambda inputs, _: f"{inputs['subnetId']}/{inputs['routeTableId']}",
+    "EventTarget": lambda inputs, own: f"{inputs['rule']}/{own.removeprefix(inputs['rule'] + '-')}",
     "PodIdentityAssociation": lambda inputs, own: f"{inputs['clusterName']},{own}",
 }
 

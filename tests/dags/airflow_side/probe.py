@@ -21,8 +21,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from unittest import mock
+from urllib.parse import parse_qs
 
 from airflow.configuration import conf
 from airflow.models.serialized_dag import SerializedDagModel
@@ -108,6 +110,12 @@ def seconds(span: timedelta | None) -> float | None:
     return span.total_seconds() if span else None
 
 
+def callbacks(task: Any) -> list[Any]:  # noqa: ANN401
+    """Return what is called when a task has failed."""
+    given = task.on_failure_callback
+    return given if isinstance(given, list) else [given] if given else []
+
+
 def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it moves between Airflows)
     """Return what Airflow knows about a DAG."""
     serializer = getattr(serialized_objects, "DagSerialization", serialized_objects.SerializedDAG)
@@ -127,6 +135,7 @@ def describe(dag: Any, folder: Path) -> dict[str, Any]:  # noqa: ANN401  (it mov
                 "retries": task.retries,
                 "timeout": seconds(task.execution_timeout),
                 "deferrable": getattr(task, "deferrable", False),
+                "tells": [each.__name__ for each in callbacks(task)],
             }
             for task in dag.tasks
         },
@@ -271,8 +280,51 @@ def job(
     }
 
 
+class Sns(BaseHTTPRequestHandler):
+    """Takes what is published."""
+
+    published: list[dict[str, list[str]]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        type(self).published.append(parse_qs(body))
+        result = "<PublishResult><MessageId>1</MessageId></PublishResult>"
+        answer = f"<PublishResponse>{result}</PublishResponse>".encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/xml")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def alarm(bag: Any, exception: object = None, **changes: str) -> list[dict[str, list[str]]]:  # noqa: ANN401
+    """Return what is published when the Spark task fails."""
+    (task,) = bag.dags["emr_eks_pi_job"].tasks
+    Sns.published = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Sns)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {
+        "AWS_ENDPOINT_URL_SNS": f"http://127.0.0.1:{server.server_port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    names = {"dag_id": task.dag_id, "task_id": task.task_id, "try_number": 2, **changes}
+    instance = SimpleNamespace(**names, log_url="https://airflow.example.com/log")
+    context = {"ti": instance, "run_id": "manual__1", "exception": exception}
+    with mock.patch.dict(os.environ, environment):
+        for each in callbacks(task):
+            each(context)
+    server.shutdown()
+    return Sns.published
+
+
 def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN401
     """Return what both tasks do with the connections."""
+    unheard = alarm(bag, RuntimeError("no connection"))
     SECRETS.connections.update(connections)
     team = next(name for name in connections if name.startswith("emr_eks_"))
     return {
@@ -281,6 +333,9 @@ def run(bag: Any, connections: dict[str, str]) -> dict[str, Any]:  # noqa: ANN40
         "job": job(bag, ["COMPLETED"]),
         "report": job(bag, ["COMPLETED"], "emr_eks_sales_report"),
         "team": job(bag, ["COMPLETED"], connection=team),
+        "unheard": unheard,
+        "alarm": alarm(bag, RuntimeError("no such file")),
+        "long_alarm": alarm(bag, "x" * 300_000, task_id="größer" * 50),
         "failing": job(bag, ["FAILED"]),
         "killed": job(bag, ["RUNNING"]),
         "unknown": failure(lambda: rendered(bag, "emr_eks_pi_job", connection="emr_eks_nobody")),

@@ -31,6 +31,8 @@ _GIVEN: Final = {
     ("s3", "PutObject"): "SSEKMSKeyId",
     ("secretsmanager", "CreateSecret"): "KmsKeyId",
     ("secretsmanager", "UpdateSecret"): "KmsKeyId",
+    ("sns", "CreateTopic"): "Attributes.KmsMasterKeyId",
+    ("sns", "SetTopicAttributes"): "AttributeName=='KmsMasterKeyId' && AttributeValue",
 }
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+import jmespath
+
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
 from sandbox.machine.aws_api import Aws, find
 
@@ -27,7 +29,9 @@ _OF_IDENTITY: Final = _Kind("MalformedPolicyDocument", principal=False, resource
 _OF_BUCKET: Final = _Kind("MalformedPolicy", principal=True, resource=True)
 _OF_RESOURCE: Final = _Kind("MalformedPolicyDocumentException", principal=True, resource=True)
 
-# Which parameter of an operation is a document, and of which kind.
+_OF_TOPIC: Final = _Kind("InvalidParameter", principal=True, resource=True)
+
+# Which parameter of an operation is a document, as a JMESPath expression, and of which kind.
 _GIVEN: Final = {
     ("iam", "CreatePolicy"): ("PolicyDocument", _OF_IDENTITY),
     ("iam", "CreatePolicyVersion"): ("PolicyDocument", _OF_IDENTITY),
@@ -40,11 +44,13 @@ _GIVEN: Final = {
     ("kms", "PutKeyPolicy"): ("Policy", _OF_RESOURCE),
     ("s3", "PutBucketPolicy"): ("Policy", _OF_BUCKET),
     ("secretsmanager", "PutResourcePolicy"): ("ResourcePolicy", _OF_RESOURCE),
+    ("sns", "CreateTopic"): ("Attributes.Policy", _OF_TOPIC),
+    ("sns", "SetTopicAttributes"): ("AttributeName=='Policy' && AttributeValue", _OF_TOPIC),
 }
 
 
 def _malformed(parameter: str, kind: _Kind, _: Aws, told: Told) -> None:
-    text = told.get(parameter)
+    text = jmespath.search(parameter, told)
     if text and (problem := _problem(text, kind)):
         raise RefusedError(kind.error, problem)
 
