@@ -228,9 +228,29 @@ def _secret_version(account: Account, inputs: Inputs) -> list[str]:
     return [f"{inputs['secretId']}|{version}" for version in current]
 
 
+def _topic(account: Account, inputs: Inputs) -> list[str]:
+    found = [one["TopicArn"] for one in account.pages("sns", "list_topics")]
+    return [arn for arn in found if arn.rpartition(":")[2] == inputs["name"]]
+
+
+def _subscription(account: Account, inputs: Inputs) -> list[str]:
+    found = account.pages("sns", "list_subscriptions_by_topic", TopicArn=inputs["topic"])
+    # Until it is confirmed it has no ARN here; to subscribe once more is to subscribe once.
+    return [
+        one["SubscriptionArn"]
+        for one in found
+        if (one["Protocol"], one["Endpoint"]) == (inputs["protocol"], inputs["endpoint"])
+        and one["SubscriptionArn"].startswith("arn:")
+    ]
+
+
 _BUCKET: Final = _from("{bucket}")
 _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
+    "aws:cloudwatch/dashboard:Dashboard": _from("{dashboardName}"),
+    "aws:cloudwatch/eventRule:EventRule": _from("{name}"),
+    "aws:cloudwatch/eventTarget:EventTarget": _from("{rule}-{targetId}"),
     "aws:cloudwatch/logGroup:LogGroup": _from("{name}"),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": _from("{name}"),
     "aws:ec2/defaultSecurityGroup:DefaultSecurityGroup": _security_group,
     "aws:ec2/eip:Eip": tagged("describe_addresses", "AllocationId"),
     "aws:ec2/flowLog:FlowLog": _flow_log,
@@ -276,6 +296,9 @@ _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
     "aws:s3/bucketVersioning:BucketVersioning": _BUCKET,
     "aws:secretsmanager/secret:Secret": _secret,
     "aws:secretsmanager/secretVersion:SecretVersion": _secret_version,
+    "aws:sns/topic:Topic": _topic,
+    "aws:sns/topicPolicy:TopicPolicy": _from("{arn}"),
+    "aws:sns/topicSubscription:TopicSubscription": _subscription,
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": lambda account, inputs: (
         _security_group_rule(account, inputs, egress=True)
     ),

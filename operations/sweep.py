@@ -67,6 +67,7 @@ def sweep(account: Account, project: str, stack: str) -> Found:
             *_clusters(account, name, tags),
             *_iam(account, tags),
             *_stores(account, name, tags),
+            *_monitoring(account, name, tags),
         )
     )
     _keys(account, name, tags, found)
@@ -129,6 +130,25 @@ def _stores(account: Account, name: str, tags: Tags) -> Iterator[str]:
     for bucket in account.client("s3").list_buckets()["Buckets"]:
         if bucket["Name"] in ours:
             yield f"bucket {bucket['Name']}"
+
+
+def _monitoring(account: Account, name: str, tags: Tags) -> Iterator[str]:
+    cloudwatch, events = account.client("cloudwatch"), account.client("events")
+    for alarm in account.pages("cloudwatch", "describe_alarms", AlarmNamePrefix=f"{name}-"):
+        if "AlarmArn" in alarm:
+            of_alarm = cloudwatch.list_tags_for_resource(ResourceARN=alarm["AlarmArn"])["Tags"]
+            if _has(_pairs(of_alarm), tags):
+                yield f"alarm {alarm['AlarmName']}"
+    for one in account.pages("cloudwatch", "list_dashboards", DashboardNamePrefix=name):
+        if one["DashboardName"] == name:
+            yield f"dashboard {name}"
+    for rule in account.pages("events", "list_rules", NamePrefix=f"{name}-"):
+        if _has(_pairs(events.list_tags_for_resource(ResourceARN=rule["Arn"])["Tags"]), tags):
+            yield f"rule {rule['Name']}"
+    ours = {f"{name}-alarms", f"{name}-key-alarms"}
+    for topic in account.pages("sns", "list_topics"):
+        if (topic_name := topic["TopicArn"].rpartition(":")[2]) in ours:
+            yield f"topic {topic_name}"
 
 
 def _keys(account: Account, name: str, tags: Tags, found: Found) -> None:

@@ -227,8 +227,18 @@ def _endpoint_services(account: Account, plan: Plan) -> list[Result]:
     return [Result(check, f"{len(kinds)} in all zones")]
 
 
-# Who has a name already, and what to do about it. What answers is in the way.
+# Who has a name already, and what to do about it. What answers is in the way, or would be written
+# over without a word.
 _TAKEN: Final[dict[str, tuple[str, str, str, str]]] = {
+    "aws:cloudwatch/dashboard:Dashboard": (
+        *("cloudwatch", "get_dashboard", "dashboardName"),
+        "aws cloudwatch delete-dashboards --dashboard-names {name}, or choose another stack name: "
+        "`up` would write over it",
+    ),
+    "aws:cloudwatch/eventRule:EventRule": (
+        *("events", "describe_rule", "name"),
+        "choose another stack name: `up` would write over it",
+    ),
     "aws:cloudwatch/logGroup:LogGroup": (
         *("logs", "describe_log_groups", "name"),
         "aws logs delete-log-group --log-group-name {name} (its logs go with it)",
@@ -284,7 +294,9 @@ def _names(account: Account, plan: Plan) -> list[Result]:
     return results
 
 
-_ABSENT: Final = {"NoSuchEntity", "ResourceNotFoundException", "404", "NoSuchBucket"}
+_ABSENT: Final = {
+    *("NoSuchEntity", "ResourceNotFound", "ResourceNotFoundException", "404", "NoSuchBucket"),
+}
 
 
 def _holder(account: Account, service: str, operation: str, name: str) -> str | None:
@@ -292,7 +304,9 @@ def _holder(account: Account, service: str, operation: str, name: str) -> str | 
     client = account.client(service)
     asked = {
         "describe_cluster": "name",
+        "describe_rule": "Name",
         "describe_secret": "SecretId",
+        "get_dashboard": "DashboardName",
         "get_environment": "Name",
         "get_role": "RoleName",
         "head_bucket": "Bucket",

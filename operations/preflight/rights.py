@@ -39,6 +39,8 @@ _BUCKET: Final = "arn:{partition}:s3:::{bucket}"
 _SECRET: Final = "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-000000"  # noqa: S105
 _KEY: Final = "arn:{partition}:kms:{region}:{account}:key/0"
 _LOGS: Final = "arn:{partition}:logs:{region}:{account}:log-group:{name}"
+_TOPIC: Final = "arn:{partition}:sns:{region}:{account}:{topicName}"
+_EVENT_RULE: Final = "arn:{partition}:events:{region}:{account}:rule/{name}"
 _RULES: Final = _EC2 + "security-group/sg-0"
 _TAGS: Final = " ec2:CreateTags ec2:DeleteTags"
 
@@ -51,6 +53,32 @@ def _tagged(kind: str, actions: str) -> tuple[str, str]:
 # What Pulumi's provider calls to make, read, change and delete a resource of each type, and what
 # the services call in the caller's name ("Permissions" in the README).
 RIGHTS: Final[Mapping[str, Groups]] = {
+    "aws:cloudwatch/dashboard:Dashboard": (
+        (
+            "arn:{partition}:cloudwatch::{account}:dashboard/{dashboardName}",
+            "cloudwatch:PutDashboard cloudwatch:GetDashboard cloudwatch:DeleteDashboards",
+        ),
+    ),
+    "aws:cloudwatch/eventRule:EventRule": (
+        (
+            _EVENT_RULE,
+            "events:PutRule events:DescribeRule events:DeleteRule events:TagResource "
+            "events:UntagResource events:ListTagsForResource",
+        ),
+    ),
+    "aws:cloudwatch/eventTarget:EventTarget": (
+        (
+            "arn:{partition}:events:{region}:{account}:rule/{rule}",
+            "events:PutTargets events:ListTargetsByRule events:RemoveTargets",
+        ),
+    ),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": (
+        (
+            "arn:{partition}:cloudwatch:{region}:{account}:alarm:{name}",
+            "cloudwatch:PutMetricAlarm cloudwatch:DescribeAlarms cloudwatch:DeleteAlarms "
+            "cloudwatch:TagResource cloudwatch:UntagResource cloudwatch:ListTagsForResource",
+        ),
+    ),
     "aws:cloudwatch/logGroup:LogGroup": (
         (
             f"{_LOGS}:*",
@@ -325,6 +353,21 @@ RIGHTS: Final[Mapping[str, Groups]] = {
             "secretsmanager:DescribeSecret secretsmanager:UpdateSecretVersionStage",
         ),
     ),
+    "aws:sns/topic:Topic": (
+        (
+            "arn:{partition}:sns:{region}:{account}:{name}",
+            "sns:CreateTopic sns:GetTopicAttributes sns:SetTopicAttributes sns:DeleteTopic "
+            "sns:TagResource sns:UntagResource sns:ListTagsForResource",
+        ),
+    ),
+    "aws:sns/topicPolicy:TopicPolicy": ((_TOPIC, "sns:GetTopicAttributes sns:SetTopicAttributes"),),
+    "aws:sns/topicSubscription:TopicSubscription": (
+        (
+            _TOPIC,
+            "sns:Subscribe sns:GetSubscriptionAttributes sns:SetSubscriptionAttributes "
+            "sns:Unsubscribe",
+        ),
+    ),
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": (
         (
             _RULES,
@@ -403,6 +446,9 @@ def _with_names(plan: Plan, one: Planned) -> dict[str, Json]:
     inputs = dict(one.inputs)
     if one.type == "aws:kms/alias:Alias" and "name" in inputs:
         inputs["alias"] = inputs["name"].removeprefix("alias/")
+    for key in ("arn", "topic"):
+        for source in plan.from_(one, key) if one.type.startswith("aws:sns/topic") else ():
+            inputs["topicName"] = source.inputs.get("name", "?")
     sources = {"bucket": "bucket", "role": "name", "secretId": "name", "clusterName": "name"}
     for key, name in sources.items():
         for source in plan.from_(one, key) if key not in inputs else ():

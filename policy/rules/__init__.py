@@ -1,6 +1,6 @@
 """What is demanded of the resources of a data platform on AWS."""
 
-from . import airflow, eks, iam, kept, kubernetes, network, storage
+from . import airflow, eks, iam, kept, kubernetes, network, storage, watch
 from .rule import RULES, Resource, Rule, Stack
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "kubernetes",
     "network",
     "storage",
+    "watch",
 ]

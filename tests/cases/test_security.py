@@ -162,6 +162,24 @@ def test_a_role_is_for_one_purpose(stack: Program) -> None:
             assert {"kubernetes-namespace", "kubernetes-service-account"} <= tags, name
 
 
+def test_a_topic_is_for_alarms_and_rules(stack: Program) -> None:
+    topics = {one["name"]: one.get("kmsMasterKeyId") for one in _of(stack, "sns/topic:Topic")}
+    # The one that tells of the key must do without it.
+    assert [name.endswith("-key-alarms") for name, key in topics.items() if key is None] == [True]
+    policies = [one["policy"] for one in _of(stack, "sns/topicPolicy:TopicPolicy")]
+    assert len(policies) == len(topics) == 2
+    for policy in map(json.loads, policies):
+        allowed = [one for one in policy["Statement"] if one["Effect"] == "Allow"]
+        services = [one["Principal"]["Service"] for one in allowed]
+        assert sorted(services) == ["cloudwatch.amazonaws.com", "events.amazonaws.com"]
+        (denied,) = (one for one in policy["Statement"] if one["Effect"] == "Deny")
+        assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    told = {one["endpoint"] for one in _of(stack, "sns/topicSubscription:TopicSubscription")}
+    assert all(one.endswith("@example.com") for one in told)
+    for alarm in _of(stack, "cloudwatch/metricAlarm:MetricAlarm"):
+        assert alarm["alarmActions"]
+
+
 def test_no_policy_gives_what_it_does_not_name(stack: Program) -> None:
     for name, statement in _statements(stack):
         assert not any(key.startswith("Not") for key in statement), name

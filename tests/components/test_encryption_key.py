@@ -1,6 +1,7 @@
 """Decisions of EncryptionKey."""
 
 import json
+from dataclasses import replace
 
 from components.encryption_key import EncryptionKey, EncryptionKeyArgs
 from tests.components.conftest import ACCOUNT, Engine
@@ -41,6 +42,21 @@ def test_the_key_opens_to_the_account_its_log_groups_and_its_volumes_only(engine
         }
     }
     assert "kms:CreateGrant" in volumes["Action"]
+
+
+def test_who_tells_of_something_uses_the_key_for_the_topic_of_alarms(engine: Engine) -> None:
+    engine.run(lambda: EncryptionKey("platform", replace(ARGS, alarm_topic_name="alarms")))
+
+    policy = json.loads(engine.one("aws:kms/key:Key").inputs["policy"])
+    *_, alarms, rules = policy["Statement"]
+    topic = {"kms:EncryptionContext:aws:sns:topicArn": "arn:aws:sns:us-west-2:123456789012:alarms"}
+    assert alarms["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert alarms["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012", **topic}}
+    assert rules["Principal"] == {"Service": "events.amazonaws.com"}
+    # SNS supports no source there: with one, no message would arrive.
+    assert rules["Condition"] == {"StringEquals": topic}
+    for one in (alarms, rules):
+        assert one["Action"] == ["kms:Decrypt", "kms:GenerateDataKey*"]
 
 
 def test_two_keys_do_not_collide_and_own_their_children(engine: Engine) -> None:

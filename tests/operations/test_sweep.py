@@ -62,6 +62,36 @@ def _role(account: Account, name: str, tags: dict[str, str]) -> str:
     return f"role {name}"
 
 
+def test_what_watches_the_stack_is_left(account: Account) -> None:
+    cloudwatch, events, sns = map(account.client, ("cloudwatch", "events", "sns"))
+    for name, tags in ((NAME, TAGS), (f"{NAME}-2", OTHERS)):
+        cloudwatch.put_metric_alarm(
+            AlarmName=f"{name}-silent",
+            ComparisonOperator="LessThanThreshold",
+            EvaluationPeriods=1,
+            MetricName="Beats",
+            Namespace="Hearts",
+            Period=60,
+            Statistic="Sum",
+            Threshold=1,
+            Tags=_pairs(tags),
+        )
+        cloudwatch.put_dashboard(DashboardName=name, DashboardBody='{"widgets": []}')
+        events.put_rule(Name=f"{name}-key", EventPattern='{"source": ["x"]}', Tags=_pairs(tags))
+        sns.create_topic(Name=f"{name}-alarms", Tags=_pairs(tags))
+    left = sweep(account, "mwaa-on-eks", "test").left
+    assert {one for one in left if one.split()[0] in {"alarm", "dashboard", "rule", "topic"}} == {
+        f"alarm {NAME}-silent",
+        f"dashboard {NAME}",
+        f"rule {NAME}-key",
+        f"topic {NAME}-alarms",
+    }
+    cloudwatch.delete_alarms(AlarmNames=[f"{NAME}-silent"])
+    cloudwatch.delete_dashboards(DashboardNames=[NAME])
+    events.delete_rule(Name=f"{NAME}-key")
+    sns.delete_topic(TopicArn=f"arn:aws:sns:us-west-2:123456789012:{NAME}-alarms")
+
+
 def test_what_has_the_tags_or_a_name_of_the_stack_is_left(account: Account) -> None:
     made = {
         _volume(account, TAGS),

@@ -42,6 +42,7 @@ LOGS = "arn:aws:s3:::flow-logs-of-others"
 ACCESS_LOGS = "access-logs-of-others"
 STATE = "arn:aws:s3:::state-of-stacks"
 KEY = f"arn:aws:kms:us-west-2:{ACCOUNT}:key/0a1b2c3d-0000-0000-0000-000000000000"
+TOPIC = f"arn:aws:sns:us-west-2:{ACCOUNT}:on-call"
 ISSUER = "token.actions.githubusercontent.com/acme"
 BEGINNING: dict[str, Any] = {
     "network.zones": 2,
@@ -100,6 +101,8 @@ ROUNDS = {
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
+            "monitoring.level": "full",
+            "monitoring.emails": ["on-call@example.com"],
         },
         NODES,
     ),
@@ -133,6 +136,14 @@ ROUNDS = {
             "delivery.githubRepository": "acme/platform",
             "delivery.stateBucketArn": f"{STATE}/platform",
             "delivery.stateKeyArns": [KEY],
+            "monitoring.topicArns": [TOPIC],
+            "monitoring.thresholds.failedTasksPercent": 40,
+            "monitoring.thresholds.failedTasksMinCount": 20,
+            "monitoring.thresholds.stuckQueueMinutes": 30,
+            "monitoring.thresholds.unschedulablePodsMinutes": 20,
+            "monitoring.thresholds.apiServerErrorsPercent": 2,
+            "monitoring.thresholds.apiServerThrottlingMinutes": 30,
+            "monitoring.thresholds.etcdMegabytes": 6000,
         },
         frozenset({"aws:secretsmanager/secretVersion:SecretVersion"}),  # what connections say
     ),
@@ -176,7 +187,8 @@ ROUNDS = {
         NODES
         | {"aws:s3/bucketObjectv2:BucketObjectv2"}
         | {"aws:secretsmanager/secretVersion:SecretVersion"}  # where executors are to run
-        | {"eks:index:ManagedNodeGroup"},
+        | {"eks:index:ManagedNodeGroup"}
+        | {"aws:cloudwatch/metricAlarm:MetricAlarm"},  # of the nodes on spot capacity
     ),
 }
 
@@ -221,6 +233,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
         CreateBucketConfiguration={"LocationConstraint": "us-west-2"},
     )
     take_access_logs(clone, ACCESS_LOGS)
+    clone.aws("sns").create_topic(Name=TOPIC.rpartition(":")[2])
     clone.aws("iam").create_open_id_connect_provider(
         Url=f"https://{ISSUER}", ClientIDList=["sts.amazonaws.com"]
     )

@@ -102,6 +102,12 @@ def _of(resources: list[dict[str, Any]], what: str) -> list[str]:
         ("kms/key:Key", "ec2/launchTemplate:LaunchTemplate"),
         ("kms/key:Key", "storage.k8s.io/v1:StorageClass"),
         ("kms/key:Key", "mwaa/environment:Environment"),
+        ("kms/key:Key", "sns/topic:Topic monitoring-alarms"),
+        # What is not there gives no sign of life: somebody would be woken for nothing.
+        ("mwaa/environment:Environment", "cloudwatch/metricAlarm:MetricAlarm airflow-scheduler"),
+        ("mwaa/environment:Environment", "cloudwatch/metricAlarm:MetricAlarm airflow-triggerer"),
+        ("eks/nodeGroup:NodeGroup", "cloudwatch/metricAlarm:MetricAlarm nodes-missing"),
+        ("eks/nodeGroup:NodeGroup", "cloudwatch/metricAlarm:MetricAlarm pods-unschedulable"),
         # An access entry is bound to the role's unique id.
         ("iam/role:Role airflow", "eks/accessEntry:AccessEntry airflow"),
     ],

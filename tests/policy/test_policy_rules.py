@@ -20,6 +20,8 @@ NAMES = {rule.name: rule for rule in RULES}
 CLUSTER = "aws:eks/cluster:Cluster"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 ENVIRONMENT = "aws:mwaa/environment:Environment"
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+TOPIC_POLICY = "aws:sns/topicPolicy:TopicPolicy"
 KEY = "aws:kms/key:Key"
 LOGS = "aws:cloudwatch/logGroup:LogGroup"
 POLICY = "aws:iam/policy:Policy"
@@ -568,6 +570,32 @@ CASES: dict[str, tuple[list[Any], list[tuple[Any, str]]]] = {
                 (S3, part("PublicAccessBlock", {**CLOSED, "restrictPublicBuckets": False})),
                 "restrictPublicBuckets is off",
             ),
+        ],
+    ),
+    "alarm-told": (
+        [made(ALARM, {"alarmActions": ["arn:aws:sns:us-west-2:1:on-call"]})],
+        [
+            (made(ALARM, {"alarmActions": []}), "it has no alarmActions"),
+            (
+                made(ALARM, {"alarmActions": ["arn"], "actionsEnabled": False}),
+                "actionsEnabled is off",
+            ),
+        ],
+    ),
+    "topic-policy-named": (
+        [
+            made(TOPIC_POLICY, {"policy": document(allow("sns:Publish", Principal=one, **more))})
+            for one, more in (
+                ({"Service": "events.amazonaws.com"}, {}),
+                ("*", {"Condition": {"StringEquals": {"aws:SourceOwner": ACCOUNT}}}),
+            )
+        ],
+        [
+            (
+                made(TOPIC_POLICY, {"policy": document(allow("sns:Publish", Principal=one))}),
+                "everybody is allowed something",
+            )
+            for one in ("*", {"AWS": "*"})
         ],
     ),
     "bucket-policy-named": (

@@ -48,6 +48,8 @@ from tests.settings.conftest import PRODUCTION, Load, assert_mistake, assert_rig
             "account.logRetentionDays",
             "add shortLogRetention",
         ),
+        (PRODUCTION | {"monitoring": {"level": "none"}}, "monitoring.level", "add noAlarms"),
+        (PRODUCTION | {"monitoring.emails": []}, "monitoring.emails", "add noSubscribers"),
         *(
             (PRODUCTION | {"airflow.podEgress": egress}, "airflow.podEgress", "add openPodEgress")
             for egress in (
@@ -70,6 +72,8 @@ def test_a_mistake_is_named_with_its_key_and_its_way_out(
         PRODUCTION,
         PRODUCTION | {"airflow.podEgress": [{"cidr": "10.0.0.0/8", "port": 5432}]},
         PRODUCTION | {"network.nat": "single", "account.acceptedRisks": ["singleNat"]},
+        PRODUCTION | {"monitoring": {"topicArns": ["arn:aws:sns:us-west-2:111122223333:pager"]}},
+        PRODUCTION | {"monitoring": {"level": "none"}, "account.acceptedRisks": ["noAlarms"]},
     ],
 )
 def test_what_is_right_is_neither_refused_nor_warned_about(
