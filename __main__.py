@@ -40,6 +40,7 @@ from components.pod_service_account import PodServiceAccount, PodServiceAccountA
 from components.pod_templates import PodTemplates, PodTemplatesArgs
 from components.private_bucket import PrivateBucket, PrivateBucketArgs
 from components.protection import all_resources, anything_is_protected, protect_all_but
+from components.sleep import Sleep
 from components.team_members import TeamMembers, TeamMembersArgs
 from components.virtual_cluster import VirtualCluster, VirtualClusterArgs
 from settings.live import read_live_stack
@@ -80,6 +81,7 @@ encryption_key = EncryptionKey(
         account=account,
         deletion_window_days=settings.key_deletion_window_days,
         alarm_topic_name=settings.alarm_topic_name,
+        budget=settings.monitoring.monthly_budget_usd is not None,
     ),
     opts=in_aws,
 )
@@ -140,6 +142,7 @@ airflow = AirflowEnvironment(
         bucket_arn=dag_bucket.arn,
         files=dag_bucket.environment_files,
         kms_key_arn=encryption_key.arn,
+        asleep=settings.account.asleep,
         secrets_prefix=settings.secrets_prefix,
         account=account,
     ),
@@ -163,6 +166,7 @@ cluster = EksCluster(
         network_policy_mode=settings.cluster.network_policy_mode,
         node_group=settings.cluster.node_group,
         spot_node_group=settings.spot_node_group,
+        asleep=settings.account.asleep,
         deletion_protection=settings.cluster.deletion_protection,
         kms_key_arn=encryption_key.arn,
         log_retention_days=settings.account.log_retention_days,
@@ -367,6 +371,9 @@ if watched is not None and settings.alarm_topic_name is not None:
             topic_name=settings.alarm_topic_name,
             emails=settings.monitoring.emails,
             topic_arns=settings.monitoring.topic_arns,
+            monthly_budget_usd=settings.monitoring.monthly_budget_usd,
+            tags={"project": settings.project, "stack": settings.stack},
+            asleep=settings.account.asleep,
             live=live,
             virtual_cluster_ids=[virtual_clusters[team.name].id for team in settings.spark.teams],
             kms_key_arn=encryption_key.arn,
@@ -459,6 +466,18 @@ if settings.delivery.github_repository is not None:
     pulumi.export("preview_role_arn", delivery_roles.preview_role_arn)
     pulumi.export("drift_role_arn", delivery_roles.drift_role_arn)
     pulumi.export("dags_role_arn", delivery_roles.dags_role_arn)
+
+if settings.account.asleep:
+    # The last thing that happens but for the end of the environment, which it keeps from that.
+    Sleep(
+        "sleep",
+        cluster_name=name,
+        environment_name=name,
+        tags={"project": settings.project, "stack": settings.stack},
+        region=account.region,
+        account_id=account.id,
+        opts=pulumi.ResourceOptions(depends_on=[*made]),
+    )
 
 # Deleted first, since it depends on all. Protected, it also ends `destroy --skip-preview` before
 # anything is gone.

@@ -57,6 +57,8 @@ class AirflowEnvironmentArgs:
     """The key of the bucket: MWAA demands that both are the same."""
     files: EnvironmentFiles | None
     """None where a pipeline of its own rolls them out."""
+    asleep: bool
+    """Leave out the environment itself, and keep all that it is made of."""
     secrets_prefix: str
     """Secrets under it hold Airflow's connections and variables."""
     account: AwsAccount
@@ -72,7 +74,8 @@ class AirflowEnvironment(pulumi.ComponentResource):
     name: Output[str]
     """Known once the environment is there."""
     arn: Output[str]
-    webserver_url: Output[str]
+    webserver_url: Output[str | None]
+    """None while there is no environment."""
     execution_role_name: Output[str]
     execution_role_arn: Output[str]
     execution_role_unique_id: Output[str]
@@ -142,8 +145,45 @@ class AirflowEnvironment(pulumi.ComponentResource):
                     opts=ResourceOptions(parent=self),
                 )
             )
+        # The environment works through these from its first minute to its last, and names none of
+        # them. Log groups that it does not find it makes itself, without retention, and leaves
+        # behind.
+        after = [policy, inside, *outside, *log_groups]
+        self.webserver_url = Output.from_input(None)
+        if not args.asleep:
+            environment = self._environment(name, args, role, group, after)
+            self.webserver_url = environment.webserver_url.apply(
+                lambda url: f"https://{url.removeprefix('https://')}"  # AWS answers without, mostly
+            )
+        # Known beforehand, so that what names the environment does not change as it is made anew.
+        self.name = Output.from_input(args.environment_name)
+        self.arn = Output.from_input(_environment_arn(args))
+        self.execution_role_name = role.name
+        self.execution_role_arn = role.arn
+        self.execution_role_unique_id = role.unique_id
+        self.security_group_id = group.id
+        self.register_outputs(
+            {
+                "name": self.name,
+                "arn": self.arn,
+                "webserver_url": self.webserver_url,
+                "execution_role_name": self.execution_role_name,
+                "execution_role_arn": self.execution_role_arn,
+                "execution_role_unique_id": self.execution_role_unique_id,
+                "security_group_id": self.security_group_id,
+            }
+        )
+
+    def _environment(
+        self,
+        name: str,
+        args: AirflowEnvironmentArgs,
+        role: aws.iam.Role,
+        group: aws.ec2.SecurityGroup,
+        after: Sequence[pulumi.Resource],
+    ) -> aws.mwaa.Environment:
         files = args.files
-        environment = aws.mwaa.Environment(
+        return aws.mwaa.Environment(
             f"{name}-environment",
             name=args.environment_name,
             airflow_version=args.airflow_version,
@@ -182,34 +222,10 @@ class AirflowEnvironment(pulumi.ComponentResource):
             tags={"dag-delivery": "pulumi" if files else "pipeline"},
             opts=ResourceOptions(
                 parent=self,
-                # The environment works through these from its first minute to its last, and
-                # names none of them. Log groups that it does not find it makes itself, without
-                # retention, and leaves behind.
-                depends_on=[policy, inside, *outside, *log_groups],
+                depends_on=after,
                 # A pipeline that rolls these out does it behind Pulumi's back.
                 ignore_changes=[] if args.files else _ROLLED_OUT_BY_PIPELINE,
             ),
-        )
-
-        self.name = environment.name
-        self.arn = environment.arn
-        self.webserver_url = environment.webserver_url.apply(
-            lambda url: f"https://{url.removeprefix('https://')}"  # AWS answers without, mostly
-        )
-        self.execution_role_name = role.name
-        self.execution_role_arn = role.arn
-        self.execution_role_unique_id = role.unique_id
-        self.security_group_id = group.id
-        self.register_outputs(
-            {
-                "name": self.name,
-                "arn": self.arn,
-                "webserver_url": self.webserver_url,
-                "execution_role_name": self.execution_role_name,
-                "execution_role_arn": self.execution_role_arn,
-                "execution_role_unique_id": self.execution_role_unique_id,
-                "security_group_id": self.security_group_id,
-            }
         )
 
 

@@ -278,6 +278,12 @@ def _drift_policy(args: DeliveryRolesArgs) -> dict[str, object]:
             "Resource": "*",  # they tell how a thing is set up, and nothing of what it holds
         },
         {
+            "Sid": "Budgets",
+            "Effect": "Allow",
+            "Action": ["budgets:ListTagsForResource", "budgets:ViewBudget"],
+            "Resource": f"arn:{args.account.partition}:budgets::{args.account.id}:budget/*",
+        },
+        {
             "Sid": "WhoHasWrittenDags",
             "Effect": "Allow",
             "Action": "s3:ListBucketVersions",

@@ -126,9 +126,11 @@ def _of_cluster(
             "run `pulumi up --refresh`, and destroy again"
         )
     eks = boto3.client("eks", region_name=region, config=BOUNDED)
+    groups = []
     for page in eks.get_paginator("list_nodegroups").paginate(clusterName=cluster):
         for name in page["nodegroups"]:
             group = eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
+            groups.append(group)
             if not tags.items() <= group.get("tags", {}).items():
                 yield (
                     f"node group {name} is not of this stack, and EKS deletes no cluster that has "
@@ -142,6 +144,13 @@ def _of_cluster(
                 f"one: `aws eks delete-fargate-profile --cluster-name {cluster} "
                 f"--fargate-profile-name {name}`"
             )
+    sizes = [group["scalingConfig"].get("desiredSize") for group in groups]
+    if sizes and not any(sizes):
+        # A namespace does not end while metrics-server has no pod (kubernetes/kubernetes #83332).
+        yield (
+            f"cluster {cluster} has no nodes, without which what is in it does not go: set "
+            "account.asleep to false, run `pulumi up`, and destroy again"
+        )
     emr = boto3.client("emr-containers", region_name=region, config=BOUNDED)
     for clusters in emr.get_paginator("list_virtual_clusters").paginate(
         containerProviderId=cluster, containerProviderType="EKS", states=["RUNNING"]

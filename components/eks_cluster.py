@@ -72,6 +72,8 @@ class EksClusterArgs:
     node_group: NodeGroup
     spot_node_group: NodeGroup | None
     """Further nodes, on spot capacity, for executors of Spark alone."""
+    asleep: bool
+    """Leave the number of nodes to something else, as Sleep."""
     log_retention_days: int
     deletion_protection: bool
     after: Sequence[pulumi.Resource]
@@ -336,6 +338,8 @@ class EksCluster(pulumi.ComponentResource):
                 parent=self, depends_on=common.after, transforms=[leave_scaling_alone]
             ),
         )
+        if self._args.asleep:
+            return nodes
         NodeBounds(
             f"{name}-node-bounds",
             cluster_name=common.cluster_name,

@@ -9,6 +9,7 @@ import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
 from components.aws_account import AwsAccount
+from components.budget import publishing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class EncryptionKeyArgs:
     """7 to 30: until then a deleted key, and so what it encrypted, can be had back."""
     alarm_topic_name: str | None
     """What alarms and rules publish to; None where there is no such topic."""
+    budget: bool
+    """Whether a budget publishes to it, too."""
     account: AwsAccount
 
 
@@ -134,4 +137,5 @@ def _of_alarms(args: EncryptionKeyArgs) -> list[dict[str, object]]:
             "Condition": {"StringEquals": to_topic},
             **use,
         },
+        *([{"Sid": "Budget", **use, **publishing(args.account)}] if args.budget else []),
     ]

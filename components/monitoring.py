@@ -23,6 +23,7 @@ from components.alarms import (
     anchor,
 )
 from components.aws_account import AwsAccount
+from components.budget import monthly_budget, publishing
 from components.dashboard import dashboard
 
 
@@ -38,6 +39,11 @@ class MonitoringArgs:
     live: Mapping[Live, Input[str]]
     """What AWS calls the things that the alarms look at."""
     virtual_cluster_ids: Sequence[Input[str]]
+    monthly_budget_usd: int | None
+    tags: Mapping[str, str]
+    """Those by which the budget tells what is the stack's."""
+    asleep: bool
+    """Let no alarm tell anybody of what is away on purpose."""
     kms_key_arn: Input[str]
     """The key of all else: what is done to it is told, too."""
     account: AwsAccount
@@ -111,7 +117,12 @@ class Monitoring(pulumi.ComponentResource):
     ) -> None:
         super().__init__("mwaa-on-eks:index:Monitoring", name, None, opts)
         self._args = args
-        topic = self._topic(f"{name}-alarms", args.topic_name, args.kms_key_arn)
+        topic, policy = self._topic(
+            f"{name}-alarms",
+            args.topic_name,
+            args.kms_key_arn,
+            budget=args.monthly_budget_usd is not None,
+        )
         self._told: list[Input[str]] = [topic.arn, *args.topic_arns]
 
         found = alarms(args.watched)
@@ -136,7 +147,7 @@ class Monitoring(pulumi.ComponentResource):
                 self._told,
             )
         # Without the key nobody could publish to a topic that is encrypted with it.
-        beside = self._topic(f"{name}-key-alarms", f"{args.watched.name}-key-alarms", None)
+        beside, _ = self._topic(f"{name}-key-alarms", f"{args.watched.name}-key-alarms", None)
         self._rule(
             f"{name}-key",
             args.watched.key_rule,
@@ -145,10 +156,30 @@ class Monitoring(pulumi.ComponentResource):
             [beside.arn, *args.topic_arns],
         )
 
+        if args.monthly_budget_usd is not None:
+            monthly_budget(
+                f"{name}-budget",
+                budget_name=args.watched.name,
+                usd=args.monthly_budget_usd,
+                tags=args.tags,
+                emails=args.emails,
+                topic_arn=topic.arn,
+                account=args.account,
+                # It is refused a topic that does not let it publish.
+                opts=ResourceOptions(parent=self, depends_on=[policy]),
+            )
+
         self.topic_arn = topic.arn
         self.register_outputs({"topic_arn": self.topic_arn})
 
-    def _topic(self, name: str, topic_name: str, kms_key_arn: Input[str] | None) -> aws.sns.Topic:
+    def _topic(
+        self,
+        name: str,
+        topic_name: str,
+        kms_key_arn: Input[str] | None,
+        *,
+        budget: bool = False,
+    ) -> tuple[aws.sns.Topic, aws.sns.TopicPolicy]:
         """Make a topic that alarms and rules publish to, and let people listen."""
         topic = aws.sns.Topic(
             name,
@@ -156,10 +187,10 @@ class Monitoring(pulumi.ComponentResource):
             kms_master_key_id=kms_key_arn,
             opts=ResourceOptions(parent=self),
         )
-        aws.sns.TopicPolicy(
+        policy = aws.sns.TopicPolicy(
             name,
             arn=topic.arn,
-            policy=Output.json_dumps(_topic_policy(topic.arn, self._args)),
+            policy=Output.json_dumps(_topic_policy(topic.arn, self._args, budget=budget)),
             opts=ResourceOptions(parent=self),
         )
         for email in self._args.emails:
@@ -170,7 +201,7 @@ class Monitoring(pulumi.ComponentResource):
                 endpoint=email,
                 opts=ResourceOptions(parent=self),
             )
-        return topic
+        return topic, policy
 
     def _alarm(self, name: str, alarm: Alarm) -> None:
         # A metric by itself is told in other properties than those of an expression.
@@ -190,6 +221,7 @@ class Monitoring(pulumi.ComponentResource):
             evaluation_periods=alarm.periods,
             datapoints_to_alarm=alarm.periods,
             treat_missing_data=alarm.missing,
+            actions_enabled=not self._args.asleep,
             alarm_actions=self._told,
             ok_actions=self._told if alarm.tells_the_end else None,
             opts=ResourceOptions(parent=self),
@@ -250,8 +282,11 @@ class Monitoring(pulumi.ComponentResource):
             )
 
 
-def _topic_policy(topic_arn: Output[str], args: MonitoringArgs) -> dict[str, object]:
+def _topic_policy(
+    topic_arn: Output[str], args: MonitoringArgs, *, budget: bool
+) -> dict[str, object]:
     publish = {"Action": "sns:Publish", "Resource": topic_arn}
+    of_budget = {"Sid": "Budget", "Effect": "Allow", **publishing(args.account), **publish}
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -277,6 +312,7 @@ def _topic_policy(topic_arn: Output[str], args: MonitoringArgs) -> dict[str, obj
                 "Principal": {"Service": "events.amazonaws.com"},
                 **publish,
             },
+            *([of_budget] if budget else []),
             {
                 "Sid": "NobodyInPlainText",
                 "Effect": "Deny",

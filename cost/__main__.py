@@ -41,6 +41,9 @@ def table(told: Estimate) -> Iterator[str]:
     least = _sum(told.least, lacks=any(line.least is None for line in told.lines))
     most = _sum(told.most, lacks=bool(told.unpriced))
     yield f"{'Total':{name}}  {'':{basis}}  {least:>10}  {most:>10}"
+    if told.asleep is not None:
+        all_month = "account.asleep, the whole month"
+        yield f"{'Asleep':{name}}  {all_month:{basis}}  {told.asleep:10,.2f}"
     yield from ("", "Besides, by use:")
     for rate in told.rates:
         yield f"  {rate.name}: {_rate(rate.price.usd)} per {rate.price.per}"
@@ -61,6 +64,7 @@ def document(told: Estimate) -> Json:
         "hours": HOURS,
         "least": float(told.least),
         "most": float(told.most),
+        "asleep": None if told.asleep is None else float(told.asleep),
         "lines": [
             {
                 "name": line.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -78,6 +78,8 @@ class Estimate:
     lines: Sequence[Line]
     rates: Sequence[Rate]
     not_included: Sequence[str]
+    asleep: Decimal | None
+    """The sum for a month of sleep; None where the stack sleeps already, or must not."""
 
     @property
     def oldest(self) -> date:
@@ -110,7 +112,15 @@ def estimate(settings: Settings, prices: PriceList) -> Estimate:
         lines=tuple(_lines(settings, prices)),
         rates=tuple(_rates(settings, prices)),
         not_included=tuple(_not_included(settings)),
+        asleep=_asleep(settings, prices),
     )
+
+
+def _asleep(settings: Settings, prices: PriceList) -> Decimal | None:
+    if settings.account.production or settings.account.asleep:
+        return None
+    account = settings.account.model_copy(update={"asleep": True})
+    return estimate(replace(settings, account=account), prices).least
 
 
 def _in_a_month(price: Price | None, count: int) -> Decimal | None:
@@ -130,13 +140,11 @@ def _line(
 
 def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:
     yield _control_plane(settings, prices)
-    yield from _nodes(settings.cluster.node_group, prices)
-    if (spot := settings.spot_node_group) is not None:
-        yield from _spot_nodes(spot, prices)
-    if settings.spark.history_server:
-        teams = len(settings.spark.teams)
-        yield _line("Spark history servers", f"{teams}, pods on the nodes above", None, 0)
-    yield from _airflow(settings, prices)
+    if settings.account.asleep:
+        yield _line("Nodes", "none, asleep", None, 0)
+        yield _line("MWAA environment", "none, asleep", None, 0)
+    else:
+        yield from _work(settings, prices)
     yield from _network(settings, prices)
     yield _line(
         "KMS key",
@@ -148,6 +156,16 @@ def _lines(settings: Settings, prices: PriceList) -> Iterator[Line]:
     yield from _monitoring(settings, prices)
     secrets = connection_count(settings)
     yield _line("Secrets", f"{secrets} connections of Airflow", prices.find("secret"), secrets)
+
+
+def _work(settings: Settings, prices: PriceList) -> Iterator[Line]:
+    yield from _nodes(settings.cluster.node_group, prices)
+    if (spot := settings.spot_node_group) is not None:
+        yield from _spot_nodes(spot, prices)
+    if settings.spark.history_server:
+        teams = len(settings.spark.teams)
+        yield _line("Spark history servers", f"{teams}, pods on the nodes above", None, 0)
+    yield from _airflow(settings, prices)
 
 
 def _control_plane(settings: Settings, prices: PriceList) -> Line:

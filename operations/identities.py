@@ -246,6 +246,7 @@ def _subscription(account: Account, inputs: Inputs) -> list[str]:
 
 _BUCKET: Final = _from("{bucket}")
 _FINDERS: Final[Mapping[str, Callable[[Account, Inputs], str | list[str]]]] = {
+    "aws:budgets/budget:Budget": _from("{accountId}:{name}"),
     "aws:cloudwatch/dashboard:Dashboard": _from("{dashboardName}"),
     "aws:cloudwatch/eventRule:EventRule": _from("{name}"),
     "aws:cloudwatch/eventTarget:EventTarget": _from("{rule}-{targetId}"),

@@ -149,6 +149,14 @@ def _monitoring(account: Account, name: str, tags: Tags) -> Iterator[str]:
     for topic in account.pages("sns", "list_topics"):
         if (topic_name := topic["TopicArn"].rpartition(":")[2]) in ours:
             yield f"topic {topic_name}"
+    budgets = account.client("budgets")
+    try:
+        budgets.describe_budget(
+            AccountId=account.client("sts").get_caller_identity()["Account"], BudgetName=name
+        )
+    except budgets.exceptions.NotFoundException:
+        return
+    yield f"budget {name}"
 
 
 def _keys(account: Account, name: str, tags: Tags, found: Found) -> None:

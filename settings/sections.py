@@ -102,6 +102,8 @@ class AccountSettings(Section):
     """Let `pulumi destroy` empty the buckets."""
     unprotected: tuple[Protected, ...] = ()
     """What `pulumi destroy`, or a change that replaces it, may delete."""
+    asleep: bool = False
+    """Leave the stack without nodes and without its environment, which is made anew afterwards."""
 
 
 # What nodes, MWAA and jobs call, S3 apart ("Creating the required VPC service endpoints", MWAA user
@@ -172,11 +174,11 @@ class ClusterSettings(Section):
     """Instance types of the nodes, of one size and by preference; another order makes new nodes."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Architecture of the nodes."""
-    node_min: Annotated[int, Field(ge=1, le=450)] = 3
+    node_min: Annotated[int, Field(ge=1, le=450)] = 2
     """How many nodes there are at least."""
     node_max: Annotated[int, Field(ge=1, le=450)] = 9
     """How many nodes the cluster autoscaler may ask for."""
-    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 100
+    node_disk_gib: Annotated[int, Field(ge=20, le=16384)] = 50
     """Size of each node's encrypted gp3 volume."""
     image_registry: ImageRegistry | None = None
     """Registry with copies of public images, under their whole names; null: public registries."""
@@ -234,7 +236,7 @@ class AirflowSettings(Section):
     """Version of Airflow; dags/requirements.txt must match it."""
     environment_class: Literal[
         "mw1.micro", "mw1.small", "mw1.medium", "mw1.large", "mw1.xlarge", "mw1.2xlarge"
-    ] = "mw1.medium"
+    ] = "mw1.small"
     """Size of schedulers, workers and web servers."""
     min_workers: Annotated[int, Field(ge=1, le=50)] = 1
     """How many workers there are at least."""
@@ -432,6 +434,8 @@ class MonitoringSettings(Section):
     """Topics of your own that get them besides, such as that of your chat or pager."""
     thresholds: ThresholdSettings = ThresholdSettings()
     """Where the lines are."""
+    monthly_budget_usd: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """What the stack may cost a month, by its tags; told at 50, 80 and 100%, and by forecast."""
 
     @property
     def lines(self) -> Thresholds:

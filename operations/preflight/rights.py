@@ -53,6 +53,13 @@ def _tagged(kind: str, actions: str) -> tuple[str, str]:
 # What Pulumi's provider calls to make, read, change and delete a resource of each type, and what
 # the services call in the caller's name ("Permissions" in the README).
 RIGHTS: Final[Mapping[str, Groups]] = {
+    "aws:budgets/budget:Budget": (
+        (
+            "arn:{partition}:budgets::{account}:budget/{name}",
+            "budgets:ModifyBudget budgets:ViewBudget budgets:TagResource budgets:UntagResource "
+            "budgets:ListTagsForResource",
+        ),
+    ),
     "aws:cloudwatch/dashboard:Dashboard": (
         (
             "arn:{partition}:cloudwatch::{account}:dashboard/{dashboardName}",

@@ -216,22 +216,28 @@ def _keep_database(airflow: Airflow, report: Callable[[str], None]) -> None:
     """Give Airflow a database that it can read."""
     made_by = home.FILES / "database-made-by"
     version = airflow.told["AirflowVersion"]
+    created = str(airflow.told["CreatedAt"].timestamp())
     before = made_by.read_text().split() if made_by.exists() else []
-    if before == [version, str(airflow.python)]:
+    if before == [version, str(airflow.python), created]:
         return
     if before and before[0] != version:
         (home.FILES / "airflow.cfg").unlink(missing_ok=True)  # which Airflow writes for its version
-    if before and _number(before[0]) > _number(version):
+    of_another = before[2:] not in ([], [created])
+    too_new = bool(before) and _number(before[0]) > _number(version)
+    if of_another:
+        report("the environment is another one than before, and begins with an empty database")
+    elif too_new:
         report(
             f"Airflow {version} cannot read the database of {before[0]} and gets a new one; MWAA "
             "would take its own back"
         )
+    if of_another or too_new:
         for file in home.FILES.glob("airflow.db*"):
             file.unlink()
     with progress.step("making Airflow's database"):
         command = [str(airflow.python), "-m", "airflow", "db", "migrate"]
         home.run(command, airflow.environment, "making Airflow's database")
-    made_by.write_text(f"{version} {airflow.python}")
+    made_by.write_text(f"{version} {airflow.python} {created}")
 
 
 def _number(version: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -300,16 +301,29 @@ def test_only_for_the_requirements_that_come_with_the_program_nothing_is_install
 # ---- The database ----
 
 
-def keep(version: str, told: list[str]) -> None:
+def keep(version: str, told: list[str], *, created: int = 1) -> None:
     def migrate(command: list[str], _: Mapping[str, str], __: str) -> None:
         (home.FILES / "airflow.db").touch()
 
     fake: Any = SimpleNamespace(
-        told={"AirflowVersion": version}, python=Path(f"/python-{version}"), environment={}
+        told={"AirflowVersion": version, "CreatedAt": datetime.fromtimestamp(created, UTC)},
+        python=Path(f"/python-{version}"),
+        environment={},
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(home, "run", migrate)
         airflow._keep_database(fake, told.append)
+
+
+def test_another_environment_has_an_empty_database(files: Path) -> None:
+    told: list[str] = []
+    keep("3.2.1", told)
+    (files / "airflow.db").write_text("of the first")
+    keep("3.2.1", told)
+    assert (files / "airflow.db").read_text() == "of the first"
+    keep("3.2.1", told, created=2)
+    assert (files / "airflow.db").read_text() == ""
+    assert told == ["the environment is another one than before, and begins with an empty database"]
 
 
 def test_a_lower_version_gets_a_database_of_its_own(files: Path) -> None:

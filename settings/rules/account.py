@@ -55,6 +55,32 @@ def _unprotected(s: Settings) -> Findings:
         )
 
 
+@RULES.reading(
+    "account.asleep", "account.production", "account.unprotected", "airflow.metadataBackups"
+)
+def _asleep(s: Settings) -> Findings:
+    if not s.account.asleep:
+        return
+    if s.account.production:
+        yield Finding("account.asleep", True, "is for development: set it to false in production")
+    elif "environment" not in s.account.unprotected:
+        yield Finding(
+            "account.asleep",
+            True,
+            "deletes the environment, which is protected: add environment to account.unprotected, "
+            "run `pulumi up`, and set it then",
+        )
+    elif not s.airflow.metadata_backups:
+        yield Finding(
+            "account.asleep",
+            True,
+            "loses what Airflow has beside its DAGs (variables, pools, connections, history): with "
+            "airflow.metadataBackups and a run of backup_metadata before, most of it comes back "
+            '(docs/cost.md, "Nights and weekends")',
+            warning=True,
+        )
+
+
 @RULES.reading("account.accessLogBucket", "account.id")
 def _access_logs(s: Settings) -> Findings:
     if s.account.access_log_bucket in {s.dag_bucket_name, s.job_bucket_name}:

@@ -32,6 +32,41 @@ def _without_alarms(s: Settings) -> Findings:
             yield Finding(f"monitoring.{key}", value, text)
 
 
+# "Quotas and restrictions" of AWS Budgets.
+_BUDGET_EMAILS = 10
+
+
+@RULES.reading(
+    "monitoring.monthlyBudgetUsd", "monitoring.level", "monitoring.emails", "account.region"
+)
+def _budget(s: Settings) -> Findings:
+    budget = s.monitoring.monthly_budget_usd
+    if budget is None:
+        return
+    if s.aws_account.partition != "aws":
+        yield Finding(
+            "monitoring.monthlyBudgetUsd",
+            budget,
+            f"is in dollars of AWS's partition aws, and {s.account.region} is in "
+            f"{s.aws_account.partition}: leave it out",
+        )
+    if s.monitoring.level == "none":
+        yield Finding(
+            "monitoring.monthlyBudgetUsd",
+            budget,
+            "tells nobody with monitoring.level none, with which there is no topic: choose "
+            "essential, or leave it out",
+        )
+    elif len(s.monitoring.emails) > _BUDGET_EMAILS:
+        yield Finding(
+            "monitoring.emails",
+            len(s.monitoring.emails),
+            f"are more addresses than the {_BUDGET_EMAILS} that a budget writes to itself: the "
+            "others get its alerts by the topic alone, once they have confirmed",
+            warning=True,
+        )
+
+
 @RULES.reading("monitoring.topicArns", "account.region", "account.id")
 def _topics(s: Settings) -> Findings:
     for arn in s.monitoring.topic_arns:

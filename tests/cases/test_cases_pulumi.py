@@ -118,3 +118,26 @@ def test_addresses_make_the_endpoint_public(run: Run, program: Program) -> None:
     inputs = private.one("index:Cluster").inputs
     assert inputs["endpointPublicAccess"] is False
     assert "publicAccessCidrs" not in inputs
+
+
+def test_asleep_a_stack_lacks_its_environment_and_the_bounds_of_its_nodes_alone(
+    run: Run, program: Program
+) -> None:
+    asleep = run(
+        account_asleep=True, account_unprotected=["environment"], airflow_metadataBackups=False
+    )
+    awake_only = {"aws:mwaa/environment:Environment", "pulumi-python:dynamic:Resource"}
+
+    def names(of: Program) -> set[tuple[str, str]]:
+        return {(one.typ, one.name) for one in of.engine.recorded.values()}
+
+    away, more = names(program) - names(asleep), names(asleep) - names(program)
+    assert {kind for kind, _ in away} == awake_only
+    assert {name for kind, name in away if "dynamic" in kind} == {"cluster-node-bounds"}
+    assert {name for _, name in more} == {"sleep"}
+    # Last, since what changes in the cluster needs its nodes; and no alarm tells of it.
+    one = asleep.one("dynamic:Resource", "sleep")
+    assert asleep.one("apps/v1:Deployment") in asleep.before(one)
+    alarms = asleep.all("cloudwatch/metricAlarm:MetricAlarm")
+    assert alarms
+    assert not any(alarm.inputs["actionsEnabled"] for alarm in alarms)

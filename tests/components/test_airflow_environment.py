@@ -40,6 +40,7 @@ ARGS = AirflowEnvironmentArgs(
         plugins=PinnedFile("plugins.zip", "version-8"),
         startup_script=PinnedFile("startup.sh", "version-9"),
     ),
+    asleep=False,
     secrets_prefix="airflow/mwaa-on-eks-test",
     account=ACCOUNT,
 )

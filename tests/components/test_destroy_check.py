@@ -130,6 +130,30 @@ def test_what_the_stack_made_is_not_in_its_own_way(account: Account) -> None:
     DestroyCheckProvider().delete(CLUSTER, account.props())
 
 
+def test_a_cluster_without_nodes_is_in_the_way(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group: dict[str, Any] = {
+        "tags": TAGS,
+        "scalingConfig": {"minSize": 0, "desiredSize": 0, "maxSize": 9},
+    }
+    client = boto3.client
+
+    def of(name: str, **told: Any) -> Any:  # noqa: ANN401
+        found: Any = client(name, **told)  # type: ignore[call-overload]
+        if name == "eks":
+            found.describe_nodegroup = lambda **_: {"nodegroup": group}
+        return found
+
+    monkeypatch.setattr(boto3, "client", of)
+    account.make_nodes("own", TAGS)
+    (line,) = account.in_the_way()
+    assert line.startswith(f"cluster {CLUSTER} has no nodes, without which what is in it")
+    group["scalingConfig"]["desiredSize"] = 1
+    account.told.clear()
+    assert account.in_the_way() == []
+
+
 def test_deletion_protection_is_in_the_way(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ ARGS = EksClusterArgs(
         disk_gib=100,
     ),
     spot_node_group=None,
+    asleep=False,
     log_retention_days=365,
     deletion_protection=False,
     after=(),

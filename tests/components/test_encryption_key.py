@@ -10,6 +10,7 @@ ARGS = EncryptionKeyArgs(
     alias_name="mwaa-on-eks-test",
     deletion_window_days=7,
     alarm_topic_name=None,
+    budget=False,
     account=ACCOUNT,
 )
 
@@ -64,3 +65,15 @@ def test_two_keys_do_not_collide_and_own_their_children(engine: Engine) -> None:
 
     assert engine.tops() == {"one", "two"}
     assert len(engine.all("aws:kms/key:Key")) == 2
+
+
+def test_a_budget_of_the_account_uses_the_key_where_there_is_one(engine: Engine) -> None:
+    engine.run(
+        lambda: EncryptionKey("platform", replace(ARGS, alarm_topic_name="alarms", budget=True))
+    )
+    *_, budget = json.loads(engine.one("aws:kms/key:Key").inputs["policy"])["Statement"]
+    assert budget["Principal"] == {"Service": "budgets.amazonaws.com"}
+    assert budget["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": "123456789012"},
+        "ArnLike": {"aws:SourceArn": "arn:aws:budgets::123456789012:*"},
+    }

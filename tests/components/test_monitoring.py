@@ -65,6 +65,9 @@ ARGS = MonitoringArgs(
     topic_arns=(PAGER,),
     live=LIVE,
     virtual_cluster_ids=("cluster-1", "cluster-2"),
+    monthly_budget_usd=None,
+    tags={"project": "mwaa-on-eks", "stack": "test"},
+    asleep=False,
     kms_key_arn=KEY,
     account=ACCOUNT,
 )
@@ -377,3 +380,51 @@ def test_monitoring_owns_its_children(engine: Engine) -> None:
     run(engine)
 
     assert engine.tops() == {"monitoring", "topic_arn"}
+
+
+BUDGET = "aws:budgets/budget:Budget"
+
+
+def test_there_is_a_budget_only_where_one_is_set(engine: Engine) -> None:
+    run(engine)
+    assert not [one for one in engine.recorded.values() if one.typ == BUDGET]
+    assert "Budget" not in policy(engine)
+
+
+def test_a_budget_of_the_stacks_tags_tells_of_halves_most_all_and_what_is_to_come(
+    engine: Engine,
+) -> None:
+    emails = tuple(f"{number}@example.com" for number in range(12))
+    run(engine, monthly_budget_usd=800, emails=emails)
+    budget = engine.one(BUDGET).inputs
+    assert (budget["limitAmount"], budget["limitUnit"], budget["timeUnit"]) == (
+        "800",
+        "USD",
+        "MONTHLY",
+    )
+    assert budget["costFilters"] == [
+        {"name": "TagKeyValue", "values": ["user:project$mwaa-on-eks", "user:stack$test"]}
+    ]
+    told = budget["notifications"]
+    assert [(one["notificationType"], one["threshold"]) for one in told] == [
+        ("ACTUAL", 50),
+        ("ACTUAL", 80),
+        ("ACTUAL", 100),
+        ("FORECASTED", 100),
+    ]
+    for one in told:
+        assert one["thresholdType"] == "PERCENTAGE"
+        assert one["subscriberEmailAddresses"] == list(emails[:10])
+        assert isinstance(one["subscriberSnsTopicArns"], str | list)
+    publishes = policy(engine)["Budget"]
+    assert publishes["Principal"] == {"Service": "budgets.amazonaws.com"}
+    assert publishes["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": ACCOUNT.id},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:budgets::{ACCOUNT.id}:*"},
+    }
+    assert "Budget" not in policy(engine, "monitoring-key-alarms")
+
+
+def test_asleep_no_alarm_tells_anybody(engine: Engine) -> None:
+    run(engine, asleep=True)
+    assert {one.inputs["actionsEnabled"] for one in engine.all(ALARM)} == {False}

@@ -16,6 +16,7 @@ from typing import Any
 
 import pulumi
 import pytest
+import yaml
 
 from cost.__main__ import document, main, table
 from cost.estimate import Estimate, Line, estimate
@@ -86,8 +87,9 @@ def amounts(found: Estimate, name: str) -> tuple[Decimal | int | None, Decimal |
     [
         (BLUEPRINT, 1335),
         (BIG, 1118),
-        (BIG | MICRO, 789),
-        (BIG | MICRO | GRAVITON, 570),
+        ({}, 776),
+        (GRAVITON, 720),
+        (GRAVITON | MICRO, 574),
     ],
 )
 def test_an_idle_month_costs_what_was_added_up_by_hand(
@@ -96,6 +98,19 @@ def test_an_idle_month_costs_what_was_added_up_by_hand(
     found = told(load, changes)
     assert not found.unpriced
     assert abs(found.least - about) < 3
+
+
+def test_the_defaults_cost_at_most_60_percent_of_the_blueprint(load: Load) -> None:
+    file = yaml.safe_load((ROOT / "Pulumi.dev.yaml").read_text())["config"]
+    dev = {key.removeprefix("mwaa-on-eks:"): value for key, value in file.items()}
+    found = told(load, dev)
+    assert not found.unpriced
+    assert found.least <= Decimal("0.6") * told(load, BLUEPRINT).least
+    # For what the blueprint does.
+    settings = load(dev)
+    assert settings.network.zone_count == 3
+    assert settings.airflow.max_workers > 1
+    assert settings.airflow.schedulers > 1
 
 
 def test_the_most_is_with_all_nodes_and_workers(load: Load) -> None:
@@ -155,7 +170,7 @@ def test_what_is_not_known_is_named_and_no_sum_hides_it(load: Load) -> None:
     assert [one.name for one in found.unpriced] == ["Nodes"]
     text = "\n".join(table(found))
     assert f"> {found.least:,.2f}" in text
-    assert "  Nodes (3 to 9 x8g.xlarge, on demand): their price is not known here" in text
+    assert "  Nodes (2 to 9 x8g.xlarge, on demand): their price is not known here" in text
     assert document(found)["unpriced"] == ["Nodes"]
 
     huge = told(load, BIG | {"airflow.environmentClass": "mw1.xlarge"})
@@ -208,6 +223,20 @@ def test_it_counts_what_the_program_makes(load: Load, run: Run, changes: dict[st
         ("Secrets", count("aws:secretsmanager/secret:Secret")),
     ):
         assert (found[name].min_count if name in found else 0) == number, name
+
+
+def test_asleep_neither_nodes_nor_airflow_are_paid_for(load: Load) -> None:
+    asleep = {"account.asleep": True, "account.unprotected": ["environment"]}
+    awake, slept = told(load, {}), told(load, asleep)
+    gone = {"Nodes", "Nodes' disks", "MWAA environment"}
+    left = {one.name: one.least for one in awake.lines if one.name not in gone}
+    assert {one.name: one.least for one in slept.lines if one.least} == {
+        name: least for name, least in left.items() if least
+    }
+    assert awake.asleep == slept.least == sum(least or 0 for least in left.values())
+    assert slept.asleep is None
+    assert any(row.startswith("Asleep") for row in table(awake))
+    assert not any(row.startswith("Asleep") for row in table(slept))
 
 
 def test_programs_read_the_same_as_people(load: Load) -> None:

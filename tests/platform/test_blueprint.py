@@ -64,17 +64,17 @@ def test_the_nodes_have_encrypted_disks_and_guarded_metadata(platform: Clone) ->
     eks, ec2 = platform.aws("eks"), platform.aws("ec2")
     (name,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
     group = eks.describe_nodegroup(clusterName=NAME, nodegroupName=name)["nodegroup"]
-    assert group["scalingConfig"] == {"minSize": 3, "maxSize": 9, "desiredSize": 3}
+    assert group["scalingConfig"] == {"minSize": 2, "maxSize": 9, "desiredSize": 2}
     assert group["amiType"] == "AL2023_x86_64_STANDARD"
     (version,) = ec2.describe_launch_template_versions(
         LaunchTemplateId=group["launchTemplate"]["id"], Versions=["$Latest"]
     )["LaunchTemplateVersions"]
     (disk,) = version["LaunchTemplateData"]["BlockDeviceMappings"]
-    assert (disk["Ebs"]["VolumeSize"], disk["Ebs"]["VolumeType"]) == (100, "gp3")
+    assert (disk["Ebs"]["VolumeSize"], disk["Ebs"]["VolumeType"]) == (50, "gp3")
     assert disk["Ebs"]["Encrypted"]
     metadata = version["LaunchTemplateData"]["MetadataOptions"]
     assert (metadata["HttpTokens"], metadata["HttpPutResponseHopLimit"]) == ("required", 1)
-    assert len(platform.get("v1", "Node").items) == 3
+    assert len(platform.get("v1", "Node").items) == 2
 
 
 def test_the_add_ons_of_the_blueprint_and_its_successors_are_there(platform: Clone) -> None:

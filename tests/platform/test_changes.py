@@ -59,8 +59,10 @@ class Round:
     """The types of which something is made anew, or goes."""
 
 
+ENVIRONMENT = "aws:mwaa/environment:Environment"
+BOUNDS = "pulumi-python:dynamic:Resource"
 # With the group goes what holds its bounds.
-NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", "pulumi-python:dynamic:Resource"})
+NODES = frozenset({"aws:eks/nodeGroup:NodeGroup", BOUNDS})
 
 ROUNDS = {
     "a zone, a team, pods": Round(
@@ -98,6 +100,7 @@ ROUNDS = {
             "airflow.options": {"core.default_task_retries": "2"},
             "airflow.metadataBackups": True,
             "airflow.metricNamespaces": ["Sales"],
+            "monitoring.monthlyBudgetUsd": 900,
             "airflow.plugins": "plugins",
             "airflow.startupScript": "startup.sh",
             "account.forceDestroy": False,
@@ -154,14 +157,17 @@ ROUNDS = {
             "cluster.kubernetesVersion": "1.36",
             "cluster.authenticationMode": "API",
             "airflow.version": "2.11.2",
+            "account.unprotected": ["environment"],
         },
         NODES
         | {"aws:ec2/flowLog:FlowLog"}
         | {"aws:cloudwatch/logGroup:LogGroup", "aws:iam/role:Role", "aws:iam/rolePolicy:RolePolicy"}
         | {"kubernetes:core/v1:ConfigMap"},
     ),
+    "sleep": Round({"account.asleep": True}, frozenset({ENVIRONMENT, BOUNDS})),
     "tags, care": Round(
         {
+            "account.asleep": False,
             "account.tags": {"owner": "data-platform"},
             "account.logRetentionDays": 400,
             "account.accessLogBucket": ACCESS_LOGS,
@@ -171,7 +177,7 @@ ROUNDS = {
             "spark.podSecurity": "restricted",
             "delivery.githubOidcProviderArn": f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER}",
         },
-        frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
+        frozenset({BOUNDS}) | frozenset({"aws:iam/openIdConnectProvider:OpenIdConnectProvider"}),
     ),
     "nodes, who delivers": Round(
         {

@@ -73,6 +73,11 @@ def _pods(clone: Clone, namespace: str = "mwaa") -> list[str]:
     return [pod.metadata.name for pod in core.list_namespaced_pod(namespace).items]
 
 
+def _nodes(clone: Clone) -> set[str]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    return {node.metadata.name for node in core.list_node().items}
+
+
 def _runs(clone: Clone) -> list[dict[str, Any]]:
     """The job runs of the default team."""
     virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]
@@ -93,7 +98,9 @@ def _said(told: str) -> list[str]:
 
 
 def test_the_examples_are_successful(platform: Clone) -> None:
+    idle = _nodes(platform)
     done = platform.sandbox("dags")
+    assert _nodes(platform) == idle, "the nodes that there are at least have room for each of them"
     assert re.search(r"\[base\] .*step 3 of 3", _log(platform)), "the pod's log"
     assert _pods(platform) == []
     run, report = _runs(platform)
@@ -552,8 +559,22 @@ CONNECTION = {
 @pytest.fixture(scope="module")
 def with_backups(platform: Clone) -> Clone:
     platform.pulumi("config", "set", "--path", "airflow.metadataBackups", "true")
+    platform.pulumi("config", "set", "--path", "account.unprotected[0]", "environment")
     platform.pulumi("up", "--yes", "--skip-preview")
     return platform
+
+
+def _asleep(clone: Clone, value: str, *, check: bool = True) -> str:
+    """Put a stack to sleep, or wake it; return what Pulumi printed."""
+    clone.pulumi("config", "set", "--path", "account.asleep", value)
+    done = clone.pulumi("up", "--yes", "--skip-preview", check=check)
+    assert check or done.returncode != 0
+    return done.stdout
+
+
+def _environments(clone: Clone) -> list[str]:
+    found: list[str] = clone.aws("mwaa").list_environments()["Environments"]
+    return found
 
 
 def _written(clone: Clone, printed: str) -> tuple[str, str]:
@@ -566,10 +587,7 @@ def _written(clone: Clone, printed: str) -> tuple[str, str]:
     return uri, stored["Body"].read().decode()
 
 
-def test_what_airflow_held_comes_back_in_a_new_database(
-    with_backups: Clone, tmp_path: Path
-) -> None:
-    files = with_backups.directory / ".sandbox/airflow"
+def test_what_airflow_held_comes_back_after_sleep(with_backups: Clone, tmp_path: Path) -> None:
     with _airflow(with_backups, tmp_path / "old", dags=5) as old:
         for variable in VARIABLES:
             old.ask("POST", "variables", variable)
@@ -586,8 +604,18 @@ def test_what_airflow_held_comes_back_in_a_new_database(
     }
     assert document["environment"] == NAME
 
-    for file in (*files.glob("airflow.db*"), files / "database-made-by"):
-        file.unlink()
+    asset = with_backups.outputs()["job_bucket"]
+    _asleep(with_backups, "true")
+    assert _environments(with_backups) == []
+    groups = with_backups.aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert [(group["DesiredCapacity"], group["Instances"]) for group in groups] == [(0, [])]
+    assert _nodes(with_backups) == set()
+    with_backups.pulumi("preview", "--expect-no-changes")
+    _asleep(with_backups, "false")
+    assert _environments(with_backups) == [NAME]
+    assert len(_nodes(with_backups)) == 2
+    assert with_backups.outputs()["job_bucket"] == asset
+
     with _airflow(with_backups, tmp_path / "new", dags=5) as new:
         assert new.ask("GET", "variables")["total_entries"] == 0
         new.ask("POST", "variables", {"key": "sources", "value": "another"})
@@ -609,6 +637,9 @@ def test_what_airflow_held_comes_back_in_a_new_database(
         # As it is, and not as the REST API tells it, which says 1.1 of it.
         _, again = _written(with_backups, new.finish("backup_metadata"))
         assert VARIABLES[0] in json.loads(again)["variables"]
+        # By connections that Airflow has not in its database.
+        new.finish(POD)
+        new.finish(SPARK)
 
 
 def test_without_its_policy_airflow_does_not_ask_itself(with_backups: Clone) -> None:
@@ -681,13 +712,23 @@ def test_a_browser_shows_a_login_and_no_dag(served: Served, tmp_path: Path) -> N
     assert not re.findall(r'href="/dags/(\w+)"', page)
 
 
-def test_a_killed_pod_task_leaves_no_pod(platform: Clone, served: Served) -> None:
+def test_a_running_dag_keeps_the_stack_awake_and_a_killed_pod_task_leaves_no_pod(
+    platform: Clone, with_backups: Clone, served: Served
+) -> None:
     task = served.start(served.pod_dag)
     wait_for(lambda: _pods(platform) != [], "a pod")
     (pod,) = _pods(platform)
     core: Any = CoreV1Api(platform.kubernetes)
     wait_for(lambda: core.read_namespaced_pod(pod, "mwaa").status.phase == "Running", "its start")
     wait_for(lambda: "step 2" in core.read_namespaced_pod_log(pod, "mwaa"), "its log")
+
+    nodes = _nodes(with_backups)
+    told = _asleep(with_backups, "true", check=False)
+    assert "nothing has been put to sleep, since work is under way" in told
+    assert f"of the DAG {served.pod_dag} is running" in told
+    assert (_nodes(with_backups), _environments(with_backups)) == (nodes, [NAME])
+    _asleep(with_backups, "false")
+
     served.ask("PATCH", task, {"new_state": "failed"})
     wait_for(lambda: _pods(platform) == [], "the pod's end")
 

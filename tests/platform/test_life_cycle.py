@@ -229,7 +229,7 @@ def no_autoscaler(platform: Clone) -> Iterator[None]:
 
 
 def test_the_changes_arrived_in_aws(platform: Clone) -> None:
-    assert _nodes(platform) == {"minSize": 3, "desiredSize": 3, "maxSize": 12}
+    assert _nodes(platform) == {"minSize": 2, "desiredSize": 2, "maxSize": 12}
     environment = platform.aws("mwaa").get_environment(Name=NAME)["Environment"]
     assert environment["EnvironmentClass"] == "mw1.large"
 
@@ -237,7 +237,7 @@ def test_the_changes_arrived_in_aws(platform: Clone) -> None:
 @pytest.mark.parametrize(
     ("size", "changed", "after"),
     [
-        (8, {"nodeMax": "14"}, {"minSize": 3, "desiredSize": 8, "maxSize": 14}),
+        (8, {"nodeMax": "14"}, {"minSize": 2, "desiredSize": 8, "maxSize": 14}),
         (3, {"nodeMin": "5"}, {"minSize": 5, "desiredSize": 5, "maxSize": 14}),
         (8, {"nodeMax": "6"}, {"minSize": 5, "desiredSize": 6, "maxSize": 6}),
         # The new group is made with the numbers of the first one.

@@ -86,3 +86,15 @@ def test_what_is_right_is_neither_refused_nor_warned_about(
 def test_what_is_unprotected_in_production_is_warned_about(load: Load, warnings: list[str]) -> None:
     changes = PRODUCTION | {"account.unprotected": ["environment"]}
     assert_warning(load, warnings, changes, "account.unprotected", "remove it after the change")
+
+
+def test_sleep_is_for_development_and_for_what_may_be_deleted(
+    load: Load, warnings: list[str]
+) -> None:
+    asleep: dict[str, Any] = {"account.asleep": True}
+    assert_mistake(load, PRODUCTION | asleep, "account.asleep", "is for development")
+    assert_mistake(load, asleep, "account.asleep", "add environment to account.unprotected")
+    asleep |= {"account.unprotected": ["environment"]}
+    assert_warning(load, warnings, asleep, "account.asleep", "loses what Airflow has")
+    warnings.clear()
+    assert_right(load, warnings, asleep | {"airflow.metadataBackups": True})

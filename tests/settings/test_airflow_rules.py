@@ -32,7 +32,7 @@ from tests.settings.conftest import (
         (
             {"airflow.schedulers": 1},
             "airflow.schedulers",
-            "2 to 5 with environmentClass mw1.medium",
+            "2 to 5 with environmentClass mw1.small",
         ),
         (MICRO | {"airflow.maxWorkers": 2}, "airflow.maxWorkers", "must be 1 with"),
         (MICRO | {"airflow.schedulers": 2}, "airflow.schedulers", "must be 1 with"),

@@ -176,7 +176,7 @@ from tests.settings.test_dag_file_rules import ACCESS_KEY
         ),
         (
             {"airflow.schedulers": 1},
-            "airflow.schedulers = 1: must be 2 to 5 with environmentClass mw1.medium; "
+            "airflow.schedulers = 1: must be 2 to 5 with environmentClass mw1.small; "
             "only mw1.micro runs on one",
         ),
         (

@@ -11,6 +11,7 @@ from tests.settings.conftest import (
     assert_mistake,
     assert_right,
     assert_warning,
+    mistakes,
 )
 
 TWO = {"airflow.version": "2.11.2", "airflow.dagDelivery": "pipeline"}
@@ -146,3 +147,40 @@ def test_what_is_watched_follows_from_the_other_settings(load: Load) -> None:
     assert watched.node_min == 2
     assert watched.level == "essential"
     assert watched.nat_gateways == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "text"),
+    [
+        ({"monitoring.monthlyBudgetUsd": 0}, "monitoring.monthlyBudgetUsd", "greater than"),
+        (
+            {"monitoring.monthlyBudgetUsd": 800, "monitoring.level": "none"},
+            "monitoring.monthlyBudgetUsd",
+            "tells nobody with monitoring.level none",
+        ),
+    ],
+)
+def test_a_budget_that_cannot_be_is_refused(
+    load: Load, changes: dict[str, Any], key: str, text: str
+) -> None:
+    assert_mistake(load, changes, key, text)
+
+
+def test_a_budget_in_another_currency_is_refused(load: Load) -> None:
+    changes = {
+        "account.region": "cn-north-1",
+        "account.acceptedRisks": ["unlistedRegion"],
+        "monitoring.monthlyBudgetUsd": 800,
+    }
+    told = mistakes(load, changes)
+    assert any("is in dollars of AWS's partition aws, and cn-north-1" in line for line in told)
+
+
+def test_more_addresses_than_a_budget_writes_to_are_a_warning(
+    load: Load, warnings: list[str]
+) -> None:
+    emails = [f"{number}@example.com" for number in range(11)]
+    budget = {"monitoring.monthlyBudgetUsd": 800, "monitoring.emails": emails}
+    assert_warning(load, warnings, budget, "monitoring.emails", "more addresses than the 10")
+    warnings.clear()
+    assert_right(load, warnings, budget | {"monitoring.emails": emails[:10]})

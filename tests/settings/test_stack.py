@@ -90,7 +90,7 @@ def test_no_number_takes_the_place_of_another(load: Load) -> None:
     settings = load(workers | webservers | nodes | spot)
 
     assert settings.airflow.capacity == EnvironmentCapacity(
-        environment_class="mw1.medium",
+        environment_class="mw1.small",
         min_workers=6,
         max_workers=7,
         schedulers=3,

@@ -21,8 +21,8 @@ from sandbox.cloud.aws.auto_scaling import BY_AUTO_SCALING
 from sandbox.cloud.aws.keys import Asked
 from sandbox.cloud.aws.refusals import front
 from sandbox.cloud.aws.refusals.clusters import minor
-from sandbox.cloud.kubernetes import storage_driver, store
-from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone
+from sandbox.cloud.kubernetes import addons, storage_driver, store
+from sandbox.cloud.kubernetes.nodes import NodeGroup, Zone, room
 from sandbox.machine.aws_api import Aws, error_code
 
 Json: TypeAlias = Any
@@ -53,7 +53,7 @@ def complete(aws: Aws, control_plane: ControlPlane, known: Asked) -> None:
     _keep_cluster(eks, aws, control_plane.store)
     _keep_node_groups(eks, aws)
     _name_users(eks)
-    _own_pod_identities(eks)
+    _own_pod_identities(eks, aws)
     _tag_pod_identities(eks)
     serve = eks._handle_request_sync
 
@@ -294,10 +294,13 @@ def _can_join(eks: Module, aws: Aws, cluster_name: str, subnet_id: str) -> bool:
 def _nodes(aws: Aws, group: Json) -> NodeGroup:
     subnets = aws.client("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
     subnets.sort(key=lambda subnet: str(subnet["AvailabilityZone"]))
+    kind = group["instanceTypes"][0]
+    (told,) = aws.client("ec2").describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]
     return NodeGroup(
         name=group["nodegroupName"],
         cluster=group["clusterName"],
-        instance_type=group["instanceTypes"][0],
+        instance_type=kind,
+        room=room(told, _disk_gib(aws, group)),
         architecture="arm64" if "ARM" in group["amiType"].upper() else "amd64",
         capacity_type=group["capacityType"],
         version=group["version"],
@@ -306,6 +309,19 @@ def _nodes(aws: Aws, group: Json) -> NodeGroup:
         zones=[Zone(one["AvailabilityZone"], one["CidrBlock"], one["SubnetId"]) for one in subnets],
         role=group["nodeRole"],
     )
+
+
+def _disk_gib(aws: Aws, group: Json) -> int:
+    """Return how large the disk of a node is: what the launch template says, or EKS's default."""
+    template = group.get("launchTemplate")
+    if template is None:
+        return int(group.get("diskSize") or 20)
+    (version,) = aws.client("ec2").describe_launch_template_versions(
+        LaunchTemplateId=template["id"], Versions=[str(template.get("version", "$Default"))]
+    )["LaunchTemplateVersions"]
+    devices = version["LaunchTemplateData"].get("BlockDeviceMappings", [])
+    sizes = [one["Ebs"]["VolumeSize"] for one in devices if "VolumeSize" in one.get("Ebs", {})]
+    return int(sizes[0]) if sizes else 20
 
 
 def _name_users(eks: Module) -> None:
@@ -331,7 +347,7 @@ def _user_name(arn: str) -> str:
 _DEPLOYMENTS = frozenset({"aws-ebs-csi-driver", "coredns", "metrics-server"})
 
 
-def _own_pod_identities(eks: Module) -> None:
+def _own_pod_identities(eks: Module, aws: Aws) -> None:
     create, update, delete = eks._create_addon, eks._update_addon, eks._delete_addon
 
     def create_addon(cluster_name: str, body: Json) -> Json:
@@ -344,6 +360,7 @@ def _own_pod_identities(eks: Module) -> None:
         addon["podIdentityAssociations"] = _associate(eks, cluster_name, addon, wanted)
         if addon["addonName"] == storage_driver.ADDON:
             in_cluster(addon, storage_driver.install)
+        in_cluster(addon, lambda: addons.install(addon["addonName"], aws.region))
         groups = [key for key in eks._nodegroups if str(key).startswith(f"{cluster_name}/")]
         if addon["addonName"] in _DEPLOYMENTS and not groups:
             message = (
@@ -369,6 +386,7 @@ def _own_pod_identities(eks: Module) -> None:
             _dissociate(eks, addon)
             if addon_name == storage_driver.ADDON:
                 storage_driver.remove()
+            addons.remove(addon_name)
         return delete(cluster_name, addon_name)
 
     eks._create_addon, eks._update_addon, eks._delete_addon = (

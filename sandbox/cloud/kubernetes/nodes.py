@@ -6,17 +6,13 @@ import functools
 import ipaddress
 import os
 import random
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 CoreApi: TypeAlias = Any
-
-
-class UnknownInstanceTypeError(Exception):
-    """An instance type of which the sandbox does not know what pods can have of it."""
+Json: TypeAlias = Any
 
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
@@ -51,12 +47,21 @@ class Zone:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What a node has, and what of it pods can have."""
+
+    capacity: Mapping[str, str]
+    allocatable: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class NodeGroup:
     """What the nodes of a group have in common."""
 
     name: str
     cluster: str
     instance_type: str
+    room: Room
     architecture: str
     capacity_type: str
     version: str
@@ -116,8 +121,8 @@ class NodeGroup:
             },
             "status": {
                 "addresses": [{"type": "InternalIP", "address": str(address)}],
-                "allocatable": allocatable(self.instance_type),
-                "capacity": allocatable(self.instance_type),
+                "allocatable": dict(self.room.allocatable),
+                "capacity": dict(self.room.capacity),
                 "nodeInfo": {
                     "architecture": self.architecture,
                     "bootID": "",
@@ -164,26 +169,39 @@ def remove(name: str) -> None:
     api.delete_node(name)
 
 
-# GiB of memory per CPU: https://aws.amazon.com/ec2/instance-types/
-_MEMORY_PER_CPU = {"c": 2, "m": 4, "r": 8, "t": 4, "x": 16}
-# https://github.com/awslabs/amazon-eks-ami/blob/main/templates/shared/runtime/eni-max-pods.txt
-_PODS = {"medium": 17, "large": 29, "xlarge": 58, "2xlarge": 58, "4xlarge": 234}
+# What a virtual machine keeps of its memory before its kernel sees any: Karpenter's own guess.
+_OVERHEAD = 0.075
+# In millicores of each CPU, the first ones and all others: what the nodes' image has the kubelet
+# reserve (awslabs/amazon-eks-ami, nodeadm).
+_RESERVED_CPU, _RESERVED_OF_OTHERS = (60, 10, 5, 5), 2.5
+_EVICTION_MIB = 100
 
 
-def allocatable(instance_type: str) -> dict[str, str]:
-    """Return about what pods can have of an instance."""
-    match = re.fullmatch(r"([a-z])[a-z0-9-]*\.(?:(\d*)(xlarge)|(large|medium))", instance_type)
-    if match is None:
-        raise UnknownInstanceTypeError(f"instance type {instance_type} is not part of the sandbox")
-    family, factor, _, _ = match.groups()
-    size = instance_type.partition(".")[2]
-    cpus = 4 * int(factor or 1) if size.endswith("xlarge") else 2
-    memory = cpus * _MEMORY_PER_CPU.get(family, 4)
-    return {
-        # The kubelet keeps some of both: https://docs.aws.amazon.com/eks/latest/userguide/
-        # choosing-instance-type.html
-        "cpu": f"{cpus * 1000 - 80}m",
-        "ephemeral-storage": "90Gi",
-        "memory": f"{memory * 1024 - 900}Mi",
-        "pods": str(_PODS.get(size, 110)),
-    }
+def room(told: Json, disk_gib: int) -> Room:
+    """Return what a node of this instance type has, as EC2 describes it, with so large a disk.
+
+    "Reserve Compute Resources for System Daemons" has the kubelet's formula, awslabs/amazon-eks-ami
+    the amounts, and "Choose an optimal Amazon EC2 node instance type" the number of pods.
+    """
+    cpus, network = told["VCpuInfo"]["DefaultVCpus"], told["NetworkInfo"]
+    addresses = network["MaximumNetworkInterfaces"] * (network["Ipv4AddressesPerInterface"] - 1)
+    pods = min(addresses + 2, 110 if cpus < 30 else 250)
+    memory = int(told["MemoryInfo"]["SizeInMiB"] * (1 - _OVERHEAD))
+    first = _RESERVED_CPU[:cpus]
+    reserved_cpu = sum(first) + (cpus - len(first)) * _RESERVED_OF_OTHERS
+    reserved_memory = 255 + 11 * pods + _EVICTION_MIB
+    return Room(
+        capacity={
+            "cpu": str(cpus),
+            "ephemeral-storage": f"{disk_gib}Gi",
+            "memory": f"{memory}Mi",
+            "pods": str(pods),
+        },
+        allocatable={
+            "cpu": f"{int(cpus * 1000 - reserved_cpu)}m",
+            # A tenth is kept free, and 1 GiB reserved.
+            "ephemeral-storage": f"{disk_gib * 1024 * 9 // 10 - 1024}Mi",
+            "memory": f"{memory - reserved_memory}Mi",
+            "pods": str(pods),
+        },
+    )

@@ -8,6 +8,8 @@ from typing import Any
 import kubernetes.client
 import pytest
 from botocore.exceptions import ClientError
+from kubernetes.client import AppsV1Api
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 from urllib3.exceptions import HTTPError
 
 from sandbox.cloud.aws.eks import in_cluster
@@ -41,7 +43,60 @@ def test_a_node_group_has_nodes_in_every_zone(
     assert {one["kubernetes.io/arch"] for one in labels} == {"amd64"}
     assert {one["tier"] for one in labels} == {"work"}
     assert {node.metadata.annotations["kwok.x-k8s.io/node"] for node in found} == {"fake"}
-    assert found[0].status.allocatable["cpu"] == "3920m"
+    status = found[0].status
+    # 255 MiB, 11 for each of 58 pods, and 100 that are kept free.
+    usable = int(16384 * 0.925)
+    assert status.capacity["memory"] == f"{usable}Mi"
+    assert status.allocatable == {
+        "cpu": "3920m",
+        "ephemeral-storage": "17Gi",
+        "memory": f"{usable - 255 - 11 * 58 - 100}Mi",
+        "pods": "58",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "cpu", "pods"),
+    [
+        ("m7g.medium", "940m", "8"),
+        ("m7i.large", "1930m", "29"),
+        ("m7i.2xlarge", "7910m", "58"),
+        ("m7i.4xlarge", "15890m", "110"),
+        ("m7i.16xlarge", "63770m", "250"),
+    ],
+)
+def test_what_pods_can_have_of_a_node_depends_on_its_type(kind: str, cpu: str, pods: str) -> None:
+    found = nodes.room(INSTANCE_TYPES[kind], 100).allocatable
+    assert (found["cpu"], found["pods"]) == (cpu, pods)
+
+
+def test_a_node_has_the_disk_of_its_launch_template(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    device = {"deviceName": "/dev/xvda", "ebs": {"volumeSize": 50}}
+    template = account.make(
+        "ec2/launchTemplate:LaunchTemplate", name="of-50", blockDeviceMappings=[device]
+    )
+    group = account.node_group(cluster, subnets, launchTemplate={"id": template.id, "version": "1"})
+    assert nodes_of(group)[0].status.capacity["ephemeral-storage"] == "50Gi"
+
+
+def test_an_add_on_takes_its_room_in_the_cluster(
+    account: Account, platform: tuple[Made, list[Made]]
+) -> None:
+    cluster, subnets = platform
+    account.node_group(cluster, subnets)
+    api: Any = AppsV1Api(nodes.core_api().api_client)
+    addon = account.make("eks/addon:Addon", clusterName=cluster.id, addonName="aws-ebs-csi-driver")
+    (each,) = api.list_namespaced_daemon_set("kube-system").items
+    (deployed,) = api.list_namespaced_deployment("kube-system").items
+    asked = [one.spec.template.spec.containers[0].resources.requests for one in (each, deployed)]
+    assert asked == [{"cpu": "30m", "memory": "120Mi"}, {"cpu": "60m", "memory": "240Mi"}]
+    assert deployed.spec.replicas == 2
+    addon.delete()
+    assert not api.list_namespaced_daemon_set("kube-system").items
+    assert not api.list_namespaced_deployment("kube-system").items
 
 
 def test_a_node_group_scales_its_nodes(account: Account, platform: tuple[Made, list[Made]]) -> None:

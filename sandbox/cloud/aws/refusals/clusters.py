@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from sandbox.cloud.aws.refusals.front import RefusedError, Told, refuses
 from sandbox.cloud.aws.refusals.roles import require_role
-from sandbox.cloud.kubernetes import nodes
-from sandbox.machine.aws_api import Answer, Aws, find
+from sandbox.machine.aws_api import Answer, Aws, error_code, find
 
 _ACCESS_ENTRY_MODES: Final = frozenset({"API", "API_AND_CONFIG_MAP"})
 _OWNED_PREFIXES: Final = ("system:", "eks:", "aws:", "amazon:", "iam:")
@@ -199,10 +198,20 @@ def _node_group(aws: Aws, told: Told) -> None:
         message = f"Instances failed to join the kubernetes cluster: {role} has no node policy"
         raise RefusedError("NodeCreationFailure", message)
     for kind in told.get("instanceTypes", []):
-        try:
-            nodes.allocatable(kind)
-        except nodes.UnknownInstanceTypeError as error:
-            raise RefusedError("InvalidParameterException", str(error)) from None
+        if not _exists(aws, kind):
+            message = f"The following supplied instance types do not exist: [{kind}]"
+            raise RefusedError("InvalidParameterException", message)
+
+
+def _exists(aws: Aws, kind: str) -> bool:
+    try:
+        return bool(
+            aws.client("ec2").describe_instance_types(InstanceTypes=[kind])["InstanceTypes"]
+        )
+    except Exception as error:
+        if error_code(error) == "InvalidInstanceType":
+            return False
+        raise
 
 
 @refuses("eks", "CreateNodegroup")
