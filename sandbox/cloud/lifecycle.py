@@ -297,6 +297,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
             **_as_aws(cloud),
             "SANDBOX_RUNS_JOBS": "yes",
             "SANDBOX_AIRFLOW": str(rest_api.SERVING),
+            "SANDBOX_MESSAGES": str(_log("messages")),
             "MOTO_ACCOUNT_ID": ACCOUNT,
             "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
         },

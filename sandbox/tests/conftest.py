@@ -80,6 +80,7 @@ def _running(
         "AWS_ENDPOINT_URL_MWAA": ministack,
         "KUBECONFIG": str(plane.kubeconfig),
         "SANDBOX_AIRFLOW": str(directory / "airflow-serving.json"),
+        "SANDBOX_MESSAGES": str(directory / "messages.log"),
     }
     credentials = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     as_aws = dict(zip(credentials, aws_itself.values(), strict=True))

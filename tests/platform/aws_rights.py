@@ -77,6 +77,11 @@ def _metric(namespace: str) -> Call:
     )
 
 
+def _tell(topic: str) -> Call:
+    arn = f"arn:aws:sns:us-west-2:{ACCOUNT}:{topic}"
+    return lambda of: of("sns").publish(TopicArn=arn, Message="tried")
+
+
 def _secret(name: str) -> Call:
     return lambda of: of("secretsmanager").get_secret_value(SecretId=name)
 
@@ -203,8 +208,13 @@ def identities(clone: Clone) -> list[Identity]:
                 "find the cluster": lambda of: of("eks").describe_cluster(name=NAME),
                 "look at runs": _runs(clusters["risk"]),
                 "write backups": _put(DAGS, "metadata-backups/tried"),
+                "tell of failed tasks": _tell(f"{NAME}-alarms"),
             },
             denied={
+                "tell of the key": _tell(f"{NAME}-key-alarms"),
+                "silence alarms": lambda of: of("cloudwatch").disable_alarm_actions(
+                    AlarmNames=[f"{NAME}-nodes-missing"]
+                ),
                 "read data of jobs": _get(JOBS, "mwaa/tried"),
                 "write data of jobs": _put(JOBS, "mwaa/tried"),
                 "write logs of jobs": _log(f"/aws/emr-containers/{NAME}-mwaa"),

@@ -39,6 +39,7 @@ def _aws(clone: Clone) -> Iterator[str]:
     yield from _named("bucket", clone.aws("s3").list_buckets()["Buckets"], "Name")
     secrets = clone.aws("secretsmanager").list_secrets()["SecretList"]
     yield from _named("secret", secrets, "Name")
+    yield from _told(clone)
     yield from _eks(clone.aws("eks"))
     providers = iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]
     yield from _named("oidc provider", providers, "Arn")
@@ -48,6 +49,25 @@ def _aws(clone: Clone) -> Iterator[str]:
     for cluster in virtual_clusters:
         if cluster["state"] != "TERMINATED":
             yield f"virtual cluster {cluster['id']}"
+
+
+def _told(clone: Clone) -> Iterator[str]:
+    """Yield what tells somebody of something."""
+    cloudwatch, events, sns = clone.aws("cloudwatch"), clone.aws("events"), clone.aws("sns")
+    yield from _named("topic", sns.list_topics()["Topics"], "TopicArn")
+    subscriptions = sns.list_subscriptions()["Subscriptions"]
+    yield from _named("subscription", subscriptions, "SubscriptionArn")
+    alarms = cloudwatch.describe_alarms()["MetricAlarms"]
+    yield from _named("alarm", alarms, "AlarmName")
+    dashboards = cloudwatch.list_dashboards()["DashboardEntries"]
+    yield from _named("dashboard", dashboards, "DashboardName")
+    for rule in events.list_rules()["Rules"]:
+        yield f"rule {rule['Name']}"
+        targets = events.list_targets_by_rule(Rule=rule["Name"])["Targets"]
+        yield from _named(f"target of {rule['Name']}", targets, "Id")
+    account = clone.aws("sts").get_caller_identity()["Account"]
+    budgets = clone.aws("budgets").describe_budgets(AccountId=account)["Budgets"]
+    yield from _named("budget", budgets, "BudgetName")
 
 
 def _eks(eks: Any) -> Iterator[str]:  # noqa: ANN401

@@ -31,7 +31,8 @@ def main() -> None:
     alarms.complete()
     budgets.complete()
     events.complete()
-    topics.complete()
+    log = os.environ.get("SANDBOX_MESSAGES")
+    topics.complete(Path(log) if log else None)
     callers.judge(aws)
     sources = []
     if "SANDBOX_RUNS_JOBS" in os.environ:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from sandbox.cloud.aws import authorization
@@ -19,8 +21,11 @@ KEY_ACTIONS: Final = ("kms:GenerateDataKey", "kms:Decrypt")
 """What a publisher does with the key of an encrypted topic."""
 
 
-def complete() -> None:
-    """Let subscriptions wait for a confirmation, and tell nobody before it."""
+def complete(log: Path | None = None) -> None:
+    """Let subscriptions wait for a confirmation, and tell nobody before it.
+
+    log: where all that is published is written down.
+    """
     models: Module = import_module("moto.sns.models")
     backend, subscription = models.SNSBackend, models.Subscription
     subscribe, unsubscribe, publish = backend.subscribe, backend.unsubscribe, subscription.publish
@@ -46,6 +51,19 @@ def complete() -> None:
             publish(self, *told, **named)
 
     backend.subscribe, backend.unsubscribe, subscription.publish = wait, leave, tell
+    if log is not None:
+        models.Topic.publish = _written_down(models.Topic.publish, log)
+
+
+def _written_down(publish: Callable[..., str], log: Path) -> Callable[..., str]:
+    def published(self: Json, message: str, subject: str | None = None, **named: Json) -> str:
+        log.touch(mode=0o600)
+        with log.open("a") as file:
+            print(f"{datetime.now(UTC):%H:%M:%S} {self.name}: {subject or ''}", file=file)
+            print(message, end="\n\n", file=file)
+        return publish(self, message, subject=subject, **named)
+
+    return published
 
 
 def _takes(queue_arn: str, topic_arn: str) -> bool:

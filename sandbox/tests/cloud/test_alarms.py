@@ -201,6 +201,15 @@ def test_who_sets_a_state_by_hand_tries_the_actions(account: Account) -> None:
     assert "try" in {told["NewStateReason"] for told in arrived(box, 1)}
 
 
+def test_a_metric_is_listed_once(account: Account) -> None:
+    cloudwatch, namespace = boto3.client("cloudwatch"), f"test-{account.suffix}"
+    of = [{"Name": "Of", "Value": "one"}, {"Name": "And", "Value": "two"}]
+    for dimensions in (of, of[::-1], of[:1]):
+        datum: Any = {"MetricName": "one", "Dimensions": dimensions, "Value": 1}
+        cloudwatch.put_metric_data(Namespace=namespace, MetricData=[datum])
+    assert len(cloudwatch.list_metrics(Namespace=namespace)["Metrics"]) == 2
+
+
 def test_actions_that_are_switched_off_are_not_done(account: Account) -> None:
     box = inbox(account, let(CLOUDWATCH, "sns:Publish"))
     one = alarm(account, box, actionsEnabled=False)

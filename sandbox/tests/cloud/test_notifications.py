@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -187,6 +189,14 @@ def test_a_queue_that_does_not_let_sns_in_gets_nothing(account: Account) -> None
     boto3.client("sqs").set_queue_attributes(QueueUrl=box.url, Attributes={"Policy": ""})
     boto3.client("sns").publish(TopicArn=box.topic.id, Message="one")
     assert box.messages() == []
+
+
+def test_what_is_published_is_written_down_for_this_user_alone(account: Account) -> None:
+    topic = account.make("sns/topic:Topic")
+    boto3.client("sns").publish(TopicArn=topic.id, Subject="a job failed", Message="for a reason")
+    log = Path(os.environ["SANDBOX_MESSAGES"])
+    assert f"{topic.state['name']}: a job failed\nfor a reason\n" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 # Input transformers.

@@ -6,6 +6,7 @@ what pulumi-aws adds to it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -92,6 +93,23 @@ VIRTUAL = {
 }
 
 
+TOPIC = f"arn:aws:sns:us-west-2:{ACCOUNT}:one"
+ALARM: Properties = {
+    "namespace": "AWS/EKS",
+    "metricName": "one",
+    "statistic": "Sum",
+    "comparisonOperator": "GreaterThanThreshold",
+    "threshold": 0,
+    "period": 60,
+    "evaluationPeriods": 1,
+}
+WIDGETS = [{"type": "text", "properties": {"markdown": text}} for text in ("a", "b")]
+DASHBOARD = json.dumps({"widgets": WIDGETS})
+SUBSCRIPTION: Properties = {"topic": TOPIC, "protocol": "email", "endpoint": "a@example.com"}
+TARGET: Properties = {"rule": "one", "arn": TOPIC, "targetId": "a"}
+BUDGET: Properties = {"name": "one", "budgetType": "COST", "timeUnit": "MONTHLY"}
+
+
 def disks(**ebs: object) -> list[Properties]:
     return [{"deviceName": "/dev/xvda", "ebs": {"volumeSize": 8, **ebs}}]
 
@@ -101,6 +119,101 @@ def vpc_config(**more: object) -> Properties:
 
 
 CHANGES: Mapping[str, Change] = {
+    # Who is told what.
+    "another key of a topic": Change(
+        "sns/topic:Topic", {}, {"kmsMasterKeyId": KEY}, {"kmsMasterKeyId": OTHER_KEY}, "update"
+    ),
+    "no longer a key of a topic": Change(
+        "sns/topic:Topic", {}, {"kmsMasterKeyId": KEY}, {}, "update"
+    ),
+    "another name of a topic": Change(
+        "sns/topic:Topic", {}, {"name": "one"}, {"name": "two"}, "delete first"
+    ),
+    "a topic that keeps the order": Change(
+        "sns/topic:Topic",
+        {"name": "one.fifo", "fifoTopic": True},
+        {"contentBasedDeduplication": False},
+        {"contentBasedDeduplication": True},
+        "update",
+    ),
+    "a topic's policy, when another resource has put it": Change(
+        "sns/topic:Topic", {}, {}, {}, "nothing", {"policy": "{}"}
+    ),
+    "another address": Change(
+        "sns/topicSubscription:TopicSubscription",
+        {},
+        SUBSCRIPTION,
+        {**SUBSCRIPTION, "endpoint": "b@example.com"},
+        "create first",
+    ),
+    "messages as they are": Change(
+        "sns/topicSubscription:TopicSubscription",
+        SUBSCRIPTION,
+        {},
+        {"rawMessageDelivery": True},
+        "update",
+    ),
+    "another threshold": Change(
+        "cloudwatch/metricAlarm:MetricAlarm", ALARM, {}, {"threshold": 0.5}, "update"
+    ),
+    "one dimension fewer": Change(
+        "cloudwatch/metricAlarm:MetricAlarm",
+        ALARM,
+        {"dimensions": {"a": "1", "b": "2"}},
+        {"dimensions": {"a": "1"}},
+        "update",
+    ),
+    "how an alarm takes missing data, said or not": Change(
+        "cloudwatch/metricAlarm:MetricAlarm", ALARM, {}, {"treatMissingData": "missing"}, "nothing"
+    ),
+    "another name of an alarm": Change(
+        "cloudwatch/metricAlarm:MetricAlarm",
+        ALARM,
+        {"name": "one"},
+        {"name": "two"},
+        "delete first",
+    ),
+    "white space in a dashboard": Change(
+        "cloudwatch/dashboard:Dashboard",
+        {"dashboardName": "one"},
+        {"dashboardBody": DASHBOARD},
+        {"dashboardBody": json.dumps(json.loads(DASHBOARD), indent=2)},
+        "nothing",
+    ),
+    "widgets in another order": Change(
+        "cloudwatch/dashboard:Dashboard",
+        {"dashboardName": "one"},
+        {"dashboardBody": DASHBOARD},
+        {"dashboardBody": json.dumps({"widgets": WIDGETS[::-1]})},
+        "update",
+    ),
+    "an event pattern": Change(
+        "cloudwatch/eventRule:EventRule",
+        {"name": "one"},
+        {"eventPattern": '{"source": ["a"]}'},
+        {"eventPattern": '{"source": ["b"]}'},
+        "update",
+    ),
+    "a rule that AWS has enabled": Change(
+        "cloudwatch/eventRule:EventRule",
+        {"name": "one", "eventPattern": '{"source": ["a"]}'},
+        {},
+        {},
+        "nothing",
+        {"state": "ENABLED"},
+    ),
+    "another topic of a rule": Change(
+        "cloudwatch/eventTarget:EventTarget", TARGET, {}, {"arn": f"{TOPIC}-2"}, "update"
+    ),
+    "another id of a target": Change(
+        "cloudwatch/eventTarget:EventTarget", TARGET, {}, {"targetId": "b"}, "create first"
+    ),
+    "a limit in other words": Change(
+        "budgets/budget:Budget", BUDGET, {"limitAmount": "100"}, {"limitAmount": "100.0"}, "nothing"
+    ),
+    "another limit": Change(
+        "budgets/budget:Budget", BUDGET, {"limitAmount": "100"}, {"limitAmount": "101"}, "update"
+    ),
     # Lists in which the order counts, and one in which it does not.
     "instance types in another order": Change(
         "eks/nodeGroup:NodeGroup",
