@@ -1,4 +1,4 @@
-"""Airflow with its page, as `make airflow` runs it, and what its tasks may not do."""
+"""Airflow with its page, as `make airflow` runs it: what its tasks may not do, and who is told."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from tests.platform.example_dags import (
     pods,
     without,
 )
+from tests.platform.inbox import Inbox, subscribe
 
 SETTINGS = {"airflow.metadataBackups": "true", "account.unprotected[0]": "environment"}
 
@@ -221,6 +222,7 @@ VARIANTS: dict[tuple[str, str], dict[str, str]] = {
     (POD, "once"): {},
     (POD, "long"): {"for step in 1 2 3": "for step in $(seq 600)"},
     (POD, "elsewhere"): {'"{{ conn.eks.extra_dejson.namespace }}"': '"default"'},
+    (POD, "crowded"): {},
     (POD, "privileged"): {"allow_privilege_escalation=False": "privileged=True"},
     (SPARK, "once"): {},
     (SPARK, "long"): {'["10"]': '["100000"]'},
@@ -345,6 +347,56 @@ def test_without_its_policy_airflow_does_not_ask_itself(platform: Clone, served:
     assert "is not authorized to perform: airflow:InvokeRestApi" in told
 
 
+@pytest.fixture(scope="module")
+def inbox(platform: Clone) -> Inbox:
+    """What the alarms' topic is told."""
+    return subscribe(platform, f"{NAME}-alarms")
+
+
+def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
+    outputs, emr = platform.outputs(), platform.aws("emr-containers")
+    started: dict[str, Any] = emr.start_job_run(
+        name="nightly",
+        virtualClusterId=outputs["virtual_cluster_ids"]["mwaa"],
+        executionRoleArn=outputs["job_role_arns"]["mwaa"],
+        releaseLabel="emr-7.14.0-latest",
+        jobDriver={"sparkSubmitJobDriver": {"entryPoint": "local:///nothing/there.py"}},
+    )
+    told = inbox.wait_for(started["id"])
+    assert "nightly" in told
+    assert "docs/runbook.md#" in told
+
+
+def test_a_full_quota_is_told(platform: Clone, served: Served, inbox: Inbox) -> None:
+    core: Any = CoreV1Api(platform.kubernetes)
+    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
+    core.create_namespaced_resource_quota("mwaa", quota)
+    try:
+        served.fails(f"{POD}_crowded")
+    finally:
+        core.delete_namespaced_resource_quota("full", "mwaa")
+    told = inbox.wait_for(f"Airflow: {POD}_crowded.run_pod failed")
+    assert "exceeded quota: full" in told
+
+
+def test_a_file_of_dags_that_cannot_be_imported_is_told(
+    platform: Clone, served: Served, inbox: Inbox
+) -> None:
+    s3, place = platform.aws("s3"), {"Bucket": DAG_BUCKET, "Key": "dags/broken.py"}
+    # Airflow looks for both words.
+    s3.put_object(**place, Body=b"from airflow import DAG\nimport nothing_of_this_name\n")
+    try:
+        told = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"')
+    finally:
+        s3.delete_object(**place)
+    assert served.ask("GET", "importErrors")["total_entries"] == 1
+    subject, _, message = told.partition("\n")
+    alarm = json.loads(message)
+    assert alarm["NewStateValue"] == "ALARM", subject
+    assert alarm["Trigger"]["MetricName"] == "ImportErrors"
+    assert "docs/runbook.md#" in alarm["AlarmDescription"]
+
+
 def test_a_running_dag_keeps_the_stack_awake_and_a_killed_pod_task_leaves_no_pod(
     platform: Clone, served: Served
 ) -> None:
@@ -386,3 +438,12 @@ def test_airflow_ends_with_its_terminal_and_its_tasks_with_it(
     assert served.process.wait(60) == 0
     _, left = psutil.wait_procs(parts, timeout=10)
     assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_who_takes_the_key_away_is_told(platform: Clone) -> None:
+    beside = subscribe(platform, f"{NAME}-key-alarms")
+    (key,) = (one for one in platform.resources() if one["type"] == "aws:kms/key:Key")
+    kms = platform.aws("kms")
+    kms.disable_key(KeyId=key["outputs"]["keyId"])
+    told = beside.wait_for("DisableKey")
+    assert key["outputs"]["keyId"] in told
