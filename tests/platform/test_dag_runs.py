@@ -604,7 +604,7 @@ def test_what_airflow_held_comes_back_after_sleep(with_backups: Clone, tmp_path:
     }
     assert document["environment"] == NAME
 
-    asset = with_backups.outputs()["job_bucket"]
+    bucket = with_backups.outputs()["job_bucket"]
     _asleep(with_backups, "true")
     assert _environments(with_backups) == []
     groups = with_backups.aws("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
@@ -614,7 +614,7 @@ def test_what_airflow_held_comes_back_after_sleep(with_backups: Clone, tmp_path:
     _asleep(with_backups, "false")
     assert _environments(with_backups) == [NAME]
     assert len(_nodes(with_backups)) == 2
-    assert with_backups.outputs()["job_bucket"] == asset
+    assert with_backups.outputs()["job_bucket"] == bucket
 
     with _airflow(with_backups, tmp_path / "new", dags=5) as new:
         assert new.ask("GET", "variables")["total_entries"] == 0
@@ -639,7 +639,7 @@ def test_what_airflow_held_comes_back_after_sleep(with_backups: Clone, tmp_path:
         assert VARIABLES[0] in json.loads(again)["variables"]
         # By connections that Airflow has not in its database.
         new.finish(POD)
-        new.finish(SPARK)
+    assert f"{SPARK} was successful" in with_backups.sandbox("dags", SPARK).stdout
 
 
 def test_without_its_policy_airflow_does_not_ask_itself(with_backups: Clone) -> None:
