@@ -112,7 +112,9 @@ class _Alarms(_Strict):
     states: list[Literal["ALARM", "INSUFFICIENT_DATA", "OK"]]
 
 
-class _AlarmWidget(_Placed):
+class AlarmWidget(_Placed):
+    """The state of alarms."""
+
     type: Literal["alarm"]
     properties: _Alarms
 
@@ -153,7 +155,7 @@ class Body(_Strict):
     """The body of a dashboard."""
 
     widgets: Annotated[
-        list[Annotated[_TextWidget | _AlarmWidget | _MetricWidget, Field(discriminator="type")]],
+        list[Annotated[_TextWidget | AlarmWidget | _MetricWidget, Field(discriminator="type")]],
         Field(min_length=1, max_length=500),
     ]
 

@@ -110,6 +110,12 @@ def test_the_control_plane_is_closed_encrypted_and_logged(engine: Engine) -> Non
     assert inputs["upgradePolicy"] == {"supportType": "STANDARD"}
 
 
+def test_the_group_of_the_nodes_has_the_name_that_eks_gave_it(engine: Engine) -> None:
+    outputs = run(engine)
+
+    assert outputs["autoscaling_group_name"].inputs["value"] == "eks-nodes-1a2b3c4"
+
+
 def test_without_cidrs_nobody_comes_from_the_internet(engine: Engine) -> None:
     run(engine, replace(ARGS, public_access_cidrs=()))
 

@@ -23,7 +23,7 @@ from components.alarms import (
     anchor,
 )
 from components.monitoring import Monitoring, MonitoringArgs
-from tests.components.cloudwatch import Body, is_metric, metrics_of
+from tests.components.cloudwatch import AlarmWidget, Body, is_metric, metrics_of
 from tests.components.conftest import ACCOUNT, Engine, Resource
 from tests.settings.conftest import botocore_shape
 
@@ -294,9 +294,9 @@ def test_the_dashboard_is_one_that_cloudwatch_takes_and_begins_with_what_is_wron
     inputs = engine.one("aws:cloudwatch/dashboard:Dashboard").inputs
     assert inputs["dashboardName"] == NAME
     body = Body.model_validate_json(inputs["dashboardBody"])
-    first: Any = body.widgets[0]
-    others = body.widgets[1:]
-    assert (first.type, first.x, first.y, first.width) == ("alarm", 0, 0, 24)
+    first, *others = body.widgets
+    assert isinstance(first, AlarmWidget)
+    assert (first.x, first.y, first.width) == (0, 0, 24)
     assert first.properties.states == ["ALARM", "INSUFFICIENT_DATA"]
     prefix = "arn:aws:cloudwatch:us-west-2:123456789012:alarm:"
     assert sorted(first.properties.alarms) == sorted(

@@ -91,6 +91,15 @@ def test_private_subnets_leave_through_the_chosen_nat_gateways(
     assert len(engine.all(NAT)) == len(engine.all("aws:ec2/eip:Eip")) == len(set(gateways))
 
 
+def test_gateways_and_endpoints_are_known_by_zone_and_by_service(engine: Engine) -> None:
+    found: list[Network] = []
+    engine.run(lambda: found.append(Network("platform", replace(ARGS, nat="perZone"))))
+
+    (network,) = found
+    assert [*network.nat_gateway_ids] == [*ZONES]
+    assert [*network.interface_endpoint_ids] == ["ecr.api", "sts"]
+
+
 def test_a_nat_gateway_stands_on_a_public_subnet_with_its_route(engine: Engine) -> None:
     engine.run(lambda: Network("platform", ARGS))
 

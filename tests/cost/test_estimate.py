@@ -158,6 +158,25 @@ def test_spot_nodes_cost_nothing_while_there_are_none_and_are_reckoned_as_the_de
     assert amounts(found, "Spot nodes' disks") == (0, 160)
 
 
+@pytest.mark.parametrize(
+    ("changes", "costs"),
+    [
+        ({"monitoring.level": "none"}, "0"),
+        ({}, "4.80"),
+        ({"network.nat": "perZone"}, "5.00"),
+        ({"monitoring.level": "full"}, "6.00"),
+        ({"monitoring.level": "full", "network.nat": "perZone"}, "6.80"),
+        ({"monitoring.level": "full", "network.interfaceEndpoints": ["sts"]}, "6.10"),
+    ],
+)
+def test_alarms_cost_what_docs_cost_tells(load: Load, changes: dict[str, Any], costs: str) -> None:
+    found = told(load, changes)
+    watching = (
+        one.least or Decimal() for one in found.lines if one.name in {"Alarms", "Dashboard"}
+    )
+    assert sum(watching) == Decimal(costs)
+
+
 def test_history_servers_cost_nothing_of_their_own(load: Load) -> None:
     found = told(load, ALL)
     assert amounts(found, "Spark history servers") == (0, 0)

@@ -145,9 +145,15 @@ def test_names_that_somebody_has_are_named_with_the_way_out(account: Account) ->
     client("secretsmanager").delete_secret(SecretId="airflow/gone")
     trust = '{"Version": "2012-10-17", "Statement": []}'
     client("iam").create_role(RoleName="team-view", AssumeRolePolicyDocument=trust)
+    client("events").put_rule(Name="team-key", EventPattern='{"source": ["x"]}')
+    client("cloudwatch").put_dashboard(DashboardName="team", DashboardBody='{"widgets": []}')
     results = checks._names(
         account,
         plan(
+            step("aws:cloudwatch/dashboard:Dashboard", dashboardName="team"),
+            step("aws:cloudwatch/dashboard:Dashboard", dashboardName="team-2"),
+            step("aws:cloudwatch/eventRule:EventRule", name="team-key"),
+            step("aws:cloudwatch/eventRule:EventRule", name="team-jobs"),
             step("aws:cloudwatch/logGroup:LogGroup", name="airflow-team-Task"),
             step("aws:cloudwatch/logGroup:LogGroup", name="airflow-team"),
             step("aws:kms/alias:Alias", name="alias/team"),
@@ -161,13 +167,15 @@ def test_names_that_somebody_has_are_named_with_the_way_out(account: Account) ->
         ),
     )
     assert [one.found for one in results] == [
+        "team exists",
+        "team-key exists",
         "airflow-team-Task exists",
         "alias/team exists",
         "team-dags exists",
         "airflow/eks exists",
         "airflow/gone is deleted, and its name held until its recovery window ends",
         "team-view exists",
-        "3 are free",
+        "5 are free",
     ]
     assert all(one.verdict is FAIL and one.to_do for one in results[:-1])
 
