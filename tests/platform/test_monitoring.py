@@ -8,8 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -32,25 +31,27 @@ class Inbox:
     """A queue that is told what a topic gets."""
 
     clone: Clone
-    topic: str
     url: str
+    told: list[str] = field(default_factory=list)
+    """What has arrived: subject and message."""
 
-    def get(self) -> list[dict[str, str]]:
-        """Take out what has arrived."""
+    def look(self) -> None:
+        """Take out what has arrived since."""
         sqs = self.clone.aws("sqs")
-        found = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
-        for one in found:
+        answer = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
+        for one in answer.get("Messages", []):
             sqs.delete_message(QueueUrl=self.url, ReceiptHandle=one["ReceiptHandle"])
-        return [json.loads(one["Body"]) for one in found]
+            message = json.loads(one["Body"])
+            self.told.append(f"{message.get('Subject', '')}\n{message['Message']}")
 
     def wait_for(self, text: str) -> str:
         """Return the first message that has the text, in its subject or in itself."""
 
-        def look() -> str | None:
-            told = [f"{one.get('Subject', '')}\n{one['Message']}" for one in self.get()]
-            return next((one for one in told if text in one), None)
+        def found() -> str | None:
+            self.look()
+            return next((one for one in self.told if text in one), None)
 
-        return str(wait_for(look, f"a message with {text}"))
+        return str(wait_for(found, f"a message with {text}"))
 
 
 def _inbox(clone: Clone, name: str) -> Inbox:
@@ -66,7 +67,7 @@ def _inbox(clone: Clone, name: str) -> Inbox:
     url = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
     queue = ARN.format("sqs", name)
     clone.aws("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
-    return Inbox(clone, topic, url)
+    return Inbox(clone, url)
 
 
 @pytest.fixture(scope="module")
@@ -109,26 +110,17 @@ def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
     assert "docs/runbook.md#" in told
 
 
-def test_a_full_quota_is_told(platform: Clone, inbox: Inbox) -> None:
-    core: Any = CoreV1Api(platform.kubernetes)
-    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
-    core.create_namespaced_resource_quota("mwaa", quota)
-    try:
-        text = _changed(platform, {f'dag_id="{POD}"': 'dag_id="crowded"'})
-        with _delivered(platform, "crowded.py", text):
-            done = platform.sandbox("dags", "crowded", check=False)
-    finally:
-        core.delete_namespaced_resource_quota("full", "mwaa")
-    assert done.returncode == 1, done.stdout[-4000:]
-    told = inbox.wait_for("Airflow: crowded.run_pod failed")
-    assert "exceeded quota: full" in told
-
-
-def test_a_file_of_dags_that_cannot_be_imported_is_told(
-    platform: Clone, inbox: Inbox, tmp_path: Path
-) -> None:
-    log = tmp_path / "log"
+@pytest.fixture(scope="module")
+def airflow(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An Airflow that runs, a DAG whose pod a full quota refuses, and a file that is broken."""
+    crowded = {
+        f'dag_id="{POD}"': 'dag_id="crowded"',
+        "schedule=None": 'schedule="@once", is_paused_upon_creation=False',
+    }
+    log = tmp_path_factory.mktemp("airflow") / "log"
     with (
+        _quota(platform, "mwaa", pods="0"),
+        _delivered(platform, "crowded.py", _changed(platform, crowded)),
         _delivered(platform, "broken.py", BROKEN),
         log.open("w") as output,
         subprocess.Popen(
@@ -139,11 +131,33 @@ def test_a_file_of_dags_that_cannot_be_imported_is_told(
         ) as process,
     ):
         try:
-            told = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"')
+            wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
+            assert process.poll() is None, log.read_text()
+            yield
         finally:
             process.terminate()
             process.wait(60)
-    subject, _, message = told.partition("\n")
+
+
+@contextmanager
+def _quota(clone: Clone, namespace: str, **hard: str) -> Iterator[None]:
+    core: Any = CoreV1Api(clone.kubernetes)
+    quota = {"metadata": {"name": "full"}, "spec": {"hard": hard}}
+    core.create_namespaced_resource_quota(namespace, quota)
+    try:
+        yield
+    finally:
+        core.delete_namespaced_resource_quota("full", namespace)
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_full_quota_is_told(inbox: Inbox) -> None:
+    assert "exceeded quota: full" in inbox.wait_for("Airflow: crowded.run_pod failed")
+
+
+@pytest.mark.usefixtures("airflow")
+def test_a_file_of_dags_that_cannot_be_imported_is_told(inbox: Inbox) -> None:
+    subject, _, message = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"').partition("\n")
     alarm = json.loads(message)
     assert alarm["NewStateValue"] == "ALARM", subject
     assert alarm["Trigger"]["MetricName"] == "ImportErrors"
