@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,17 +111,25 @@ def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
     assert "docs/runbook.md#" in told
 
 
-@pytest.fixture(scope="module")
-def airflow(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An Airflow that runs, a DAG whose pod a full quota refuses, and a file that is broken."""
-    crowded = {
-        f'dag_id="{POD}"': 'dag_id="crowded"',
-        "schedule=None": 'schedule="@once", is_paused_upon_creation=False',
-    }
-    log = tmp_path_factory.mktemp("airflow") / "log"
+def test_a_full_quota_is_told(platform: Clone, inbox: Inbox) -> None:
+    core: Any = CoreV1Api(platform.kubernetes)
+    quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
+    core.create_namespaced_resource_quota("mwaa", quota)
+    try:
+        text = _changed(platform, {f'dag_id="{POD}"': 'dag_id="crowded"'})
+        with _delivered(platform, "crowded.py", text):
+            done = platform.sandbox("dags", "crowded", check=False)
+    finally:
+        core.delete_namespaced_resource_quota("full", "mwaa")
+    assert done.returncode == 1, done.stdout[-4000:]
+    assert "exceeded quota: full" in inbox.wait_for("Airflow: crowded.run_pod failed")
+
+
+def test_a_file_of_dags_that_cannot_be_imported_is_told(
+    platform: Clone, inbox: Inbox, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
     with (
-        _quota(platform, "mwaa", pods="0"),
-        _delivered(platform, "crowded.py", _changed(platform, crowded)),
         _delivered(platform, "broken.py", BROKEN),
         log.open("w") as output,
         subprocess.Popen(
@@ -131,33 +140,11 @@ def airflow(platform: Clone, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         ) as process,
     ):
         try:
-            wait_for(lambda: "Ctrl-C" in log.read_text() or process.poll() is not None, "Airflow")
-            assert process.poll() is None, log.read_text()
-            yield
+            told = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"')
         finally:
             process.terminate()
             process.wait(60)
-
-
-@contextmanager
-def _quota(clone: Clone, namespace: str, **hard: str) -> Iterator[None]:
-    core: Any = CoreV1Api(clone.kubernetes)
-    quota = {"metadata": {"name": "full"}, "spec": {"hard": hard}}
-    core.create_namespaced_resource_quota(namespace, quota)
-    try:
-        yield
-    finally:
-        core.delete_namespaced_resource_quota("full", namespace)
-
-
-@pytest.mark.usefixtures("airflow")
-def test_a_full_quota_is_told(inbox: Inbox) -> None:
-    assert "exceeded quota: full" in inbox.wait_for("Airflow: crowded.run_pod failed")
-
-
-@pytest.mark.usefixtures("airflow")
-def test_a_file_of_dags_that_cannot_be_imported_is_told(inbox: Inbox) -> None:
-    subject, _, message = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"').partition("\n")
+    subject, _, message = told.partition("\n")
     alarm = json.loads(message)
     assert alarm["NewStateValue"] == "ALARM", subject
     assert alarm["Trigger"]["MetricName"] == "ImportErrors"
