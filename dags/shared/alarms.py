@@ -48,7 +48,8 @@ def tell_alarms(context: dict[str, Any]) -> None:
 
 def _message(context: dict[str, Any]) -> str:
     task = context["ti"]
-    reason = str(context.get("exception") or "no reason is known").strip()
+    # Without one the task's process was lost, and Airflow calls this in the process that parses.
+    reason = str(context.get("exception") or "unknown, the process of the task is gone").strip()
     lines = [
         f"Task {task.task_id} of DAG {task.dag_id} failed at try {task.try_number}.",
         f"Run: {context['run_id']}",

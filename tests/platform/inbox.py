@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
@@ -17,23 +17,26 @@ class Inbox:
 
     clone: Clone
     url: str
+    told: list[str] = field(default_factory=list)
+    """What has arrived: subject and message."""
 
-    def get(self) -> list[dict[str, str]]:
-        """Take out what has arrived."""
+    def look(self) -> None:
+        """Take out what has arrived since."""
         sqs = self.clone.aws("sqs")
-        found = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
-        for one in found:
+        answer = sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
+        for one in answer.get("Messages", []):
             sqs.delete_message(QueueUrl=self.url, ReceiptHandle=one["ReceiptHandle"])
-        return [json.loads(one["Body"]) for one in found]
+            message = json.loads(one["Body"])
+            self.told.append(f"{message.get('Subject', '')}\n{message['Message']}")
 
     def wait_for(self, text: str) -> str:
         """Return the first message that has the text, in its subject or in itself."""
 
-        def look() -> str | None:
-            told = [f"{one.get('Subject', '')}\n{one['Message']}" for one in self.get()]
-            return next((one for one in told if text in one), None)
+        def found() -> str | None:
+            self.look()
+            return next((one for one in self.told if text in one), None)
 
-        return str(wait_for(look, f"a message with {text}"))
+        return str(wait_for(found, f"a message with {text}"))
 
 
 def subscribe(clone: Clone, name: str) -> Inbox:

@@ -275,6 +275,27 @@ def _events(request: Json, _: str) -> list[Demand]:
     return [(f"events:{action}", arn or "*", {})]
 
 
+_OF_BUDGETS: Final = {"ListTagsForResource", "TagResource", "UntagResource"}
+
+
+def _budgets(request: Json, _: str) -> list[Demand]:
+    """Ask for one of the two rights that there are for all else.
+
+    "Actions, resources, and condition keys for AWS Budget Service", Service Authorization
+    Reference.
+    """
+    action, told = request._get_action(), request._get_param
+    named = told("Budget") or told("NewBudget") or {"BudgetName": told("BudgetName") or "*"}
+    account = f"arn:{request.partition}:budgets::{request.current_account}"
+    arn = told("ResourceARN") or f"{account}:budget/{named['BudgetName']}"
+    if action not in _OF_BUDGETS:
+        action = "ViewBudget" if action.startswith("Describe") else "ModifyBudget"
+    demands: list[Demand] = [(f"budgets:{action}", arn, {})]
+    if told("ResourceTags") and action == "ModifyBudget":
+        demands.append(("budgets:TagResource", arn, {}))
+    return demands
+
+
 def _ecr(request: Json, _: str) -> list[Demand]:
     repository = request._get_param("repositoryName")
     resource = _arn(request, f"repository/{repository}") if repository else "*"
@@ -352,6 +373,7 @@ def _arn(request: Json, resource: str) -> str:
 
 _DEMANDS: Final[dict[str, Callable[[Json, str], list[Demand]]]] = {
     "autoscaling": _autoscaling,
+    "budgets": _budgets,
     "cloudwatch": _cloudwatch,
     "ec2": _ec2,
     "ecr": _ecr,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -299,7 +300,68 @@ def test_who_takes_a_key_away_is_told(account: Account) -> None:
     assert details[0]["userIdentity"]["arn"] == f"arn:aws:iam::{ACCOUNT}:user/sandbox"
 
 
-# Who publishes by a role.
+# Who asks by a role.
+
+
+def as_role(told: Any, service: str) -> Any:  # noqa: ANN401
+    session = told["Credentials"]
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "call", "other"),
+    [
+        (
+            "budgets:ViewBudget",
+            "arn:aws:budgets::{}:budget/mine",
+            lambda of, name: of.describe_budget(AccountId=ACCOUNT, BudgetName=name),
+            lambda of: of.delete_budget(AccountId=ACCOUNT, BudgetName="mine"),
+        ),
+        (
+            "cloudwatch:DescribeAlarms",
+            "arn:aws:cloudwatch:us-west-2:{}:alarm:mine",
+            lambda of, name: of.describe_alarms(AlarmNames=[name]),
+            lambda of: of.delete_alarms(AlarmNames=["mine"]),
+        ),
+        (
+            "cloudwatch:GetDashboard",
+            "arn:aws:cloudwatch::{}:dashboard/mine",
+            lambda of, name: of.get_dashboard(DashboardName=name),
+            lambda of: of.delete_dashboards(DashboardNames=["mine"]),
+        ),
+        (
+            "events:DescribeRule",
+            "arn:aws:events:us-west-2:{}:rule/mine",
+            lambda of, name: of.describe_rule(Name=name),
+            lambda of: of.disable_rule(Name="mine"),
+        ),
+    ],
+)
+def test_a_role_may_do_what_is_allowed_to_what_is_named(
+    account: Account,
+    action: str,
+    resource: str,
+    call: Callable[[Any, str], object],
+    other: Callable[[Any], object],
+) -> None:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource.format(ACCOUNT)}
+    role = account.make("iam/role:Role", assumeRolePolicy=trust("ec2.amazonaws.com"))
+    account.make("iam/rolePolicy:RolePolicy", role=role.id, policy=policy(statement))
+    told = boto3.client("sts").assume_role(RoleArn=role.state["arn"], RoleSessionName="one")
+    of = as_role(told, action.partition(":")[0])
+    try:
+        call(of, "mine")
+    except ClientError as error:  # there is none
+        assert "not authorized" not in str(error)  # noqa: PT017
+    with pytest.raises(ClientError, match="not authorized to perform"):
+        call(of, "theirs")
+    with pytest.raises(ClientError, match="not authorized to perform"):
+        other(of)
 
 
 @pytest.fixture
@@ -327,13 +389,7 @@ def test_a_role_needs_the_key_to_publish_to_an_encrypted_topic(
         "iam/rolePolicy:RolePolicy", role=role.id, policy=policy(own, *([key] if of_key else []))
     )
     told = boto3.client("sts").assume_role(RoleArn=role.state["arn"], RoleSessionName="one")
-    session = told["Credentials"]
-    sns = boto3.client(
-        "sns",
-        aws_access_key_id=session["AccessKeyId"],
-        aws_secret_access_key=session["SecretAccessKey"],
-        aws_session_token=session["SessionToken"],
-    )
+    sns = as_role(told, "sns")
     if denied is None:
         sns.publish(TopicArn=secret_topic.id, Message="one")
     else:
