@@ -63,9 +63,12 @@ class _Message:
 
     @property
     def transformer(self) -> aws.cloudwatch.EventTargetInputTransformerArgsDict:
-        """The same, as EventBridge wants it: text is a string of JSON."""
-        text = "\n".join([*self.lines, f"{RUNBOOK}#{anchor(self.heading)}"])
-        return {"input_paths": self.paths, "input_template": json.dumps(text)}
+        """The same, as EventBridge wants it: each line of text is a string of JSON."""
+        lines = [*self.lines, f"{RUNBOOK}#{anchor(self.heading)}"]
+        return {
+            "input_paths": self.paths,
+            "input_template": "\n".join(json.dumps(line) for line in lines),
+        }
 
 
 _JOB_RUN_MESSAGE = _Message(

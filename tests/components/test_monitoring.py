@@ -326,7 +326,9 @@ def test_a_message_tells_which_job_run_failed_and_why(engine: Engine) -> None:
     assert {one.inputs["arn"] for one in targets} == {"arn:aws:mock:::monitoring-alarms", PAGER}
     for target in targets:
         transformer = target.inputs["inputTransformer"]
-        text = json.loads(transformer["inputTemplate"])
+        # People would read a backslash and an n.
+        assert r"\n" not in transformer["inputTemplate"]
+        text = "\n".join(map(json.loads, transformer["inputTemplate"].splitlines()))
         used = set(re.findall(r"<(\w+)>", text))
         assert used == set(transformer["inputPaths"])
         assert {"run", "name", "cluster", "details"} <= used
