@@ -19,7 +19,7 @@ from botocore.config import Config
 
 from sandbox.cloud.aws import cluster_endpoint, rest_api
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
-from sandbox.machine import go_builds, ports, processes, progress
+from sandbox.machine import forks, go_builds, ports, processes, progress
 from sandbox.machine.processes import Process, SandboxError
 from sandbox.machine.program import DIRECTORY, ROOT
 from sandbox.machine.waiting import wait_for
@@ -60,6 +60,7 @@ PROCESSES: Final = (
     "kube-apiserver",
     "authenticator",
     "endpoint",
+    "fork-server",
     "kube-controller-manager",
     "kube-scheduler",
     "kwok",
@@ -180,11 +181,13 @@ def _serving(report: Callable[[str], None]) -> Cloud:
     cloud = Cloud.load()
     if cloud is None:
         return _start_afresh()
-    ended = cloud.ended()
     if lost := cloud.lost():
         report(f"{', '.join(lost)}: ended since, and the emulated AWS is lost; starting afresh")
         _discard(cloud)
         return _start_afresh()
+    if forks.serving() not in {None, forks.packages()}:
+        processes.end([cloud.processes["fork-server"]])
+    ended = cloud.ended()
     if not ended:
         return cloud
     try:
@@ -233,7 +236,8 @@ def _start_afresh() -> Cloud:
                 cloud = _launch(cloud, name)
             _await_serving(cloud, (MOTO, MINISTACK))
             cloud = _launch(_with_credentials(cloud), "authenticator")
-            cloud = _launch(cloud, "endpoint")
+            for name in ("endpoint", "fork-server"):
+                cloud = _launch(cloud, name)
         with progress.step("starting a Kubernetes control plane"):
             _await_serving(cloud, ("kube-apiserver",))
             control_plane.bind_access_policies()
@@ -272,21 +276,22 @@ def _launch(cloud: Cloud, name: str) -> Cloud:
 def _command(cloud: Cloud, name: str) -> list[str]:
     port = str(cloud.ports.get(name))
     ours = {
-        MOTO: ["aws.moto_server", "-H", "127.0.0.1", "-p", port],
-        MINISTACK: ["aws.ministack_server"],
-        "authenticator": ["kubernetes.authenticator", port],
+        MOTO: ["cloud.aws.moto_server", "-H", "127.0.0.1", "-p", port],
+        MINISTACK: ["cloud.aws.ministack_server"],
+        "authenticator": ["cloud.kubernetes.authenticator", port],
         "endpoint": [
-            "aws.cluster_endpoint",
+            "cloud.aws.cluster_endpoint",
             *(str(cloud.ports[one]) for one in ("endpoint", "endpoint-for-airflow")),
             str(cloud.ports["kube-apiserver"]),
         ],
-        "kubelet": ["kubernetes.kubelet", port, str(cloud.ports["pod-identity"])],
-        "cluster-autoscaler": ["kubernetes.autoscaler"],
+        "fork-server": ["machine.fork_server"],
+        "kubelet": ["cloud.kubernetes.kubelet", port, str(cloud.ports["pod-identity"])],
+        "cluster-autoscaler": ["cloud.kubernetes.autoscaler"],
     }
     if name not in ours:
         return cloud.control_plane.commands()[name]
     module, *arguments = ours[name]
-    return [sys.executable, "-m", f"sandbox.cloud.{module}", *arguments]
+    return [sys.executable, "-m", f"sandbox.{module}", *arguments]
 
 
 def _environment(cloud: Cloud, name: str) -> dict[str, str]:
@@ -323,6 +328,7 @@ def _environment(cloud: Cloud, name: str) -> dict[str, str]:
         },
         "endpoint": {**_as_aws(cloud), "SANDBOX_STANDS_AT": str(_stands_at())},
         "authenticator": cloud.aws_environment(),
+        "fork-server": {"HOME": str(Path.home())},  # packages look for it as they are imported
         "kubelet": {
             **_as_aws(cloud),
             "XDG_CACHE_HOME": str(go_builds.cache_directory().parent),  # it starts Spark from there
@@ -372,6 +378,7 @@ def issue_key(moto: str, own_key_id: str, own_secret: str) -> tuple[str, str]:
 def _await_serving(cloud: Cloud, names: tuple[str, ...] | list[str]) -> None:
     control_plane = cloud.control_plane
     conditions: dict[str, Callable[[], bool]] = {
+        "fork-server": lambda: forks.serving() is not None,
         "kube-apiserver": control_plane.is_ready,
         "kube-controller-manager": control_plane.has_service_accounts,
     }

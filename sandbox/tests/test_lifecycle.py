@@ -400,7 +400,8 @@ def test_before_anything_is_installed_the_environment_says_what_to_do(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "name", ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator", "endpoint"]
+    "name",
+    ["kwok", "kubelet", "kube-apiserver", "etcd", "authenticator", "endpoint", "fork-server"],
 )
 def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     before, ports = _pids(clone), _recorded(clone)["ports"]
@@ -418,6 +419,20 @@ def test_what_keeps_nothing_is_started_again(clone: Clone, name: str) -> None:
     assert changed == {name}
     assert _recorded(clone)["ports"] == ports
     assert f"kept-{name}" in {n.metadata.name for n in core.list_namespace().items}
+
+
+def test_with_other_packages_forks_are_of_those(
+    clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _pids(clone)
+    with monkeypatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(go_builds.cache_directory().parent))
+        patched.setenv("HOME", str(tmp_path))  # packages look into it as they are imported
+        mended = clone.sandbox("start")
+        assert "fork-server: ended since; starting again" in mended.stdout
+        assert clone.sandbox("start").stdout == ""
+    assert {name for name, pid in _pids(clone).items() if pid != before[name]} == {"fork-server"}
+    clone.sandbox("start")
 
 
 def test_up_and_preview_and_what_is_up(clone: Clone) -> None:
