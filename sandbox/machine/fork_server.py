@@ -48,8 +48,8 @@ MODULES: Final = (
     *(
         f"pulumi_aws.{name}"
         for name in (
-            *("cloudwatch", "ec2", "eks", "emrcontainers", "iam", "kms", "mwaa", "s3"),
-            *("secretsmanager", "vpc"),
+            *("budgets", "cloudwatch", "ec2", "eks", "emrcontainers", "iam", "kms", "mwaa", "s3"),
+            *("secretsmanager", "sns", "vpc"),
         )
     ),
     "pulumi_eks",
