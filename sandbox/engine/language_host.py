@@ -8,6 +8,7 @@ API, with the program read from the project's directory.
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import runpy
@@ -21,7 +22,8 @@ from typing import IO
 
 import grpc
 from pulumi.automation._server import LanguageServer
-from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+from pulumi.runtime import resource
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, source_pb2
 
 from sandbox.machine.lifetime import end_with_engine
 from sandbox.machine.neighbours import keep_out
@@ -106,10 +108,28 @@ def _run(script: Path) -> None:
     runpy.run_path(str(script), run_name="__main__")
 
 
+def keep_the_programs_frames() -> None:
+    """Let the state of a resource have the calls in the program that led to it, and no others.
+
+    Those of this host are twenty, with paths of this machine, and the engine writes the whole state
+    after each step.
+    """
+    whole = resource._get_stack_trace
+
+    def of_program() -> source_pb2.StackTrace:
+        # Between the two is runpy, which is frozen and has no source.
+        return source_pb2.StackTrace(
+            frames=itertools.takewhile(lambda frame: frame.HasField("pc"), whole().frames)
+        )
+
+    resource._get_stack_trace = of_program
+
+
 def main() -> None:
     """Serve the engine whose address is the last argument."""
     end_with_engine()
     keep_out()
+    keep_the_programs_frames()
     server = grpc.server(
         futures.ThreadPoolExecutor(16),
         options=[(f"grpc.max_{way}_message_length", _MAX_MESSAGE) for way in ("receive", "send")],

@@ -1,11 +1,13 @@
-"""Where the language host looks for what a policy pack needs."""
+"""Where the language host looks for what a policy pack needs, and what it tells of a program."""
 
 from __future__ import annotations
 
+import pytest
 from google.protobuf import struct_pb2
-from pulumi.runtime.proto import language_pb2
+from pulumi.runtime import resource
+from pulumi.runtime.proto import language_pb2, source_pb2
 
-from sandbox.engine.language_host import python_of
+from sandbox.engine.language_host import keep_the_programs_frames, python_of
 
 
 def _info(**options: str) -> language_pb2.ProgramInfo:
@@ -18,3 +20,15 @@ def test_a_pack_has_the_environment_that_its_project_names_and_no_other() -> Non
     assert python_of(_info(virtualenv="../.venv")) == "/srv/policy/../.venv/bin/python"
     assert python_of(_info(virtualenv="/venv")) == "/venv/bin/python"
     assert python_of(_info()) == "python3"
+
+
+def test_a_resource_is_traced_to_the_program_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def frame(place: str | None) -> source_pb2.StackFrame:
+        return source_pb2.StackFrame(pc=place and source_pb2.SourcePosition(uri=place, line=1))
+
+    told = ("components/network.py", "__main__.py", None, "sandbox/engine/language_host.py")
+    whole = source_pb2.StackTrace(frames=map(frame, told))
+    monkeypatch.setattr(resource, "_get_stack_trace", lambda: whole)
+    keep_the_programs_frames()
+    kept = resource._get_stack_trace().frames
+    assert [one.pc.uri for one in kept] == ["components/network.py", "__main__.py"]
