@@ -24,7 +24,9 @@ def test_a_pack_has_the_environment_that_its_project_names_and_no_other() -> Non
 
 def test_a_resource_is_traced_to_the_program_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def frame(place: str | None) -> source_pb2.StackFrame:
-        return source_pb2.StackFrame(pc=place and source_pb2.SourcePosition(uri=place, line=1))
+        return source_pb2.StackFrame(
+            pc=source_pb2.SourcePosition(uri=place, line=1) if place else None
+        )
 
     told = ("components/network.py", "__main__.py", None, "sandbox/engine/language_host.py")
     whole = source_pb2.StackTrace(frames=map(frame, told))
