@@ -38,7 +38,7 @@ def monthly_budget(
             threshold_type="PERCENTAGE",
             comparison_operator="GREATER_THAN",
             subscriber_email_addresses=list(emails[:EMAILS]) or None,
-            subscriber_sns_topic_arns=topic_arn,
+            subscriber_sns_topic_arns=[topic_arn],
         )
 
     return aws.budgets.Budget(

@@ -418,7 +418,7 @@ def test_a_budget_of_the_stacks_tags_tells_of_halves_most_all_and_what_is_to_com
     for one in told:
         assert one["thresholdType"] == "PERCENTAGE"
         assert one["subscriberEmailAddresses"] == list(emails[:10])
-        assert isinstance(one["subscriberSnsTopicArns"], str | list)
+        assert one["subscriberSnsTopicArns"] == ["arn:aws:mock:::monitoring-alarms"]
     publishes = policy(engine)["Budget"]
     assert publishes["Principal"] == {"Service": "budgets.amazonaws.com"}
     assert publishes["Condition"] == {

@@ -399,7 +399,9 @@ def test_drift_made_by_hand_is_seen_by_refresh_and_mended(platform: Clone) -> No
     refreshed = platform.pulumi("refresh", "--yes", "--expect-no-changes", check=False)
     assert refreshed.returncode != 0, "the refresh saw nothing"
     steps, _ = run(platform, "up", "--yes", "--skip-preview")
-    assert {step[1].rsplit(":", 1)[-1] for step in steps} == kinds
+    # After a refresh, the engine also forgets providers that it had noted by itself.
+    done = {kind for _, kind, _ in steps if not kind.startswith("pulumi:providers:")}
+    assert {kind.rsplit(":", 1)[-1] for kind in done} == kinds
     platform.pulumi("refresh", "--yes", "--expect-no-changes")
 
 

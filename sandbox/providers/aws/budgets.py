@@ -85,6 +85,10 @@ class Budget(ResourceType):
             needed = {"comparisonOperator", "notificationType", "threshold", "thresholdType"}
             if isinstance(one, dict) and (missing := needed - one.keys()):
                 yield Failure("notifications", f"a notification needs {', '.join(sorted(missing))}")
+            for key in _SUBSCRIBERS.values():
+                given = one.get(key) if isinstance(one, dict) else None
+                if given not in (None, UNKNOWN) and not isinstance(given, list):
+                    yield Failure("notifications", f"expected {key} to be a list, got {given}")
 
     def create(self, inputs: Properties) -> str:
         account = inputs.get("accountId") or self.aws.account

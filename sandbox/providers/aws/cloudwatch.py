@@ -151,14 +151,18 @@ class MetricAlarm(ResourceType):
         ),
     }
     api_inputs = ("PutMetricAlarm",)
-    members: ClassVar = {**_OF_ALARMS, "metricQueries": "Metrics", "name": "AlarmName"}
+    members: ClassVar = {
+        "evaluateLowSampleCountPercentiles": "EvaluateLowSampleCountPercentile",
+        "metricQueries": None,
+        "name": "AlarmName",
+    }
     outputs = ("arn",)
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
         queries = inputs.get("metricQueries")
         conflicts = ("dimensions", "extendedStatistic", "metricName", "namespace")
         for key in (*conflicts, "period", "statistic"):
-            if queries and key in inputs:
+            if queries not in (None, UNKNOWN) and key in inputs:
                 yield Failure(key, "conflicts with metricQueries")
         if "metricName" in inputs and len({"statistic", "extendedStatistic"} & inputs.keys()) != 1:
             rule = "One of `statistic` or `extended_statistic` must be set"
@@ -179,7 +183,7 @@ class MetricAlarm(ResourceType):
         metric = query.get("metric")
         if "id" not in query:
             yield Failure("metricQueries", "a metric query needs an id")
-        if metric and query.get("expression"):
+        if metric is not None and query.get("expression") not in (None, UNKNOWN):
             rule = "No metric_query may have both `expression` and a `metric` specified"
             yield Failure("metricQueries", rule)
         for one in (query, metric):

@@ -105,7 +105,7 @@ class EventTarget(ResourceType):
         "targetId": Input(computed=True, replaces=True),
     }
     api_inputs = ("PutTargets.Targets[]", "PutTargets")
-    members: ClassVar = {"forceDestroy": None, "targetId": "Id"}
+    members: ClassVar = {"forceDestroy": None, "inputTransformer": None, "targetId": "Id"}
 
     def validate(self, inputs: Properties) -> Iterator[Failure]:
         given = sorted({"input", "inputPath", "inputTransformer"} & inputs.keys())

@@ -57,7 +57,7 @@ class Topic(ResourceType):
         "contentBasedDeduplication": OFF,
         "deliveryPolicy": Input(json=True),
         "displayName": UPDATES,
-        "fifoTopic": Input(default=False, replaces=True),
+        "fifoTopic": Input(default=False, replaces=True, allowed=(True, False)),
         "kmsMasterKeyId": UPDATES,
         "name": Input(replaces=True),
         "namePrefix": Input(replaces=True, local=True),

@@ -20,11 +20,42 @@ from sandbox.tests.aws_account import Account, trust
 ROLE = "arn:aws:iam::123456789012:role/one"
 KEY = "arn:aws:kms:us-west-2:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 POLICY = "arn:aws:iam::aws:policy/AmazonEKSWorkerNodePolicy"
+TOPIC = "arn:aws:sns:us-west-2:123456789012:one"
 DOCUMENT = json.dumps({"Version": "2012-10-17", "Statement": []})
 
 # What passes, one of each type.
 VALID: dict[str, Properties] = {
+    "budgets/budget:Budget": {
+        "budgetType": "COST",
+        "limitAmount": "100",
+        "limitUnit": "USD",
+        "name": "one",
+        "notifications": [
+            {
+                "comparisonOperator": "GREATER_THAN",
+                "notificationType": "ACTUAL",
+                "subscriberEmailAddresses": ["night@example.com"],
+                "subscriberSnsTopicArns": [TOPIC],
+                "threshold": 80,
+                "thresholdType": "PERCENTAGE",
+            }
+        ],
+        "timeUnit": "MONTHLY",
+    },
+    "cloudwatch/dashboard:Dashboard": {"dashboardBody": "{}", "dashboardName": "one"},
+    "cloudwatch/eventRule:EventRule": {"eventPattern": '{"source": ["aws.kms"]}', "name": "one"},
+    "cloudwatch/eventTarget:EventTarget": {"arn": TOPIC, "rule": "one"},
     "cloudwatch/logGroup:LogGroup": {"name": "group", "kmsKeyId": KEY},
+    "cloudwatch/metricAlarm:MetricAlarm": {
+        "alarmActions": [TOPIC],
+        "comparisonOperator": "GreaterThanThreshold",
+        "evaluationPeriods": 2,
+        "metricName": "ImportErrors",
+        "namespace": "AmazonMWAA",
+        "period": 300,
+        "statistic": "Maximum",
+        "threshold": 0,
+    },
     "ec2/defaultSecurityGroup:DefaultSecurityGroup": {"vpcId": "vpc-1"},
     "ec2/eip:Eip": {"domain": "vpc"},
     "ec2/flowLog:FlowLog": {"vpcId": "vpc-1", "trafficType": "ALL", "logDestination": "arn"},
@@ -149,6 +180,13 @@ VALID: dict[str, Properties] = {
     },
     "secretsmanager/secret:Secret": {"name": "one", "kmsKeyId": KEY},
     "secretsmanager/secretVersion:SecretVersion": {"secretId": "one", "secretString": "{}"},
+    "sns/topic:Topic": {"name": "one", "kmsMasterKeyId": KEY},
+    "sns/topicPolicy:TopicPolicy": {"arn": TOPIC, "policy": DOCUMENT},
+    "sns/topicSubscription:TopicSubscription": {
+        "endpoint": "night@example.com",
+        "protocol": "email",
+        "topic": TOPIC,
+    },
     "vpc/securityGroupEgressRule:SecurityGroupEgressRule": {
         "cidrIpv4": "0.0.0.0/0",
         "ipProtocol": "-1",
@@ -166,6 +204,13 @@ LONG = "x" * 3000
 
 # A type, the place of one value in what is valid, another value, and what the failure says of it.
 INVALID: list[tuple[str, str, Value, str]] = [
+    ("budgets/budget:Budget", "budgetType", "MONEY", "one of ["),
+    ("budgets/budget:Budget", "timePeriodStart", "today", "cannot be parsed"),
+    ("cloudwatch/dashboard:Dashboard", "dashboardBody", "{", "invalid JSON"),
+    ("cloudwatch/dashboard:Dashboard", "dashboardName", "a b", "only alphanumeric"),
+    ("cloudwatch/eventRule:EventRule", "eventPattern", "{", "invalid JSON"),
+    ("cloudwatch/eventRule:EventRule", "name", LONG, "1 to 64 characters"),
+    ("cloudwatch/eventTarget:EventTarget", "arn", LONG, "1 to 1600 characters"),
     ("cloudwatch/logGroup:LogGroup", "kmsKeyId", LONG, "at most 256 characters"),
     ("cloudwatch/logGroup:LogGroup", "logGroupClass", "FREQUENT", "one of [STANDARD]"),
     ("cloudwatch/logGroup:LogGroup", "name", "group:latest", "match"),
@@ -175,6 +220,9 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("cloudwatch/logGroup:LogGroup", "tags", {"a&b": ""}, "keys of tags to match"),
     ("cloudwatch/logGroup:LogGroup", "tags.a", LONG, "at most 256 characters"),
     ("cloudwatch/logGroup:LogGroup", "tags.a", "a&b", "match"),
+    ("cloudwatch/metricAlarm:MetricAlarm", "alarmActions", TOPIC, "a list"),
+    ("cloudwatch/metricAlarm:MetricAlarm", "comparisonOperator", ">", "one of ["),
+    ("cloudwatch/metricAlarm:MetricAlarm", "treatMissingData", "bad", "one of ["),
     ("ec2/defaultSecurityGroup:DefaultSecurityGroup", "vpcId", ["vpc-1"], "text"),
     ("ec2/eip:Eip", "domain", "ipv6", "one of [vpc]"),
     ("ec2/flowLog:FlowLog", "logDestinationType", "s4", "one of"),
@@ -441,6 +489,10 @@ INVALID: list[tuple[str, str, Value, str]] = [
     ("secretsmanager/secretVersion:SecretVersion", "secretString", "", "1 to 65536 characters"),
     ("secretsmanager/secretVersion:SecretVersion", "secretString", 1, "text, got a secret"),
     ("secretsmanager/secretVersion:SecretVersion", "versionStages", [], "1 to 20 items"),
+    ("sns/topic:Topic", "fifoTopic", "maybe", "one of [True, False]"),
+    ("sns/topic:Topic", "name", "a topic", "invalid topic name"),
+    ("sns/topicPolicy:TopicPolicy", "policy", "{", "invalid JSON"),
+    ("sns/topicSubscription:TopicSubscription", "protocol", "pigeon", "one of ["),
     ("vpc/securityGroupEgressRule:SecurityGroupEgressRule", "cidrIpv4", ["0.0.0.0/0"], "text"),
     ("vpc/securityGroupIngressRule:SecurityGroupIngressRule", "ipProtocol", 6, "text"),
 ]
@@ -483,6 +535,14 @@ def test_an_invalid_value_is_refused_by_its_property_and_the_rule(
     assert failure.property == place or failure.property.startswith(f"{place}.")
     assert place in failure.reason
     assert rule in failure.reason
+
+
+def test_who_is_told_of_a_budget_is_a_list(account: Account) -> None:
+    # A text is a list of texts to Python, and so to mypy.
+    place = "notifications[0].subscriberSnsTopicArns"
+    given = with_value(VALID["budgets/budget:Budget"], place, TOPIC)
+    (failure,) = account.check("budgets/budget:Budget", **given)
+    assert "expected subscriberSnsTopicArns to be a list" in failure.reason
 
 
 def test_every_type_refuses_something() -> None:
