@@ -149,15 +149,17 @@ class AirflowEnvironment(pulumi.ComponentResource):
         # them. Log groups that it does not find it makes itself, without retention, and leaves
         # behind.
         after = [policy, inside, *outside, *log_groups]
-        self.webserver_url = Output.from_input(None)
-        if not args.asleep:
-            environment = self._environment(name, args, role, group, after)
-            self.webserver_url = environment.webserver_url.apply(
-                lambda url: f"https://{url.removeprefix('https://')}"  # AWS answers without, mostly
-            )
         # Known beforehand, so that what names the environment does not change as it is made anew.
         self.name = Output.from_input(args.environment_name)
         self.arn = Output.from_input(_environment_arn(args))
+        self.webserver_url = Output.from_input(None)
+        if not args.asleep:
+            environment = self._environment(name, args, role, group, after)
+            # Who looks at it waits for it: by the URN, which a preview knows.
+            self.name = environment.urn.apply(lambda _: args.environment_name)
+            self.webserver_url = environment.webserver_url.apply(
+                lambda url: f"https://{url.removeprefix('https://')}"  # AWS answers without, mostly
+            )
         self.execution_role_name = role.name
         self.execution_role_arn = role.arn
         self.execution_role_unique_id = role.unique_id
