@@ -93,7 +93,7 @@ def test_nothing_of_it_is_on_the_internet(clone: Clone) -> None:
     made = {
         one["ServiceName"].split(".", 3)[3] for one in ec2.describe_vpc_endpoints()["VpcEndpoints"]
     }
-    assert made == {"s3", *NEEDED_WITHOUT_NAT}
+    assert made == {"s3", "sns", *NEEDED_WITHOUT_NAT}
 
 
 def test_airflow_gets_no_package_from_the_internet(clone: Clone) -> None:
