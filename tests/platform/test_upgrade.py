@@ -66,8 +66,9 @@ def test_nothing_that_holds_work_is_replaced(stack: Clone) -> None:
 
 def test_the_stack_is_todays_after_up(stack: Clone) -> None:
     stack.pulumi("up", "--yes", "--skip-preview")
-    stack.pulumi("preview", "--expect-no-changes")
-    stack.pulumi("refresh", "--yes", "--expect-no-changes")
+    # The autoscaler takes away a node that the last release's minimum kept: no change, though a
+    # refresh by itself would tell it.
+    stack.pulumi("preview", "--refresh", "--expect-no-changes")
 
 
 def test_it_goes_as_if_made_today(stack: Clone, empty: set[str]) -> None:
