@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -113,7 +113,6 @@ def _serve(packages: bytes) -> Callable[[], object]:
         for one in (listening, *started.values()):
             one.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         return partial(_become, connection, lives, packages)
 
@@ -132,6 +131,7 @@ def _become(connection: socket.socket, lives: int, packages: bytes) -> None:
     request = json.loads(line)
     os.fchdir(descriptors[0])
     os.umask(request["umask"])
+    _ignore(request["ignored"])
     # Nothing was read or written through sys.stdin and the others yet.
     for number, descriptor in enumerate(descriptors[1:]):
         os.dup2(descriptor, number)
@@ -150,6 +150,17 @@ def _become(connection: socket.socket, lives: int, packages: bytes) -> None:
     for name in [one for one in sys.modules if one.partition(".")[0] == "sandbox"]:
         del sys.modules[name]
     getattr(importlib.import_module(request["module"]), request["function"])()
+
+
+def _ignore(numbers: Collection[int]) -> None:
+    """Ignore the signals that a plugin does, as one that a shell has begun in the background."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        elif number == signal.SIGINT:
+            signal.signal(number, signal.default_int_handler)
+        elif signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end_with(connection: socket.socket, lives: int) -> None:

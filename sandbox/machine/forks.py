@@ -117,6 +117,11 @@ def _hand_over(connection: socket.socket, module: str, function: str) -> None:
         "path": sys.path,
         "environment": dict(os.environ),
         "umask": umask,
+        "ignored": [
+            number
+            for number in signal.valid_signals()
+            if signal.getsignal(number) is signal.SIG_IGN
+        ],
     }
     here = os.open(".", os.O_RDONLY)
     try:
