@@ -86,8 +86,12 @@ def listening(pids: Iterable[int]) -> dict[int, tuple[str, str]]:
     for pid in pids:
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
-            command = " ".join(one.cmdline()[:3])
-            for connection in one.net_connections():
+            try:
+                command = " ".join(one.cmdline()[:3])
+                connections = one.net_connections()
+            except psutil.NoSuchProcess:  # it has ended since, and listens no more
+                continue
+            for connection in connections:
                 if connection.status == psutil.CONN_LISTEN:
                     found[connection.laddr.port] = (connection.laddr.ip, command)
     return found

@@ -20,6 +20,7 @@ from sandbox.machine import forks, processes
 from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
 from sandbox.tests import stranger
+from sandbox.tests.ended import ended
 
 LOADED: Final = "pulumi_aws.ec2.vpc"
 PLUGIN: Final = """
@@ -179,10 +180,6 @@ def _sleeping(tree: Tree) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     return plugin, found
 
 
-def _gone(found: list[psutil.Process]) -> bool:
-    return not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in found)
-
-
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGINT, 0), (signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)],
@@ -191,7 +188,7 @@ def test_a_fork_ends_with_its_plugin(tree: Tree, number: signal.Signals, status:
     plugin, found = _sleeping(tree)
     plugin.send_signal(number)
     assert plugin.wait(10) == status
-    wait_for(lambda: _gone(found), "the fork to end")
+    wait_for(lambda: all(ended(one.pid) for one in found), "the fork to end")
 
 
 def test_a_killed_engine_leaves_no_plugin(tree: Tree) -> None:
@@ -206,7 +203,7 @@ def test_a_killed_engine_leaves_no_plugin(tree: Tree) -> None:
     assert len(found) == 3
     engine.kill()
     engine.wait()
-    wait_for(lambda: _gone(found), "the plugin to end")
+    wait_for(lambda: all(ended(one.pid) for one in found), "the plugin to end")
 
 
 def test_forks_leave_nothing_behind(tree: Tree) -> None:
@@ -296,7 +293,7 @@ def test_nobody_else_connects(tree: Tree) -> None:
 def test_forks_end_with_their_server(tree: Tree) -> None:
     plugin, found = _sleeping(tree)
     os.kill(tree.server.pid, signal.SIGKILL)
-    wait_for(lambda: _gone(found), "the fork to end")
+    wait_for(lambda: all(ended(one.pid) for one in found), "the fork to end")
     assert plugin.wait(10) == 1
     assert not tree.told()["loaded"]
     tree.server = tree.start()

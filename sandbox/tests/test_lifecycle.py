@@ -38,6 +38,7 @@ from sandbox.machine.program import ROOT
 from sandbox.machine.waiting import wait_for
 from sandbox.tests import stranger
 from sandbox.tests.aws_account import trust
+from sandbox.tests.ended import ended
 
 
 @pytest.fixture(scope="module")
@@ -79,14 +80,7 @@ def _pids(clone: Clone) -> dict[str, int]:
 def _kill(clone: Clone, name: str) -> None:
     pid = _pids(clone)[name]
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not _runs(pid), f"{pid} to end")
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_for(lambda: ended(pid), f"{pid} to end")
 
 
 def test_it_listens_on_loopback_only(clone: Clone) -> None:
@@ -356,7 +350,7 @@ def test_a_pod_that_is_to_end_runs_its_command_and_tells_how_it_ended(clone: Clo
         if (one.info["cmdline"] or [])[-1:] == [scripts["stays"]]
     )
     core.delete_namespaced_pod("stays", "ending")
-    wait_for(lambda: not _runs(shell.pid), "its process to end")
+    wait_for(lambda: ended(shell.pid), "its process to end")
     core.delete_namespace("ending")
     core.delete_node("node")
 
@@ -507,7 +501,7 @@ def test_after_a_run_that_was_cut_off_everything_is_new(clone: Clone) -> None:
     assert re.search("".join(rf" +\d+\.\d s  {step}\n" for step in steps), done.stdout)
     assert "2 created" in done.stdout
     assert not set(before.values()) & set(_pids(clone).values())
-    assert not any(map(_runs, before.values()))
+    assert all(map(ended, before.values()))
 
 
 def test_with_an_emulator_everything_is_lost(clone: Clone) -> None:
@@ -516,7 +510,7 @@ def test_with_an_emulator_everything_is_lost(clone: Clone) -> None:
     done = clone.sandbox("up")
     assert "moto: ended since, and the emulated AWS is lost; starting afresh" in done.stdout
     assert "2 created" in done.stdout
-    assert not any(map(_runs, before.values()))
+    assert all(map(ended, before.values()))
 
 
 def test_a_start_that_was_cut_off_is_made_again(clone: Clone) -> None:
@@ -528,7 +522,7 @@ def test_a_start_that_was_cut_off_is_made_again(clone: Clone) -> None:
     done = clone.sandbox("up")
     assert "kwok: ended since" in done.stdout
     assert "2 created" in done.stdout
-    assert not any(map(_runs, before.values()))
+    assert all(map(ended, before.values()))
 
 
 def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
@@ -562,7 +556,7 @@ def test_down_leaves_nothing_and_takes_nothing_else(clone: Clone) -> None:
     finally:
         bystander.kill()
         bystander.wait()
-    assert not any(map(_runs, pids.values()))
+    assert all(map(ended, pids.values()))
     assert not (clone.directory / ".sandbox").exists()
     assert (clone.directory / "Pulumi.sandbox.yaml").read_text() == settings
     assert "there is no sandbox" in clone.sandbox("down").stdout

@@ -24,6 +24,7 @@ from kubernetes.client import CoreV1Api
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests import stranger
+from sandbox.tests.ended import ended
 from tests.browser import browsed
 from tests.platform.example_dags import (
     DAG_BUCKET,
@@ -436,7 +437,7 @@ def test_airflow_ends_with_its_terminal_and_its_tasks_with_it(
     served.process.send_signal(signal.SIGHUP)
     assert served.process.wait(60) == 0
     _, left = psutil.wait_procs(parts, timeout=10)
-    assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
+    assert all(ended(part.pid) for part in left)
 
 
 def test_who_takes_the_key_away_is_told(platform: Clone) -> None:

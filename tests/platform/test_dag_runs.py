@@ -24,6 +24,7 @@ from kubernetes.stream import portforward
 
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
+from sandbox.tests.ended import ended
 from tests.browser import browsed
 from tests.platform.example_dags import (
     FINAL,
@@ -285,7 +286,7 @@ def test_ctrl_c_ends_a_run_at_once_with_what_it_has_started(
             process.kill()
     _, left = psutil.wait_procs(parts, timeout=5)
     assert parts
-    assert not [part for part in left if part.status() != psutil.STATUS_ZOMBIE]
+    assert all(ended(part.pid) for part in left)
     assert "Traceback" not in told.read_text()
     assert _said(told.read_text())[-1] == "interrupted; its pods and job runs are ended too"
     wait_for(lambda: pods(platform) == [], "the pod's end")
