@@ -44,7 +44,7 @@ test: install
 lint: install
 	@$(VENV)/ruff format --check .
 	@$(VENV)/ruff check .
-	@$(VENV)/mypy .
+	@$(VENV)/mypy --cache-dir "$${XDG_CACHE_HOME:-$$HOME/.cache}/mwaa-on-eks/mypy" .
 	@$(VENV)/lint-imports --no-cache >/dev/null || $(VENV)/lint-imports --no-cache
 	@$(VENV)/zizmor --offline --quiet .github >/dev/null || $(VENV)/zizmor --offline .github
 	@"$$($(VENV)/python -m sandbox.machine.go_builds actionlint)/actionlint" -shellcheck= -pyflakes=
