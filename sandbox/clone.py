@@ -30,6 +30,7 @@ class Clone:
     directory: Path
     extra_environment: Mapping[str, str] = field(default_factory=dict)
     """Added to what sandbox/env gives, for Pulumi and its plugins."""
+    _clients: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def make(cls, directory: Path) -> Clone:
@@ -119,12 +120,17 @@ class Clone:
         )
         return outputs
 
+    @cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session()  # the default one would keep another clone's credentials
+
     def aws(self, service: str) -> Any:  # noqa: ANN401  (boto3 makes its clients at run time)
         """A boto3 client of an emulated service."""
-        # Its endpoint and credentials come from the variables that every AWS SDK reads.
-        with mock.patch.dict(os.environ, self.environment):
-            # A session of its own: the default one would keep another clone's credentials.
-            return boto3.Session().client(service)  # type: ignore[call-overload]
+        if service not in self._clients:
+            # Its endpoint and credentials come from the variables that every AWS SDK reads.
+            with mock.patch.dict(os.environ, self.environment):
+                self._clients[service] = self._session.client(service)  # type: ignore[call-overload]
+        return self._clients[service]
 
     @cached_property
     def kubernetes(self) -> kubernetes.client.ApiClient:

@@ -18,9 +18,13 @@ def wait_for(condition: Callable[[], Value], what: str) -> Value:
     TimeoutError: there was none in time; it says what was waited for.
     """
     deadline = time.monotonic() + PATIENCE
-    while not (value := condition()):
-        if time.monotonic() > deadline:
+    while True:
+        asked = time.monotonic()
+        if value := condition():
+            return value
+        now = time.monotonic()
+        if now > deadline:
             message = f"gave up waiting for {what} after {PATIENCE:.0f} s"
             raise TimeoutError(message)
-        time.sleep(0.05)
-    return value
+        # What takes long to ask is asked seldom, else waiting slows down what is waited for.
+        time.sleep(max(0.05, 3 * (now - asked)))

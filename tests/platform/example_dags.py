@@ -50,10 +50,13 @@ def nodes(clone: Clone) -> set[str]:
 
 def job_runs(clone: Clone) -> list[dict[str, Any]]:
     """The job runs of the default team."""
-    virtual_cluster = clone.outputs()["emrcontainers_virtual_cluster_id"]
-    runs: list[dict[str, Any]] = clone.aws("emr-containers").list_job_runs(
-        virtualClusterId=virtual_cluster
-    )["jobRuns"]
+    emr = clone.aws("emr-containers")
+    (virtual_cluster,) = (
+        one["id"]
+        for one in emr.list_virtual_clusters(states=["RUNNING"])["virtualClusters"]
+        if one["containerProvider"]["info"]["eksInfo"]["namespace"] == "emr-mwaa"
+    )
+    runs: list[dict[str, Any]] = emr.list_job_runs(virtualClusterId=virtual_cluster)["jobRuns"]
     return runs
 
 

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -22,7 +23,7 @@ import pytest
 from kubernetes.client import CoreV1Api
 
 from sandbox.clone import Clone
-from sandbox.machine.waiting import wait_for
+from sandbox.machine.waiting import PATIENCE, wait_for
 from sandbox.tests import stranger
 from sandbox.tests.ended import ended
 from tests.browser import browsed
@@ -48,7 +49,7 @@ def platform(own_platform: Clone) -> Clone:
     return own_platform
 
 
-@dataclass(frozen=True)
+@dataclass
 class Served:
     """An Airflow with its page."""
 
@@ -58,22 +59,26 @@ class Served:
     log: Path
     """What `make airflow` says."""
 
-    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
-        """Ask Airflow's API."""
+    @cached_property
+    def _token(self) -> str:
         login = urllib.request.Request(  # noqa: S310
             f"{self.url}/auth/token",
             json.dumps({"username": "admin", "password": self.password}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(login, timeout=30) as response:  # noqa: S310
-            token = json.load(response)["access_token"]
+        with urllib.request.urlopen(login, timeout=PATIENCE) as response:  # noqa: S310
+            token: str = json.load(response)["access_token"]
+        return token
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401
+        """Ask Airflow's API."""
         request = urllib.request.Request(  # noqa: S310
             f"{self.url}/api/v2/{path}",
             None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310
             return json.load(response)
 
     def start(self, dag: str, conf: Mapping[str, str] | None = None) -> str:
