@@ -43,7 +43,9 @@ class Measured:
         if not names:
             return
         self._core = self._core or nodes.core_api()
-        pending = self._core.list_pod_for_all_namespaces(field_selector="status.phase=Pending")
+        pending = self._core.list_pod_for_all_namespaces(
+            field_selector="status.phase=Pending", resource_version=nodes.CACHED
+        )
         unschedulable = sum(
             condition.type == "PodScheduled" and condition.reason == "Unschedulable"
             for pod in pending.items

@@ -21,6 +21,8 @@ ZONE_LABEL = "topology.kubernetes.io/zone"
 SUBNET = "sandbox/subnet"
 ROLE = "sandbox/role"
 REGION = "sandbox/region"
+CACHED = "0"
+"""The version of what the API server has in memory: milliseconds old, and etcd is not asked."""
 
 
 @functools.cache

@@ -276,7 +276,9 @@ def main() -> None:
     looked, before = float("-inf"), set[str]()
     while True:
         try:
-            pods = core.list_pod_for_all_namespaces(field_selector=_WAITING).items
+            pods = core.list_pod_for_all_namespaces(
+                field_selector=_WAITING, resource_version=nodes.CACHED
+            ).items
             now = {pod.metadata.uid for pod in pods if _is_unschedulable(pod)}
             if not now <= before or time.monotonic() - looked > LOOK_SECONDS:
                 autoscaler.look()

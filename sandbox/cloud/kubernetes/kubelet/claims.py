@@ -15,6 +15,7 @@ from kubernetes.client import ApiException, CoreV1Api, StorageV1Api
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.kubernetes.nodes import CACHED
 from sandbox.cloud.kubernetes.storage_driver import ADDON, DRIVER
 from sandbox.machine.aws_api import Aws, find
 from sandbox.machine.program import DIRECTORY
@@ -42,9 +43,8 @@ class Driver:
         """Do what claims and volumes ask for, for ever."""
         while True:
             try:
-                if any(
-                    one.metadata.name == DRIVER for one in self._storage.list_csi_driver().items
-                ):
+                drivers = self._storage.list_csi_driver(resource_version=CACHED).items
+                if any(one.metadata.name == DRIVER for one in drivers):
                     self._make()
                     self._remove()
             except (ApiException, HTTPError, BotoCoreError, ClientError) as error:
@@ -52,17 +52,18 @@ class Driver:
             time.sleep(INTERVAL)
 
     def _make(self) -> None:
+        claims = self._core.list_persistent_volume_claim_for_all_namespaces(resource_version=CACHED)
+        unbound = [claim for claim in claims.items if claim.spec.volume_name is None]
         classes = {
             one.metadata.name: one
-            for one in self._storage.list_storage_class().items
+            for one in (self._storage.list_storage_class().items if unbound else ())
             if one.provisioner == DRIVER
         }
-        for claim in self._core.list_persistent_volume_claim_for_all_namespaces().items:
+        for claim in unbound:
             chosen = classes.get(claim.spec.storage_class_name)
             node = (claim.metadata.annotations or {}).get("volume.kubernetes.io/selected-node")
             if (
                 chosen is not None
-                and claim.spec.volume_name is None
                 and claim.metadata.deletion_timestamp is None
                 and (node or chosen.volume_binding_mode == "Immediate")
                 # EBS has no others, and no copies of volumes are made here.
@@ -146,7 +147,7 @@ class Driver:
         return {}
 
     def _remove(self) -> None:
-        for volume in self._core.list_persistent_volume().items:
+        for volume in self._core.list_persistent_volume(resource_version=CACHED).items:
             if (
                 volume.status.phase == "Released"
                 and volume.spec.csi
