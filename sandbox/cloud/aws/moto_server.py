@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from moto import server
+from moto import backends, server
 
 from sandbox.cloud.aws import (
     alarms,
@@ -42,6 +42,9 @@ def main() -> None:
     moto_server: Any = server
     application = moto_server.DomainDispatcherApplication
     moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))
+    # moto asks the disk for them with each request.
+    services = frozenset(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: services
     server.main()
 
 
