@@ -1,14 +1,34 @@
 """What all tests share."""
 
 import os
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 _ELSEWHERE = ("AWS_", "PULUMI_", "KUBECONFIG", "SANDBOX_ADDRESS")
 
 # A shell that `eval "$(sandbox/env)"` has turned to some sandbox must not turn the tests there too.
 for _name in [name for name in os.environ if name.startswith(_ELSEWHERE)]:
     del os.environ[_name]
+
+
+# Of those that have the platform of tests/platform/conftest.py, it is made once.
+_TOGETHER = ("airflow_files", "blueprint", "dependency_order", "examples")
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401
+    """Give each worker whole files, and one of them the files that share a platform."""
+    scheduler = LoadFileScheduling(config, log)
+    file_of = scheduler._split_scope
+    together = {f"tests/platform/test_{name}.py" for name in _TOGETHER}
+
+    def split(node: str) -> str:
+        file = str(file_of(node))
+        return "tests/platform" if file in together else file
+
+    scheduler._split_scope = split
+    return scheduler
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

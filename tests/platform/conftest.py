@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -23,7 +24,10 @@ def _up(clone: Clone, empty: set[str], settings: Mapping[str, str] = {}) -> Clon
     clone.pulumi("stack", "init")
     for key, value in settings.items():
         clone.pulumi("config", "set", "--path", key, value)
-    clone.pulumi("up", "--yes", "--skip-preview")
+    # Nobody cuts this off: the state is written once, and not after each step.
+    once = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+    with mock.patch.dict(clone.environment, once):
+        clone.pulumi("up", "--yes", "--skip-preview")
     return clone
 
 
