@@ -168,7 +168,9 @@ def _written(clone: Clone, printed: str) -> tuple[str, str]:
     return uri, stored["Body"].read().decode()
 
 
-def test_what_airflow_held_comes_back_after_sleep(platform: Clone, tmp_path: Path) -> None:
+def test_what_airflow_held_comes_back_after_sleep(
+    platform: Clone, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     with _airflow(platform, tmp_path / "old", dags=5) as old:
         for variable in VARIABLES:
             old.ask("POST", "variables", variable)
@@ -197,29 +199,29 @@ def test_what_airflow_held_comes_back_after_sleep(platform: Clone, tmp_path: Pat
     assert len(nodes(platform)) == 2
     assert platform.outputs()["job_bucket"] == bucket
 
-    with _airflow(platform, tmp_path / "new", dags=5) as new:
-        assert new.ask("GET", "variables")["total_entries"] == 0
-        new.ask("POST", "variables", {"key": "sources", "value": "another"})
-        said = new.finish("restore_metadata", {"document": uri})
-        assert "variable release: made" in said
-        assert "variable sources: left as it is, with another value" in said
-        assert "variable api_token: not made" in said
-        assert "pool narrow: made" in said
-        assert "connection reports: made without its password" in said
-        assert "these DAGs were not paused, and stay as they are here: " in said
-        found = new.ask("GET", "connections/reports")
-        assert found.items() >= CONNECTION.items()
-        assert found["password"] is None
-        assert new.ask("GET", "pools/narrow").items() >= POOL.items()
-        assert new.ask("GET", "variables")["total_entries"] == 2
-        assert {run["dag_id"] for run in new.ask("GET", "dags/~/dagRuns")["dag_runs"]} == {
-            "restore_metadata"
-        }
-        # As it is, and not as the REST API tells it, which says 1.1 of it.
-        _, again = _written(platform, new.finish("backup_metadata"))
-        assert VARIABLES[0] in json.loads(again)["variables"]
-        # By a connection that Airflow has not in its database; the tests below run Spark by one.
-        new.finish(POD)
+    new: Served = request.getfixturevalue("served")
+    assert new.ask("GET", "variables")["total_entries"] == 0
+    new.ask("POST", "variables", {"key": "sources", "value": "another"})
+    said = new.finish("restore_metadata", {"document": uri})
+    assert "variable release: made" in said
+    assert "variable sources: left as it is, with another value" in said
+    assert "variable api_token: not made" in said
+    assert "pool narrow: made" in said
+    assert "connection reports: made without its password" in said
+    assert "these DAGs were not paused, and stay as they are here: " in said
+    found = new.ask("GET", "connections/reports")
+    assert found.items() >= CONNECTION.items()
+    assert found["password"] is None
+    assert new.ask("GET", "pools/narrow").items() >= POOL.items()
+    assert new.ask("GET", "variables")["total_entries"] == 2
+    assert {run["dag_id"] for run in new.ask("GET", "dags/~/dagRuns")["dag_runs"]} == {
+        "restore_metadata"
+    }
+    # As it is, and not as the REST API tells it, which says 1.1 of it.
+    _, again = _written(platform, new.finish("backup_metadata"))
+    assert VARIABLES[0] in json.loads(again)["variables"]
+    # By a connection that Airflow has not in its database; the tests below run Spark by one.
+    new.finish(POD)
 
 
 BACKUP = "backup_metadata"
