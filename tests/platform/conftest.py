@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from unittest import mock
 
 import pytest
 
 from sandbox.clone import Clone
 from tests.platform.listing import everything
+from tests.platform.steps import ONCE
 
 
 def _running(directory: Path) -> Iterator[Clone]:
     clone = Clone.make(directory)
     clone.start()
+    clone.environment.update(ONCE)
     yield clone
     clone.stop()
 
@@ -24,10 +25,7 @@ def _up(clone: Clone, empty: set[str], settings: Mapping[str, str] = {}) -> Clon
     clone.pulumi("stack", "init")
     for key, value in settings.items():
         clone.pulumi("config", "set", "--path", key, value)
-    # Nobody cuts this off: the state is written once, and not after each step.
-    once = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
-    with mock.patch.dict(clone.environment, once):
-        clone.pulumi("up", "--yes", "--skip-preview")
+    clone.pulumi("up", "--yes", "--skip-preview")
     return clone
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from unittest import mock
 
 from sandbox.clone import Clone
 
 Steps: TypeAlias = set[tuple[str, str, str]]
 """(operation, type, name) of all that does not stay as it is."""
+
+ONCE: Final = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+"""With these the engine writes the state at its end, and not after each of hundreds of steps. It is
+for who does not kill it, and skips the preview, which would bind what is done."""
 
 _PRE = "resourcePreEvent"
 _DYNAMIC = "pulumi:providers:pulumi-python"
@@ -20,7 +24,10 @@ def run(clone: Clone, *arguments: str, ok: bool = True) -> tuple[Steps, str]:
     log = clone.directory / ".sandbox/events.json"
     log.unlink(missing_ok=True)
     # Without the variable, the CLI does not know the flag.
-    with mock.patch.dict(clone.environment, {"PULUMI_DEBUG_COMMANDS": "true"}):
+    variables = {"PULUMI_DEBUG_COMMANDS": "true"}
+    if "--skip-preview" in arguments:
+        variables |= ONCE
+    with mock.patch.dict(clone.environment, variables):
         done = clone.pulumi(*arguments, "--event-log", str(log), check=ok)
     assert (done.returncode == 0) is ok, done.stdout + done.stderr
     events = [json.loads(line) for line in log.read_text().splitlines()]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,23 +20,9 @@ HOLDS_WORK = {*PROTECTED, "aws:eks/nodeGroup:NodeGroup", "kubernetes:core/v1:Per
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A clone of its own, whose sandbox runs and holds nothing yet."""
-    clone = Clone.make(tmp_path_factory.mktemp("upgrade"))
-    clone.start()
-    yield clone
-    clone.stop()
-
-
-@pytest.fixture(scope="module")
-def empty(clone: Clone) -> set[str]:
-    """What it holds before anything is made."""
-    return everything(clone)
-
-
-@pytest.fixture(scope="module")
-def stack(clone: Clone, empty: set[str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def stack(own_clone: Clone, empty: set[str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The clone with the last release up, and the program of today in its tree."""
+    clone = own_clone
     assert empty
     today, before = (tmp_path_factory.mktemp(name) for name in ("today", "before"))
     for name in PROGRAM:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import http.client
 import ssl
-from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
@@ -22,22 +21,13 @@ OFFICE = "192.168.7.7"
 
 
 @pytest.fixture(scope="module")
-def before() -> set[str]:
-    """What the sandbox held before the first `up`; filled by the first test."""
-    return set()
-
-
-@pytest.fixture(scope="module")
-def private(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterator[Clone]:
+def private(own_clone: Clone, empty: set[str]) -> Clone:
     """A clone with a private cluster, which an `up` from the internet has begun in vain."""
-    clone = Clone.make(tmp_path_factory.mktemp("private"))
-    clone.start()
-    before |= everything(clone)
-    clone.pulumi("stack", "init")
-    _set(clone, "publicAccessCidrs", [])
-    _set(clone, "privateAccessCidrs", ["192.168.0.0/16"])
-    yield clone
-    clone.stop()
+    assert empty
+    own_clone.pulumi("stack", "init")
+    _set(own_clone, "publicAccessCidrs", [])
+    _set(own_clone, "privateAccessCidrs", ["192.168.0.0/16"])
+    return own_clone
 
 
 def _set(clone: Clone, setting: str, value: list[str]) -> None:
@@ -130,7 +120,7 @@ def test_a_security_group_opens_it(private: Clone) -> None:
     ec2.delete_security_group(GroupId=group)
 
 
-def test_destroy_needs_the_same_way_in(private: Clone, before: set[str]) -> None:
+def test_destroy_needs_the_same_way_in(private: Clone, empty: set[str]) -> None:
     private.unprotect()
     private.start(INTERNET)
     done = private.pulumi("destroy", "--yes", "--skip-preview", check=False)
@@ -140,4 +130,4 @@ def test_destroy_needs_the_same_way_in(private: Clone, before: set[str]) -> None
     assert "mwaa" in _namespaces(private)
     private.start(OFFICE)
     private.pulumi("destroy", "--yes", "--skip-preview")
-    assert everything(private) - before == set()
+    assert everything(private) - empty == set()

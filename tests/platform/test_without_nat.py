@@ -17,6 +17,7 @@ from sandbox.machine.waiting import wait_for
 from settings.sections import NEEDED_WITHOUT_NAT
 from tests.platform.listing import everything
 from tests.platform.of_the_account import copy_images, example, make_principals, take_access_logs
+from tests.platform.steps import ONCE
 
 NAME = "mwaa-on-eks-sandbox"
 ACCOUNT = "123456789012"
@@ -40,6 +41,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterato
     """A clone in a connected network, with the settings of the example, but for what is named."""
     clone = Clone.make(tmp_path_factory.mktemp("clone"))
     clone.start(SHARED_SERVICES)
+    clone.environment.update(ONCE)
     config = yaml.safe_load(example(clone, "private"))["config"]
     # That it goes again is a part of this.
     config["mwaa-on-eks:cluster"]["deletionProtection"] = False
