@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def main() -> None:
     # moto asks the disk for them with each request.
     services = frozenset(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: services
+    # A line for each request would bury what went wrong.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server.main()
 
 
