@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from sandbox.machine.processes import collect_garbage_seldom
+
+collect_garbage_seldom()
+
 _ELSEWHERE = ("AWS_", "PULUMI_", "KUBECONFIG", "SANDBOX_ADDRESS")
 
 # A shell that `eval "$(sandbox/env)"` has turned to some sandbox must not turn the tests there too.

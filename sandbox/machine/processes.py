@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import subprocess
 import time
@@ -66,6 +67,12 @@ def start(
             umask=PRIVATE,
         )
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), tuple(command))
+
+
+def collect_garbage_seldom() -> None:
+    """Keep this process from looking again and again through all that it has imported."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20)
 
 
 def is_running(process: Process) -> bool:

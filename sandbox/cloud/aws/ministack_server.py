@@ -11,11 +11,13 @@ from typing import Any
 from sandbox.cloud.aws import eks, keys, mwaa
 from sandbox.cloud.aws.authentication import BeforeMinistack
 from sandbox.cloud.kubernetes.store import Etcd
+from sandbox.machine import processes
 from sandbox.machine.aws_api import Aws
 
 
 def main() -> None:
     """Serve until the process is ended."""
+    processes.collect_garbage_seldom()
     # Where Docker runs, ministack would start a k3s and an Airflow container, and on start and
     # end remove every container that any ministack on the machine has made.
     sys.modules["docker"] = None  # type: ignore[assignment]

@@ -21,11 +21,13 @@ from sandbox.cloud.aws import (
     topics,
 )
 from sandbox.cloud.aws.authentication import BeforeMoto
+from sandbox.machine import processes
 from sandbox.machine.aws_api import Aws
 
 
 def main() -> None:
     """Serve until the process is ended."""
+    processes.collect_garbage_seldom()
     aws = Aws(os.environ["AWS_REGION"])
     moto.complete(aws)
     auto_scaling.complete(aws)

@@ -25,6 +25,7 @@ from sandbox.cloud.kubernetes.autoscaler.deployed import Deployed, NotWorkingErr
 from sandbox.cloud.kubernetes.autoscaler.fitting import Demand, Place
 from sandbox.cloud.kubernetes.autoscaler.groups import Group
 from sandbox.cloud.kubernetes.events import event
+from sandbox.machine import processes
 from sandbox.machine.aws_api import Aws
 
 Json: TypeAlias = Any
@@ -264,6 +265,7 @@ def _volumes(core: Json, pod: Json) -> tuple[Json, ...]:
 
 def main() -> None:
     """Look again and again."""
+    processes.collect_garbage_seldom()
     kubeconfig = os.environ["KUBECONFIG"]
     api: Any = kubernetes.config.new_client_from_config(kubeconfig)
     known: dict[str, Aws] = {}

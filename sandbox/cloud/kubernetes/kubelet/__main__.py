@@ -31,6 +31,7 @@ from sandbox.cloud.kubernetes.kubelet.played import Played
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
 from sandbox.cloud.kubernetes.kubelet.server import Server
 from sandbox.cloud.kubernetes.kubelet.watching import follow
+from sandbox.machine import processes
 from sandbox.machine.aws_api import Aws
 from sandbox.machine.program import DIRECTORY
 
@@ -83,6 +84,7 @@ def main() -> None:
     """Serve on the loopback ports given: the kubelet's own, and the one of EKS Pod Identity."""
     # As on a node: users within a pod have files in common. Nobody else gets at DIRECTORY.
     os.umask(0o022)
+    processes.collect_garbage_seldom()
     keys = DIRECTORY / "pki"
     client: Any = kubernetes.config.new_client_from_config(str(keys / "kubelet.kubeconfig"))
     address = urlsplit(client.configuration.host)
