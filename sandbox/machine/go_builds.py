@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -132,8 +133,13 @@ def _go(*arguments: str) -> list[str]:
     return [uv, "run", "--quiet", *locked, "go", *arguments]
 
 
-if __name__ == "__main__":
-    # The sandbox's tools, or those that are named.
-    asked = sys.argv[1:] or [*TOOLS]
-    ensure(asked)
+def main(*names: str) -> None:
+    """Print where the tools are that are named, or the sandbox's, and nothing else to there."""
+    asked = names or [*TOOLS]
+    with contextlib.redirect_stdout(sys.stderr):
+        ensure(asked)
     print(*dict.fromkeys(installed(one).parent for one in asked), sep="\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -8,10 +8,12 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sandbox.machine import progress
+from sandbox.machine import go_builds, progress
 from sandbox.machine.program import ROOT
 
 TIME = r" +\d+\.\d s  "
@@ -91,3 +93,18 @@ def test_further_lines_are_indented_below_the_first(capsys: pytest.CaptureFixtur
 def test_what_the_terminal_cannot_show_is_shown_otherwise() -> None:
     program = BUILDING.replace("building", "größer")
     assert re.search(f"{TIME}gr\\\\xf6\\\\xdfer", _on_a_terminal(program, PYTHONIOENCODING="ascii"))
+
+
+def test_who_asks_where_a_tool_is_gets_no_progress_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def build(_: object, *, environment: dict[str, str], **__: Any) -> None:  # noqa: ANN401
+        Path(environment["GOBIN"]).mkdir()
+        Path(environment["GOBIN"], "actionlint").touch()
+
+    monkeypatch.setattr(go_builds, "cache_directory", lambda: tmp_path)
+    monkeypatch.setattr(go_builds, "run_quietly", build)
+    go_builds.main("actionlint")
+    told = capsys.readouterr()
+    assert told.out == f"{go_builds.installed('actionlint').parent}\n"
+    assert "building actionlint" in told.err
