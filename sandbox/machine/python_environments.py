@@ -15,12 +15,16 @@ from sandbox.machine import go_builds, progress
 from sandbox.machine.processes import run_quietly
 
 UV: Final = Path(sys.executable).parent / "uv"
+# What a lock file says and nothing else: `install` would heed what the project in the current
+# directory has for its own packages.
+_FILL: Final = ("pip", "sync")
 
 
 def installed(name: str, lock: Path) -> Path:
-    """Return where the packages of a lock file are, or will be: the path tells its content."""
+    """Return where the packages of a lock file are, or will be: the path tells what there is."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(lock.read_bytes() + version.encode()).hexdigest()[:12]
+    how = f"{version} {_FILL}"
+    digest = hashlib.sha256(lock.read_bytes() + how.encode()).hexdigest()[:12]
     return go_builds.cache_directory() / f"{name}-{digest}"
 
 
@@ -74,7 +78,7 @@ def _make(lock: Path, place: Path) -> None:
     uv = [str(UV), "--quiet"]
     run_quietly([*uv, "venv", "--relocatable", "--python", sys.executable, str(place)])
     python = str(place / "bin" / "python")
-    run_quietly([*uv, "pip", "install", "--python", python, "--requirements", str(lock)])
+    run_quietly([*uv, *_FILL, "--python", python, str(lock)])
 
 
 def _install(lock: Path, wanted: Path) -> None:

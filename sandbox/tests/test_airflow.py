@@ -18,8 +18,10 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
-from sandbox.machine import go_builds, python_environments
+from sandbox.machine import go_builds, python_environments, spark
 from sandbox.machine.processes import SandboxError
 from sandbox.runs import airflow, home, packages, startup_script
 
@@ -46,6 +48,30 @@ def files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     home.why_not.cache_clear()
     yield found
     home.why_not.cache_clear()
+
+
+# ---- What is installed ----
+
+
+def _named(requirement: Requirement) -> str:
+    (version,) = requirement.specifier
+    return f"{canonicalize_name(requirement.name)} {version.version}"
+
+
+@pytest.mark.parametrize("lock", [*sorted(packages.LOCKS.glob("*.txt")), spark.LOCK], ids=str)
+def test_an_environment_has_what_its_lock_file_says(lock: Path) -> None:
+    name = "spark" if lock == spark.LOCK else f"airflow-{lock.stem}"
+    made = spark.ensure() if lock == spark.LOCK else python_environments.ensure(name, lock)
+    told = subprocess.run(
+        [python_environments.UV, "pip", "freeze", "--python", made / "bin" / "python"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    lines = (line for line in lock.read_text().splitlines() if not line.lstrip().startswith("#"))
+    locked = [Requirement(line) for line in filter(None, lines)]
+    here = {_named(one) for one in locked if one.marker is None or one.marker.evaluate()}
+    assert {_named(Requirement(line)) for line in told.splitlines()} == here
 
 
 # ---- Where the files are ----
