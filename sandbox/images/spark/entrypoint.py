@@ -282,7 +282,7 @@ def job_runner() -> None:
     if status:
         end(status, cause(printed))
     pod = cluster.ask("GET", name)  # spark-submit ends well however the driver ends
-    if pod is None:
+    if pod is None or "deletionTimestamp" in pod["metadata"]:  # which ends its driver first
         end(1, f"the driver's pod {name} was deleted")
     phase = pod["status"]["phase"]
     end(0 if phase == "Succeeded" else 1, f"the driver's pod {name} is {phase}")
