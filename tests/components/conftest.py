@@ -1,5 +1,6 @@
 """A recording engine: what a program asks for, and what every resource waits for."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Engine(Mocks, MockMonitor):
 
     def __init__(self) -> None:
         MockMonitor.__init__(self, self)
+        # The SDK takes the current one, and asyncio.run in a test before has left none.
+        asyncio.set_event_loop(asyncio.new_event_loop())
         self.recorded: dict[str, Resource] = {}  # by URN
         self.outputs: dict[str, dict[str, Any]] = {}  # by type token
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # by token

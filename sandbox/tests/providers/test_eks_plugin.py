@@ -55,6 +55,8 @@ class Engine(Mocks, MockMonitor):
 
     def __init__(self) -> None:
         MockMonitor.__init__(self, self)
+        # The SDK takes the current one, and asyncio.run in a test before has left none.
+        asyncio.set_event_loop(asyncio.new_event_loop())
         self.requests: dict[str, messages.RegisterResourceRequest] = {}
         set_mocks(self, monitor=self)
 
