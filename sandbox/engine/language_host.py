@@ -17,10 +17,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from importlib import import_module
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, Any
 
 import grpc
+from pulumi import log
 from pulumi.automation._server import LanguageServer
 from pulumi.runtime import resource
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, source_pb2
@@ -29,6 +32,8 @@ from sandbox.machine.lifetime import end_with_engine
 from sandbox.machine.neighbours import keep_out
 
 _MAX_MESSAGE = 400 * 1024 * 1024
+_TELLING = ("_callbacks", "invoke", "resource", "rpc", "rpc_manager", "stack")
+"""The modules of the SDK's that tell the engine what they do."""
 
 
 class LanguageHost(LanguageServer):
@@ -125,11 +130,23 @@ def keep_the_programs_frames() -> None:
     resource._get_stack_trace = of_program
 
 
+def leave_out_the_sdks_steps() -> None:
+    """Let the engine have the program's own messages for `--debug`, and none of the SDK's.
+
+    Those are four for a resource, and the program waits until the engine has taken each.
+    """
+    quiet = SimpleNamespace(**{**vars(log), "debug": lambda *_, **__: None})
+    for name in _TELLING:
+        module: Any = import_module(f"pulumi.runtime.{name}")
+        module.log = quiet
+
+
 def main() -> None:
     """Serve the engine whose address is the last argument."""
     end_with_engine()
     keep_out()
     keep_the_programs_frames()
+    leave_out_the_sdks_steps()
     server = grpc.server(
         futures.ThreadPoolExecutor(16),
         options=[(f"grpc.max_{way}_message_length", _MAX_MESSAGE) for way in ("receive", "send")],
