@@ -32,13 +32,14 @@ def owners(port: int) -> set[int] | None:
     if not told:
         return None
     # To different destinations, different users may connect from one port.
-    return {
-        int(fields[7])
+    lines = (
+        line.split()
         for table, address in told
-        for fields in map(str.split, table.read_text().splitlines()[1:])
-        # A socket that its process has closed has no inode any more, and root for its user.
-        if fields[1] == f"{address}:{port:04X}" and fields[9] != "0"
-    }
+        for line in table.read_text().splitlines()
+        if f": {address}:{port:04X} " in line  # of thousands
+    )
+    # A socket that its process has closed has no inode any more, and root for its user.
+    return {int(fields[7]) for fields in lines if fields[9] != "0"}
 
 
 def is_ours(peer: str) -> bool:
@@ -69,7 +70,7 @@ def keep_out() -> None:
 def _admitted(peer: str) -> bool:
     # The kernel goes through all its connections, which takes it milliseconds. It gives nobody the
     # port of a connection within a second of its client's closing it.
-    return _lately(peer, int(2 * time.monotonic()))
+    return _lately(peer, int(time.monotonic()))
 
 
 @functools.lru_cache(maxsize=64)
