@@ -32,8 +32,9 @@ SECONDS_OF_A_MINUTE: Final = 2.0
 _SERVICE: Final = "cloudwatch.amazonaws.com"
 _EXTRA: Final = 2
 """How many periods more than it needs an alarm looks back for data."""
-_KEPT: Final = timedelta(minutes=15)
-"""For how long metrics of AWS's services are kept."""
+_KEPT: Final = timedelta(minutes=5)
+"""For how long metrics of AWS's services are kept, which no alarm looks at: hours, as minutes pass
+here."""
 
 
 def complete() -> None:
@@ -110,10 +111,11 @@ def _look(backend: Json, sources: Sequence[Source]) -> None:
         except Exception as error:
             print(f"metrics: {type(error).__name__}: {error}", file=sys.stderr)
     now = datetime.now(UTC)
+    kept = max([_KEPT, *map(_looks_back, alarms)])
     backend.metric_data[:] = [
         one
         for one in list(backend.metric_data)
-        if now - _time(one) < _KEPT or not one.namespace.startswith(("AWS/", "AmazonMWAA"))
+        if now - _time(one) < kept or not one.namespace.startswith(("AWS/", "AmazonMWAA"))
     ]
     data = _Data(backend.metric_data, now)
     for alarm in alarms:
@@ -138,6 +140,17 @@ def _read_by(alarm: Json) -> Iterator[Key]:
             yield _key(metric.namespace, metric.metric_name, metric.dimensions)
 
 
+def _looks_back(alarm: Json) -> timedelta:
+    stats = [query.metric_stat for query in alarm.metric_data_queries if query.metric_stat]
+    longest = max(int(one.period or 0) for one in (alarm, *stats))
+    return _passing(longest) * ((alarm.evaluation_periods or 0) + _EXTRA)
+
+
+def _passing(seconds: int) -> timedelta:
+    """Return what so many seconds of a period take here."""
+    return timedelta(seconds=seconds / 60 * SECONDS_OF_A_MINUTE)
+
+
 class _Data:
     """What was measured, as periods that end now."""
 
@@ -150,7 +163,7 @@ class _Data:
 
     def points(self, key: Key, statistic: str, period: int, count: int) -> list[float | None]:
         """Return the statistic of each of so many periods, the latest last."""
-        length = timedelta(seconds=period / 60 * SECONDS_OF_A_MINUTE)
+        length = _passing(period)
         found: list[list[Json]] = [[] for _ in range(count)]
         for one in self._data.get(key, ()):
             ago = self.now - _time(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from types import SimpleNamespace
 from typing import Any
@@ -208,6 +209,23 @@ def test_a_metric_is_listed_once(account: Account) -> None:
         datum: Any = {"MetricName": "one", "Dimensions": dimensions, "Value": 1}
         cloudwatch.put_metric_data(Namespace=namespace, MetricData=[datum])
     assert len(cloudwatch.list_metrics(Namespace=namespace)["Metrics"]) == 2
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(24, ["AWS/EKS", "of-users"]), (1, ["of-users"])])
+def test_metrics_are_kept_for_as_long_as_an_alarm_looks_back(hours: int, kept: list[str]) -> None:
+    half_an_hour_ago = datetime.now(UTC) - timedelta(minutes=30)
+    alarm = SimpleNamespace(
+        **{"metric_name": "Errors", "namespace": "AWS/EKS", "dimensions": [], "statistic": "Sum"},
+        **{"metric_data_queries": [], "rule": None, "threshold": None},
+        **{"period": 300, "evaluation_periods": hours * 12},
+    )
+    data = [
+        SimpleNamespace(namespace=one, name="Errors", dimensions=[], timestamp=half_an_hour_ago)
+        for one in ("AWS/EKS", "of-users")
+    ]
+    backend = SimpleNamespace(alarms={"one": alarm}, metric_data=data)
+    alarms._look(backend, ())
+    assert [one.namespace for one in backend.metric_data] == kept
 
 
 def test_actions_that_are_switched_off_are_not_done(account: Account) -> None:
