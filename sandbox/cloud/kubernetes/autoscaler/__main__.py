@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
-from sandbox.cloud.kubernetes import nodes
+from sandbox.cloud.kubernetes import nodes, watching
 from sandbox.cloud.kubernetes.autoscaler import deployed, fitting, groups
 from sandbox.cloud.kubernetes.autoscaler.deployed import Deployed, NotWorkingError
 from sandbox.cloud.kubernetes.autoscaler.fitting import Demand, Place
@@ -32,7 +33,6 @@ Json: TypeAlias = Any
 
 LOOK_SECONDS: Final = 10.0
 """The autoscaler's own interval; new pods that wait are looked at sooner."""
-WAIT_SECONDS: Final = 1.0
 FASTER: Final = 10
 """How many times faster than on AWS a node is given up."""
 _GOING: Final = "ToBeDeletedByClusterAutoscaler"
@@ -275,19 +275,31 @@ def main() -> None:
 
     autoscaler = Autoscaler(look_for, say=lambda text: print(text, flush=True))
     core: Any = kubernetes.client.CoreV1Api(api)
-    looked, before = float("-inf"), set[str]()
+    news = threading.Event()
+    waiting: set[str] = set()
+
+    def see(pod: Json) -> None:
+        if not _is_unschedulable(pod):
+            waiting.discard(pod.metadata.uid)
+        elif pod.metadata.uid not in waiting:
+            waiting.add(pod.metadata.uid)
+            news.set()
+
+    threading.Thread(
+        target=watching.follow,
+        args=(core.list_pod_for_all_namespaces, see, waiting.discard),
+        kwargs={"field_selector": _WAITING},
+        daemon=True,
+    ).start()
     while True:
+        news.clear()
         try:
-            pods = core.list_pod_for_all_namespaces(
-                field_selector=_WAITING, resource_version=nodes.CACHED
-            ).items
-            now = {pod.metadata.uid for pod in pods if _is_unschedulable(pod)}
-            if not now <= before or time.monotonic() - looked > LOOK_SECONDS:
-                autoscaler.look()
-                looked, before = time.monotonic(), now
+            autoscaler.look()
         except (ApiException, HTTPError) as error:
             print(f"the API server: {error}", flush=True)
-        time.sleep(WAIT_SECONDS)
+            time.sleep(watching.RETRY)
+        else:
+            news.wait(LOOK_SECONDS)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,9 @@ Json: TypeAlias = Any
 
 _IMAGE: Final = re.compile(r"(.*/)?cluster-autoscaler(:.*|@.*)?")
 _SERVICES: Final = ("autoscaling", "ec2", "eks", "eks-auth")
-# What its informers list before it does anything: without one of them there is no scaling at all.
+_LISTS_SECONDS: Final = 60.0
+# What its informers list before it does anything, and again where a watch has ended: without one of
+# them there is no scaling at all.
 _LISTED: Final = {
     "/api/v1": (
         *("namespaces", "nodes", "persistentvolumeclaims", "persistentvolumes", "pods"),
@@ -71,6 +74,18 @@ class Deployed:
 
     def require(self) -> None:
         """See that it may know what it has to know, and reaches AWS."""
+        if time.monotonic() - self._listed > _LISTS_SECONDS:
+            self._list()
+            self._listed = time.monotonic()
+        node = self.core.read_node(self.pod.spec.node_name)
+        subnet = (node.metadata.annotations or {}).get(SUBNET)
+        ec2 = self.aws.client("ec2")
+        if subnet and not ways_out.of_subnet(ec2, subnet).lead_to(*_SERVICES):
+            raise NotWorkingError(f"from {subnet} there is no way to {', '.join(_SERVICES)}")
+
+    _listed = float("-inf")
+
+    def _list(self) -> None:
         for group, kinds in _LISTED.items():
             for kind in kinds:
                 address = f"{self.api.configuration.host}{group}/{kind}?limit=1"
@@ -79,11 +94,6 @@ class Deployed:
                 if answer.status != HTTPStatus.OK:
                     why = answer.json().get("message", answer.status)
                     raise NotWorkingError(f"it gets no list of {group}/{kind}: {why}")
-        node = self.core.read_node(self.pod.spec.node_name)
-        subnet = (node.metadata.annotations or {}).get(SUBNET)
-        ec2 = self.aws.client("ec2")
-        if subnet and not ways_out.of_subnet(ec2, subnet).lead_to(*_SERVICES):
-            raise NotWorkingError(f"from {subnet} there is no way to {', '.join(_SERVICES)}")
 
     def flag(self, name: str, default: str) -> str:
         """Return what an argument says."""

@@ -30,7 +30,7 @@ from sandbox.cloud.kubernetes.kubelet.network import Network
 from sandbox.cloud.kubernetes.kubelet.played import Played
 from sandbox.cloud.kubernetes.kubelet.pods import Machine, Pod
 from sandbox.cloud.kubernetes.kubelet.server import Server
-from sandbox.cloud.kubernetes.kubelet.watching import follow
+from sandbox.cloud.kubernetes.watching import follow
 from sandbox.machine import processes
 from sandbox.machine.aws_api import Aws
 from sandbox.machine.program import DIRECTORY

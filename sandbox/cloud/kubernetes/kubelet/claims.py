@@ -6,7 +6,7 @@ import http.client
 import json
 import math
 import shutil
-import time
+import threading
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from kubernetes.client import ApiException, CoreV1Api, StorageV1Api
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
+from sandbox.cloud.kubernetes import watching
 from sandbox.cloud.kubernetes.nodes import CACHED
 from sandbox.cloud.kubernetes.storage_driver import ADDON, DRIVER
 from sandbox.machine.aws_api import Aws, find
@@ -23,7 +24,8 @@ from sandbox.machine.program import DIRECTORY
 NAME: Final = "CSIVolumeName"
 """The tag by which the driver finds again what it has made."""
 ZONE: Final = "topology.kubernetes.io/zone"
-INTERVAL: Final = 1.0
+INTERVAL: Final = 10.0
+"""After how many seconds is tried again what did not go, such as what AWS has refused."""
 
 
 def directory_of(handle: str) -> Path:
@@ -40,8 +42,18 @@ class Driver:
         self._storage: Any = StorageV1Api(client)
 
     def follow(self) -> None:
-        """Do what claims and volumes ask for, for ever."""
+        """Do what claims and volumes ask for as they change, for ever."""
+        changed = threading.Event()
+        for list_all in (
+            self._storage.list_csi_driver,
+            self._core.list_persistent_volume_claim_for_all_namespaces,
+            self._core.list_persistent_volume,
+        ):
+            told = (list_all, lambda _: changed.set(), lambda _: None)
+            threading.Thread(target=watching.follow, args=told, daemon=True).start()
         while True:
+            changed.wait(INTERVAL)
+            changed.clear()
             try:
                 drivers = self._storage.list_csi_driver(resource_version=CACHED).items
                 if any(one.metadata.name == DRIVER for one in drivers):
@@ -49,7 +61,6 @@ class Driver:
                     self._remove()
             except (ApiException, HTTPError, BotoCoreError, ClientError) as error:
                 print(f"claims: {error}", flush=True)
-            time.sleep(INTERVAL)
 
     def _make(self) -> None:
         claims = self._core.list_persistent_volume_claim_for_all_namespaces(resource_version=CACHED)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.cloud.kubernetes.kubelet.watching import follow
+from sandbox.cloud.kubernetes.watching import follow
 
 MACHINE = "127.0.0.1"
 

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from sandbox.cloud.kubernetes.kubelet.environment import NotYetError
 from sandbox.cloud.kubernetes.kubelet.images import Images, Pulls, failure
 from sandbox.cloud.kubernetes.kubelet.known import is_run
-from sandbox.cloud.kubernetes.kubelet.watching import RETRY, TIMEOUT, follow, warn
+from sandbox.cloud.kubernetes.watching import RETRY, TIMEOUT, follow, warn
 
 PLAYED: Final = "spec.restartPolicy=Always,spec.nodeName!=,status.phase=Pending"
 PULLED: Final = "ImagesPulled"

@@ -35,7 +35,7 @@ from sandbox.cloud.kubernetes.kubelet.images import Images, Pulls, failure
 from sandbox.cloud.kubernetes.kubelet.known import Image, KnownImages
 from sandbox.cloud.kubernetes.kubelet.network import MACHINE, Network
 from sandbox.cloud.kubernetes.kubelet.volumes import Volumes
-from sandbox.cloud.kubernetes.kubelet.watching import RETRY, TIMEOUT, warn
+from sandbox.cloud.kubernetes.watching import RETRY, TIMEOUT, warn
 
 BACK_OFF, LONGEST_BACK_OFF, RECOVERED = 10.0, 300.0, 600.0
 """Seconds: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy"""
