@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,5 +38,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes longest, so that at the end no worker waits for another's last file."""
-    # Of the files whose tests bring sandboxes up, a longer one takes longer.
-    items.sort(key=lambda item: -item.path.stat().st_size * ("platform" in item.path.parts))
+    # Of the files whose tests bring sandboxes or Airflows up, a longer one takes longer.
+    items.sort(key=lambda item: -item.path.stat().st_size * _takes_long(item.path))
+
+
+def _takes_long(file: Path) -> bool:
+    return "platform" in file.parts or file.name in {"test_lifecycle.py", "test_task_states.py"}
