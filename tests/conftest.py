@@ -1,7 +1,7 @@
 """What all tests share."""
 
 import os
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -18,29 +18,34 @@ for _name in [name for name in os.environ if name.startswith(_ELSEWHERE)]:
     del os.environ[_name]
 
 
-# Of those that have the platform of tests/platform/conftest.py, it is made once.
-_TOGETHER = ("airflow_files", "blueprint", "dependency_order", "examples")
+_TOGETHER = {
+    f"tests/platform/test_{file}.py": fixture
+    for fixture, files in {
+        "platform": ("airflow_files", "blueprint", "dependency_order", "examples"),
+        "teams": ("dag_runs", "spark_jobs"),
+    }.items()
+    for file in files
+}
+"""The fixture of tests/platform/conftest.py that is made once for a file and others."""
+_AS_LONG = {"test_lifecycle.py", "test_task_states.py"}
+"""Of the other files, those whose tests take as long as those of platforms."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401
     """Give each worker whole files, and one of them the files that share a platform."""
     scheduler = LoadFileScheduling(config, log)
     file_of = scheduler._split_scope
-    together = {f"tests/platform/test_{name}.py" for name in _TOGETHER}
-
-    def split(node: str) -> str:
-        file = str(file_of(node))
-        return "tests/platform" if file in together else file
-
-    scheduler._split_scope = split
+    scheduler._split_scope = lambda node: _TOGETHER.get(str(file_of(node)), file_of(node))
     return scheduler
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put first what takes longest, so that at the end no worker waits for another's last file."""
     # Of the files whose tests bring sandboxes or Airflows up, a longer one takes longer.
-    items.sort(key=lambda item: -item.path.stat().st_size * _takes_long(item.path))
-
-
-def _takes_long(file: Path) -> bool:
-    return "platform" in file.parts or file.name in {"test_lifecycle.py", "test_task_states.py"}
+    files = {item.nodeid.partition("::")[0]: item.path for item in items}
+    lengths: Counter[str] = Counter()
+    for name, path in files.items():
+        if "platform" in path.parts or path.name in _AS_LONG:
+            lengths[_TOGETHER.get(name, name)] += path.stat().st_size
+    places = {name: -lengths[_TOGETHER.get(name, name)] for name in files}
+    items.sort(key=lambda item: places[item.nodeid.partition("::")[0]])

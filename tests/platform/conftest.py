@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from sandbox.clone import Clone
 from tests.platform.listing import everything
+from tests.platform.of_the_account import make_principals
 from tests.platform.steps import ONCE
+
+MEMBER: Final = "arn:aws:iam::123456789012:role/analyst"
+"""Who belongs to the team `risk`."""
+OF_TEAMS: Final = {
+    "account.unprotected[0]": "virtualClusters",
+    "account.unprotected[1]": "namespaces",
+    "spark.teams[0].name": "mwaa",
+    "spark.teams[1].name": "risk",
+    "spark.teams[1].data[0].bucket": "a-lake",
+    "spark.teams[1].data[0].prefix": "trades",
+    "spark.teams[1].data[0].access": "readWrite",
+    "spark.teams[1].glueDatabases[0].database": "trades",
+    "spark.teams[1].members[0]": MEMBER,
+    "spark.historyServer": "true",
+}
 
 
 def _running(directory: Path) -> Iterator[Clone]:
@@ -39,6 +57,16 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 def platform(clone: Clone) -> Clone:
     """The clone with the whole platform up, as every test leaves it."""
     return _up(clone, everything(clone))
+
+
+@pytest.fixture(scope="session")
+def teams(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    """The whole platform with two teams, which test_dag_runs.py takes as it is made, and
+    test_spark_jobs.py after it."""
+    with contextmanager(_running)(tmp_path_factory.mktemp("teams")) as clone:
+        before = everything(clone)
+        make_principals(clone, [MEMBER])
+        yield _up(clone, before, OF_TEAMS)
 
 
 @pytest.fixture(scope="module")

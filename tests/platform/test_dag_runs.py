@@ -43,16 +43,11 @@ from tests.spark import read_parquet
 
 LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
 LOG = ".sandbox/logs/airflow-dags.log"
-SETTINGS = {
-    "spark.historyServer": "true",
-    "spark.teams[0].name": "mwaa",
-    "spark.teams[1].name": "risk",
-}
 
 
 @pytest.fixture(scope="module")
-def platform(own_platform: Clone) -> Clone:
-    return own_platform
+def platform(teams: Clone) -> Clone:
+    return teams
 
 
 def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:

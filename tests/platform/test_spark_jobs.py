@@ -17,7 +17,6 @@ from kubernetes.client import ApiException, BatchV1Api, CoreV1Api, RbacAuthoriza
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.stranger import as_somebody_else
-from tests.platform.of_the_account import make_principals
 
 NAME: Final = "mwaa-on-eks-sandbox"
 BUCKET: Final = f"{NAME}-jobs-123456789012"
@@ -27,19 +26,6 @@ EMR: Final = "emr-containers.amazonaws.com"
 PATIENCE: Final = 240.0
 """Seconds, for five processes of Java that start one after the other on a busy machine."""
 ENDED: Final = {"CANCELLED", "COMPLETED", "FAILED"}
-MEMBER: Final = "arn:aws:iam::123456789012:role/analyst"
-SETTINGS: Final = {
-    "account.unprotected[0]": "virtualClusters",
-    "account.unprotected[1]": "namespaces",
-    "spark.teams[0].name": "mwaa",
-    "spark.teams[1].name": "risk",
-    "spark.teams[1].data[0].bucket": "a-lake",
-    "spark.teams[1].data[0].prefix": "trades",
-    "spark.teams[1].data[0].access": "readWrite",
-    "spark.teams[1].glueDatabases[0].database": "trades",
-    "spark.teams[1].members[0]": MEMBER,
-    "spark.historyServer": "true",
-}
 
 AGGREGATE: Final = """
 import sys
@@ -170,16 +156,8 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def member(own_clone: Clone) -> str:
-    """A role of the account, of people of another team."""
-    make_principals(own_clone, [MEMBER])
-    return MEMBER
-
-
-@pytest.fixture(scope="module")
-def platform(member: str, own_platform: Clone) -> Clone:
-    assert member in SETTINGS.values(), "without it, its role would be refused"
-    return own_platform
+def platform(teams: Clone) -> Clone:
+    return teams
 
 
 @pytest.fixture(scope="module")
