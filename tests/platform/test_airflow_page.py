@@ -104,9 +104,8 @@ class Served:
         ended = ("success", "failed", "up_for_retry")
         wait_for(lambda: self.ask("GET", task)["state"] in ended, f"the end of {dag}")
         log = self.ask("GET", f"{task}/logs/1")["content"]
-        printed = "\n".join(line["event"] for line in log)
-        assert self.ask("GET", task)["state"] == "success", printed
-        return printed
+        assert self.ask("GET", task)["state"] == "success", json.dumps(log, indent=1)
+        return "\n".join(line["event"] for line in log)
 
 
 @contextmanager

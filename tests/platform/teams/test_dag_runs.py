@@ -45,11 +45,6 @@ LOG_GROUP = f"/aws/emr-containers/{NAME}-mwaa"
 LOG = ".sandbox/logs/airflow-dags.log"
 
 
-@pytest.fixture(scope="module")
-def platform(teams: Clone) -> Clone:
-    return teams
-
-
 def _fails(clone: Clone, dag: str, changes: Mapping[str, str]) -> str:
     """Run a changed example, which must fail, and return what is shown of that."""
     with changed(clone, dag, changes) as variant:

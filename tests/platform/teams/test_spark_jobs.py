@@ -156,11 +156,6 @@ class Runs:
 
 
 @pytest.fixture(scope="module")
-def platform(teams: Clone) -> Clone:
-    return teams
-
-
-@pytest.fixture(scope="module")
 def runs(platform: Clone) -> Runs:
     return Runs(platform)
 
