@@ -6,13 +6,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
 
-from sandbox.cloud.aws import alarms, metric_math
+from sandbox.cloud.aws import alarms, metric_math, metrics
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.aws_account import Account, Made, given
 from sandbox.tests.cloud.test_notifications import ACCOUNT, CLOUDWATCH, MINE, Inbox, inbox, let
@@ -248,3 +249,23 @@ def test_a_change_leaves_the_state_and_the_end_takes_the_tags(account: Account) 
     tags = cloudwatch.list_tags_for_resource(ResourceARN=again.state["arn"])["Tags"]
     assert tags == []
     assert ACCOUNT in again.state["arn"]
+
+
+def test_what_services_measure_is_asked_for_now_and_then_and_put_each_time(tmp_path: Path) -> None:
+    environments, moment = ["one"], 10.0
+    mwaa = SimpleNamespace(list_environments=lambda: {"Environments": [*environments]})
+    aws: Any = SimpleNamespace(client=lambda _: mwaa)
+    put: list[str] = []
+    backend = SimpleNamespace(
+        account_id=ACCOUNT,
+        region_name="us-west-2",
+        put_metric_data=lambda _, data: put.append(data[0]["Dimensions"][1]["Value"]),
+    )
+    source = metrics.Measured(aws, tmp_path / "serving", lambda: moment)
+    for _ in range(2):
+        source(backend, frozenset({metrics.AIRFLOW}))
+        environments[:] = ["two"]
+    assert put == ["one"] * 4, "two heartbeats each time"
+    moment += metrics.ASK_SECONDS
+    source(backend, frozenset({metrics.AIRFLOW}))
+    assert put[4:] == ["two"] * 2
