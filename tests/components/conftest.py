@@ -28,13 +28,16 @@ class Resource:
     request: messages.RegisterResourceRequest = field(repr=False)
 
 
+_LOOP = asyncio.new_event_loop()
+
+
 class Engine(Mocks, MockMonitor):
     """Answers a resource with its inputs, an id, an ARN, a name, and what `outputs` adds."""
 
     def __init__(self) -> None:
         MockMonitor.__init__(self, self)
         # The SDK takes the current one, and asyncio.run in a test before has left none.
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        asyncio.set_event_loop(_LOOP)
         self.recorded: dict[str, Resource] = {}  # by URN
         self.outputs: dict[str, dict[str, Any]] = {}  # by type token
         self.answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}  # by token

@@ -50,13 +50,16 @@ CLUSTER_OUTPUTS = {
 }
 
 
+_LOOP = asyncio.new_event_loop()
+
+
 class Engine(Mocks, MockMonitor):
     """Answers with what AWS would add, and remembers what it was asked."""
 
     def __init__(self) -> None:
         MockMonitor.__init__(self, self)
         # The SDK takes the current one, and asyncio.run in a test before has left none.
-        asyncio.set_event_loop(asyncio.new_event_loop())
+        asyncio.set_event_loop(_LOOP)
         self.requests: dict[str, messages.RegisterResourceRequest] = {}
         set_mocks(self, monitor=self)
 
