@@ -58,7 +58,11 @@ def _named(requirement: Requirement) -> str:
     return f"{canonicalize_name(requirement.name)} {version.version}"
 
 
-@pytest.mark.parametrize("lock", [*sorted(packages.LOCKS.glob("*.txt")), spark.LOCK], ids=str)
+@pytest.mark.parametrize(
+    "lock",
+    [*sorted(packages.LOCKS.glob("*.txt")), spark.LOCK],
+    ids=lambda lock: f"{lock.parent.name}-{lock.stem}",
+)
 def test_an_environment_has_what_its_lock_file_says(lock: Path) -> None:
     name = "spark" if lock == spark.LOCK else f"airflow-{lock.stem}"
     made = spark.ensure() if lock == spark.LOCK else python_environments.ensure(name, lock)

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from zipfile import ZipFile
+from zipfile import ZipFile, ZipInfo
 
 import pytest
 
@@ -115,7 +115,7 @@ def test_the_advice_for_a_private_airflow_leads_to_one_that_has_it_all(dags: Clo
     plugins.mkdir()
     with ZipFile(plugins / "tiny-1.0-py3-none-any.whl", "w") as wheel:
         for name, content in WHEEL.items():
-            wheel.writestr(name, content)
+            wheel.writestr(ZipInfo(name), content)  # of 1980, so that it is the same each time
     (folder / "requirements.txt").write_text("\n".join([*lines, "tiny==1.0", ""]))
     _set(dags, setting, "plugins")
     assert _warnings(dags) == []
