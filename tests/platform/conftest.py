@@ -12,18 +12,18 @@ from tests.platform.listing import everything
 
 
 @pytest.fixture(scope="module")
-def own_clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     """A clone whose sandbox runs and holds nothing yet."""
     yield from sandboxes.running(tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="module")
-def empty(own_clone: Clone) -> set[str]:
+def empty(clone: Clone) -> set[str]:
     """What this file's sandbox holds before the first `pulumi up`."""
-    return everything(own_clone)
+    return everything(clone)
 
 
 @pytest.fixture(scope="module")
-def own_platform(own_clone: Clone, empty: set[str], request: pytest.FixtureRequest) -> Clone:
+def platform(clone: Clone, empty: set[str], request: pytest.FixtureRequest) -> Clone:
     """The whole platform, up for the tests of one file, which may change it, with its SETTINGS."""
-    return sandboxes.up(own_clone, empty, getattr(request.module, "SETTINGS", {}))
+    return sandboxes.up(clone, empty, getattr(request.module, "SETTINGS", {}))

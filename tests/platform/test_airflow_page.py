@@ -44,11 +44,6 @@ from tests.platform.inbox import Inbox, subscribe
 SETTINGS = {"airflow.metadataBackups": "true", "account.unprotected[0]": "environment"}
 
 
-@pytest.fixture(scope="module")
-def platform(own_platform: Clone) -> Clone:
-    return own_platform
-
-
 @dataclass
 class Served:
     """An Airflow with its page."""

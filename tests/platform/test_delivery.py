@@ -23,11 +23,6 @@ PINNED = ("Requirements", "Plugins", "StartupScript")
 SETTINGS = {"delivery.githubRepository": "acme/platform"}
 
 
-@pytest.fixture(scope="module")
-def stack(own_platform: Clone) -> Clone:
-    return own_platform
-
-
 def _unchanged(clone: Clone) -> None:
     clone.pulumi("preview", "--expect-no-changes", "--refresh")
 
@@ -50,10 +45,10 @@ def _bodies(clone: Clone) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("refresh", [(), ("--refresh",)], ids=["without refresh", "with refresh"])
 def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environment(
-    stack: Clone, refresh: tuple[str, ...]
+    platform: Clone, refresh: tuple[str, ...]
 ) -> None:
-    bodies, pins = _bodies(stack), _pins(stack)
-    s3 = stack.aws("s3")
+    bodies, pins = _bodies(platform), _pins(platform)
+    s3 = platform.aws("s3")
     tampered = {
         **dict.fromkeys(("requirements.txt", "plugins.zip", "startup.sh", DAG), b"# not ours\n"),
         OTHER_DAG: bodies[OTHER_DAG],  # another version, with the same content
@@ -62,7 +57,7 @@ def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environme
         s3.put_object(Bucket=BUCKET, Key=key, Body=body)
     s3.put_object(Bucket=BUCKET, Key="dags/foreign.py", Body=b"# nobody knows\n")
 
-    steps, told = run(stack, "preview", *refresh)
+    steps, told = run(platform, "preview", *refresh)
     for key in tampered:
         assert f"{key} in bucket {BUCKET}: version " in told
     assert f"dags/foreign.py in bucket {BUCKET}: somebody else put it there" in told
@@ -70,31 +65,31 @@ def test_what_somebody_else_wrote_is_told_and_put_right_and_reaches_no_environme
         ("update", f"dags-{key}") for key in (*tampered, "written")
     }
 
-    stack.pulumi("up", "--yes", "--skip-preview", *refresh)
-    assert _bodies(stack) == bodies | {"dags/foreign.py": b"# nobody knows\n"}
-    assert _pins(stack) == pins
-    _unchanged(stack)
+    platform.pulumi("up", "--yes", "--skip-preview", *refresh)
+    assert _bodies(platform) == bodies | {"dags/foreign.py": b"# nobody knows\n"}
+    assert _pins(platform) == pins
+    _unchanged(platform)
     s3.delete_object(Bucket=BUCKET, Key="dags/foreign.py")
 
 
-def test_what_somebody_deleted_is_brought_back(stack: Clone) -> None:
-    bodies, pins = _bodies(stack), _pins(stack)
-    s3 = stack.aws("s3")
+def test_what_somebody_deleted_is_brought_back(platform: Clone) -> None:
+    bodies, pins = _bodies(platform), _pins(platform)
+    s3 = platform.aws("s3")
     for _ in range(2):
         for key in ("requirements.txt", DAG):
             s3.delete_object(Bucket=BUCKET, Key=key)
-        told = stack.pulumi("up", "--yes", "--skip-preview").stdout
+        told = platform.pulumi("up", "--yes", "--skip-preview").stdout
         assert f"requirements.txt in bucket {BUCKET}: somebody deleted it" in told
-        assert _bodies(stack) == bodies
-        assert _pins(stack) == pins
+        assert _bodies(platform) == bodies
+        assert _pins(platform) == pins
     # The version itself, for good: there is nothing left that the environment could start from.
     s3.delete_object(Bucket=BUCKET, Key="requirements.txt", VersionId=pins["Requirements"])
-    steps, _ = run(stack, "up", "--yes", "--skip-preview")
+    steps, _ = run(platform, "up", "--yes", "--skip-preview")
     assert {step[::2] for step in steps} == {
         ("update", name) for name in ("dags-written", "airflow-environment")
     }
-    assert _pins(stack)["Requirements"] != pins["Requirements"]
-    _unchanged(stack)
+    assert _pins(platform)["Requirements"] != pins["Requirements"]
+    _unchanged(platform)
 
 
 def _deliver(clone: Clone, *, ok: bool = True) -> str:
@@ -117,51 +112,51 @@ def _updated_at(clone: Clone) -> object:
     return _environment(clone).get("LastUpdate", {}).get("CreatedAt")
 
 
-def test_a_pipeline_takes_over_what_the_program_has_delivered(stack: Clone) -> None:
-    assert "says that pulumi delivers: set airflow.dagDelivery" in _deliver(stack, ok=False)
-    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
-    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pipeline")
-    stack.pulumi("up", "--yes", "--skip-preview")
-    assert f"nothing to deliver: {NAME} has all of it" in _deliver(stack)
-    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
-    _unchanged(stack)
+def test_a_pipeline_takes_over_what_the_program_has_delivered(platform: Clone) -> None:
+    assert "says that pulumi delivers: set airflow.dagDelivery" in _deliver(platform, ok=False)
+    bodies, pins, updated = _bodies(platform), _pins(platform), _updated_at(platform)
+    platform.pulumi("config", "set", "--path", "airflow.dagDelivery", "pipeline")
+    platform.pulumi("up", "--yes", "--skip-preview")
+    assert f"nothing to deliver: {NAME} has all of it" in _deliver(platform)
+    assert (_bodies(platform), _pins(platform), _updated_at(platform)) == (bodies, pins, updated)
+    _unchanged(platform)
 
 
-def test_a_pipeline_delivers_what_has_changed_and_nothing_else(stack: Clone) -> None:
-    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
-    folder = stack.directory / "dags"
+def test_a_pipeline_delivers_what_has_changed_and_nothing_else(platform: Clone) -> None:
+    bodies, pins, updated = _bodies(platform), _pins(platform), _updated_at(platform)
+    folder = platform.directory / "dags"
     (folder / "new.py").write_text("# no DAG yet\n")
     with (folder / "emr_eks_pi_job.py").open("a") as file:
         file.write("# changed\n")
     (folder / "kubernetes_pod_example.py").unlink()
-    assert _deliver(stack).splitlines() == [
+    assert _deliver(platform).splitlines() == [
         f"{DAG}: changed",
         "dags/new.py: new",
         f"{OTHER_DAG}: gone",
     ]
-    after = _bodies(stack)
+    after = _bodies(platform)
     assert after.keys() == bodies.keys() - {OTHER_DAG} | {"dags/new.py"}
     assert after[DAG] == bodies[DAG] + b"# changed\n"
-    assert (_pins(stack), _updated_at(stack)) == (pins, updated)
+    assert (_pins(platform), _updated_at(platform)) == (pins, updated)
 
     with (folder / "requirements.txt").open("a") as file:
         file.write("# changed\n")
-    told = _deliver(stack)
-    requirements = _pins(stack)["Requirements"]
+    told = _deliver(platform)
+    requirements = _pins(platform)["Requirements"]
     assert f"requirements.txt: changed, version {requirements}" in told
-    assert _pins(stack) == pins | {"Requirements": requirements}
-    assert _bodies(stack)["requirements.txt"].endswith(b"# changed\n")
-    assert _updated_at(stack) != updated
-    assert "nothing to deliver" in _deliver(stack)
-    _unchanged(stack)
+    assert _pins(platform) == pins | {"Requirements": requirements}
+    assert _bodies(platform)["requirements.txt"].endswith(b"# changed\n")
+    assert _updated_at(platform) != updated
+    assert "nothing to deliver" in _deliver(platform)
+    _unchanged(platform)
 
 
-def test_the_program_takes_over_what_a_pipeline_has_delivered(stack: Clone) -> None:
-    bodies, pins, updated = _bodies(stack), _pins(stack), _updated_at(stack)
-    stack.pulumi("config", "set", "--path", "airflow.dagDelivery", "pulumi")
-    stack.pulumi("up", "--yes", "--skip-preview", "--refresh")
-    assert (_bodies(stack), _pins(stack), _updated_at(stack)) == (bodies, pins, updated)
-    _unchanged(stack)
+def test_the_program_takes_over_what_a_pipeline_has_delivered(platform: Clone) -> None:
+    bodies, pins, updated = _bodies(platform), _pins(platform), _updated_at(platform)
+    platform.pulumi("config", "set", "--path", "airflow.dagDelivery", "pulumi")
+    platform.pulumi("up", "--yes", "--skip-preview", "--refresh")
+    assert (_bodies(platform), _pins(platform), _updated_at(platform)) == (bodies, pins, updated)
+    _unchanged(platform)
 
 
 def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
@@ -184,20 +179,20 @@ def _drift(clone: Clone) -> tuple[int, dict[str, str]]:
     return done.returncode, {one.partition("\n")[0]: one for one in blocks}
 
 
-def test_drift_is_told_also_where_a_refresh_does_not_look(stack: Clone) -> None:
-    assert _drift(stack) == (0, {CLEAN: CLEAN})
-    before = stack.pulumi("stack", "export").stdout
+def test_drift_is_told_also_where_a_refresh_does_not_look(platform: Clone) -> None:
+    assert _drift(platform) == (0, {CLEAN: CLEAN})
+    before = platform.pulumi("stack", "export").stdout
     # The autoscaler's own, which is no drift.
-    eks = stack.aws("eks")
+    eks = platform.aws("eks")
     (group,) = eks.list_nodegroups(clusterName=NAME)["nodegroups"]
     eks.update_nodegroup_config(
         clusterName=NAME, nodegroupName=group, scalingConfig={"desiredSize": 4}
     )
-    stack.aws("logs").put_retention_policy(
+    platform.aws("logs").put_retention_policy(
         logGroupName=f"/aws/eks/{NAME}/cluster", retentionInDays=1
     )
-    stack.aws("ec2").authorize_security_group_ingress(
-        GroupId=_environment(stack)["NetworkConfiguration"]["SecurityGroupIds"][0],
+    platform.aws("ec2").authorize_security_group_ingress(
+        GroupId=_environment(platform)["NetworkConfiguration"]["SecurityGroupIds"][0],
         IpPermissions=[
             {
                 "IpProtocol": "tcp",
@@ -207,29 +202,29 @@ def test_drift_is_told_also_where_a_refresh_does_not_look(stack: Clone) -> None:
             }
         ],
     )
-    role = _environment(stack)["ExecutionRoleArn"].rpartition("/")[2]
-    iam = stack.aws("iam")
+    role = _environment(platform)["ExecutionRoleArn"].rpartition("/")[2]
+    iam = platform.aws("iam")
     iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/AmazonS3FullAccess")
-    stack.aws("mwaa").update_environment(
+    platform.aws("mwaa").update_environment(
         Name=NAME,
         AirflowConfigurationOptions={
-            **_environment(stack)["AirflowConfigurationOptions"],
+            **_environment(platform)["AirflowConfigurationOptions"],
             "webserver.expose_config": "True",
         },
     )
-    stack.aws("secretsmanager").put_secret_value(
+    platform.aws("secretsmanager").put_secret_value(
         SecretId=f"airflow/{NAME}/connections/emr_eks", SecretString="{}"
     )
-    rbac = RbacAuthorizationV1Api(stack.kubernetes)
+    rbac = RbacAuthorizationV1Api(platform.kubernetes)
     verb = {"op": "add", "path": "/rules/0/verbs/-", "value": "deletecollection"}
     rbac.patch_namespaced_role("jobs", "mwaa", [verb])
     subject = {"op": "add", "path": "/subjects/-", "value": {"kind": "User", "name": "mallory"}}
     rbac.patch_namespaced_role_binding("jobs", "mwaa", [subject])
-    s3 = stack.aws("s3")
+    s3 = platform.aws("s3")
     for key in ("dags/foreign.py", DAG):
         s3.put_object(Bucket=BUCKET, Key=key, Body=b"# not ours\n")
 
-    status, told = _drift(stack)
+    status, told = _drift(platform)
     assert status == 3
     for text in (
         "retentionInDays: 1 instead of",
@@ -245,4 +240,4 @@ def test_drift_is_told_also_where_a_refresh_does_not_look(stack: Clone) -> None:
         assert [name for name, lines in told.items() if text in lines], (text, told)
     assert len(told) == 9  # the last two are of one bucket, and the DAG has lost its tags
     assert "desiredSize" not in str(told)
-    assert stack.pulumi("stack", "export").stdout == before
+    assert platform.pulumi("stack", "export").stdout == before

@@ -35,11 +35,6 @@ KEPT = {"aws:eks/cluster:Cluster", "aws:mwaa/environment:Environment", VIRTUAL_C
 """What no change of settings here may replace: each holds work that would be lost."""
 
 
-@pytest.fixture(scope="module")
-def platform(own_platform: Clone) -> Clone:
-    return own_platform
-
-
 def test_a_second_up_and_a_preview_change_nothing(platform: Clone) -> None:
     platform.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     told = platform.pulumi("preview", "--expect-no-changes", "--policy-pack", "policy").stdout

@@ -20,9 +20,8 @@ HOLDS_WORK = {*PROTECTED, "aws:eks/nodeGroup:NodeGroup", "kubernetes:core/v1:Per
 
 
 @pytest.fixture(scope="module")
-def stack(own_clone: Clone, empty: set[str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def stack(clone: Clone, empty: set[str], tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """The clone with the last release up, and the program of today in its tree."""
-    clone = own_clone
     assert empty
     today, before = (tmp_path_factory.mktemp(name) for name in ("today", "before"))
     for name in PROGRAM:

@@ -21,13 +21,13 @@ OFFICE = "192.168.7.7"
 
 
 @pytest.fixture(scope="module")
-def private(own_clone: Clone, empty: set[str]) -> Clone:
+def private(clone: Clone, empty: set[str]) -> Clone:
     """A clone with a private cluster, which an `up` from the internet has begun in vain."""
     assert empty
-    own_clone.pulumi("stack", "init")
-    _set(own_clone, "publicAccessCidrs", [])
-    _set(own_clone, "privateAccessCidrs", ["192.168.0.0/16"])
-    return own_clone
+    clone.pulumi("stack", "init")
+    _set(clone, "publicAccessCidrs", [])
+    _set(clone, "privateAccessCidrs", ["192.168.0.0/16"])
+    return clone
 
 
 def _set(clone: Clone, setting: str, value: list[str]) -> None:
