@@ -10,6 +10,8 @@ Value = TypeVar("Value")
 
 PATIENCE: Final = 120.0
 """How many seconds anything on this machine may take, however busy it is."""
+_PAUSE: Final = 1.0
+"""The longest time between two questions, in seconds."""
 
 
 def wait_for(condition: Callable[[], Value], what: str) -> Value:
@@ -26,5 +28,6 @@ def wait_for(condition: Callable[[], Value], what: str) -> Value:
         if now > deadline:
             message = f"gave up waiting for {what} after {PATIENCE:.0f} s"
             raise TimeoutError(message)
-        # What takes long to ask is asked seldom, else waiting slows down what is waited for.
-        time.sleep(max(0.05, 3 * (now - asked)))
+        # What takes long to ask is asked seldom, else waiting slows down what is waited for. But a
+        # starting API server keeps a question for seconds, and would keep us three times as long.
+        time.sleep(min(max(0.05, 3 * (now - asked)), _PAUSE))

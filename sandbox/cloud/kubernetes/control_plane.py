@@ -190,6 +190,10 @@ class ControlPlane:
             f"--service-account-private-key-file={self._keys / 'tokens.key'}",
             f"--root-ca-file={self.authority}",
             "--use-service-account-credentials",
+            # Each controller asks for its credentials as it starts, for which the default of 20 a
+            # second has the sandbox wait four seconds.
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
             "--leader-elect=false",
             "--secure-port=0",
         ]
