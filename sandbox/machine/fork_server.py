@@ -82,14 +82,7 @@ def main() -> None:
 def _serve(packages: bytes) -> Callable[[], object]:
     """Return in forks alone, with what each is to do."""
     started: dict[int, socket.socket] = {}
-
-    def tell_how_they_ended(*_: object) -> None:
-        while started and (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            code = os.waitstatus_to_exitcode(ended[1])
-            with started.pop(ended[0]) as connection, suppress(OSError):
-                connection.send(bytes([code if code >= 0 else 128 - code]))
-
-    signal.signal(signal.SIGCHLD, tell_how_they_ended)
+    signal.signal(signal.SIGCHLD, lambda *_: tell_how_they_ended(started))
     lives, living = os.pipe()  # whose other end is this process's alone
     os.chdir(DIRECTORY)
     Path(forks.SOCKET).unlink(missing_ok=True)
@@ -115,6 +108,17 @@ def _serve(packages: bytes) -> Callable[[], object]:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         return partial(_become, connection, lives, packages)
+
+
+def tell_how_they_ended(started: dict[int, socket.socket]) -> None:
+    """Tell those who wait for a fork that has ended its status, and forget it."""
+    # There may be none left, also where one was a moment ago: a signal that comes meanwhile is
+    # handled within this.
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            code = os.waitstatus_to_exitcode(ended[1])
+            with started.pop(ended[0]) as connection, suppress(OSError):
+                connection.send(bytes([code if code >= 0 else 128 - code]))
 
 
 def _become(connection: socket.socket, lives: int, packages: bytes) -> None:

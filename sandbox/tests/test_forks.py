@@ -215,6 +215,30 @@ def test_forks_leave_nothing_behind(tree: Tree) -> None:
     assert (server.num_fds(), server.num_threads()) == (held, 1)
 
 
+INTERRUPTED: Final = """
+import os, socket
+from sandbox.machine.fork_server import tell_how_they_ended
+who_waits, connection = socket.socketpair()
+if not (fork := os.fork()):
+    os._exit(3)
+os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
+started, waitpid = {fork: connection}, os.waitpid
+def interrupted(*arguments):
+    os.waitpid = waitpid
+    tell_how_they_ended(started)
+    return waitpid(*arguments)
+os.waitpid = interrupted
+tell_how_they_ended(started)
+print(who_waits.recv(9), started)
+"""
+"""A signal handler, within which the same signal comes again."""
+
+
+def test_forks_may_end_at_the_same_time() -> None:
+    told = subprocess.check_output([sys.executable, "-c", INTERRUPTED], cwd=ROOT, text=True)
+    assert told == "b'\\x03' {}\n"
+
+
 def test_what_is_edited_counts(tree: Tree) -> None:
     assert tree.told()["loaded"]
     program = tree.directory / "sandbox/machine/program.py"
