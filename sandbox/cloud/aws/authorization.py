@@ -7,6 +7,7 @@ caller: its Allow does not apply, its Deny does.
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -146,13 +147,20 @@ def _value(variable: str, context: Context) -> str:
     raise _UnknownError
 
 
+@functools.cache
 def _pattern(text: str) -> str:
     """Return a regular expression for text with * and ?."""
     return "".join(_WILDCARDS.get(character) or re.escape(character) for character in text)
 
 
+# A request is compared with more of them than `re` keeps.
+@functools.lru_cache(maxsize=16384)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.DOTALL)
+
+
 def _matches(value: str, pattern: str) -> bool:
-    return re.fullmatch(pattern, value, re.DOTALL) is not None
+    return _compiled(pattern).fullmatch(value) is not None
 
 
 def _is_action(value: str, pattern: str) -> bool:
