@@ -354,6 +354,18 @@ def inbox(platform: Clone) -> Inbox:
     return subscribe(platform, f"{NAME}-alarms")
 
 
+@pytest.fixture(scope="module")
+def broken_file(platform: Clone, served: Served, inbox: Inbox) -> Iterator[None]:
+    """A file of DAGs that Airflow knows, and that cannot be imported any more."""
+    s3, place = platform.aws("s3"), {"Bucket": DAG_BUCKET, "Key": f"dags/{POD}_elsewhere.py"}
+    # It looks for both words.
+    s3.put_object(**place, Body=b"from airflow import DAG\nimport nothing_of_this_name\n")
+    yield
+    s3.delete_object(**place)
+
+
+# Airflow looks for changed files every thirty seconds, in which the first two of these run.
+@pytest.mark.usefixtures("broken_file")
 def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
     outputs, emr = platform.outputs(), platform.aws("emr-containers")
     started: dict[str, Any] = emr.start_job_run(
@@ -368,24 +380,22 @@ def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
     assert "docs/runbook.md#" in told
 
 
-def test_a_full_quota_and_a_file_of_dags_that_cannot_be_imported_are_told(
-    platform: Clone, served: Served, inbox: Inbox
-) -> None:
-    # The file takes as long to be told as a run does: Airflow looks for changed files every thirty
-    # seconds, and every five minutes for files that it does not know yet. It looks for both words.
-    s3, place = platform.aws("s3"), {"Bucket": DAG_BUCKET, "Key": f"dags/{POD}_elsewhere.py"}
-    s3.put_object(**place, Body=b"from airflow import DAG\nimport nothing_of_this_name\n")
+def test_a_full_quota_is_told(platform: Clone, served: Served, inbox: Inbox) -> None:
     core: Any = CoreV1Api(platform.kubernetes)
     quota = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "0"}}}
     core.create_namespaced_resource_quota("mwaa", quota)
     try:
         served.fails(f"{POD}_crowded")
-        told = inbox.wait_for(f"Airflow: {POD}_crowded.run_pod failed")
-        assert "exceeded quota: full" in told
-        told = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"')
     finally:
         core.delete_namespaced_resource_quota("full", "mwaa")
-        s3.delete_object(**place)
+    told = inbox.wait_for(f"Airflow: {POD}_crowded.run_pod failed")
+    assert "exceeded quota: full" in told
+
+
+def test_a_file_of_dags_that_cannot_be_imported_is_told(
+    served: Served, inbox: Inbox, broken_file: None
+) -> None:
+    told = inbox.wait_for(f'ALARM: "{NAME}-airflow-dags-broken"')
     assert served.ask("GET", "importErrors")["total_entries"] == 1
     subject, _, message = told.partition("\n")
     alarm = json.loads(message)
