@@ -358,13 +358,14 @@ def inbox(platform: Clone) -> Inbox:
 def broken_file(platform: Clone, served: Served, inbox: Inbox) -> Iterator[None]:
     """A file of DAGs that Airflow knows, and that cannot be imported any more."""
     s3, place = platform.aws("s3"), {"Bucket": DAG_BUCKET, "Key": f"dags/{POD}_elsewhere.py"}
+    # For files that it does not know yet, Airflow looks every five minutes.
     # It looks for both words.
     s3.put_object(**place, Body=b"from airflow import DAG\nimport nothing_of_this_name\n")
     yield
     s3.delete_object(**place)
 
 
-# Airflow looks for changed files every thirty seconds, in which the first two of these run.
+# It takes Airflow half a minute to see the file, in which this test and the next one run.
 @pytest.mark.usefixtures("broken_file")
 def test_a_failed_job_run_is_told(platform: Clone, inbox: Inbox) -> None:
     outputs, emr = platform.outputs(), platform.aws("emr-containers")
