@@ -11,7 +11,6 @@ from sandbox import stack
 from sandbox.cloud import lifecycle
 from sandbox.cloud.lifecycle import Cloud
 from sandbox.machine.processes import PRIVATE, SandboxError
-from sandbox.runs import airflow, dag_runs
 
 
 def main() -> int:
@@ -35,7 +34,7 @@ def main() -> int:
     )
     text = "run DAGs to their end and show what came of them"
     dags = commands.add_parser("dags", help=text, description=text)
-    dags.add_argument("ids", nargs="*", default=dag_runs.EXAMPLES, help="by default the examples")
+    dags.add_argument("ids", nargs="*", help="by default the examples")
     dags.add_argument("--conf", help="the parameters of each run, as JSON")
     dags.add_argument("-v", "--verbose", action="store_true", help="show all that Airflow prints")
     arguments = parser.parse_args()
@@ -49,14 +48,25 @@ def main() -> int:
         return 130
 
 
+def _airflow() -> int:
+    from sandbox.runs import airflow  # noqa: PLC0415  (slow)
+
+    return airflow.serve(_report)
+
+
+def _dags(arguments: argparse.Namespace) -> int:
+    from sandbox.runs import dag_runs  # noqa: PLC0415  (slow)
+
+    dags = arguments.ids or dag_runs.EXAMPLES
+    return dag_runs.run(_report, dags, arguments.conf, verbose=arguments.verbose)
+
+
 def _run(arguments: argparse.Namespace) -> int:
     commands: dict[str, Callable[[], int | None]] = {
         "up": lambda: stack.up(_report),
         "preview": lambda: stack.preview(_report, arguments.policy_pack),
-        "airflow": lambda: airflow.serve(_report),
-        "dags": lambda: dag_runs.run(
-            _report, arguments.ids, arguments.conf, verbose=arguments.verbose
-        ),
+        "airflow": _airflow,
+        "dags": lambda: _dags(arguments),
         "down": lambda: stack.down(_report),
         "build": stack.build_tools,
         "start": _start,
