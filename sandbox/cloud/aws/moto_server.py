@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from moto import backends, server
+from moto.core import responses
 
 from sandbox.cloud.aws import (
     alarms,
@@ -45,9 +47,13 @@ def main() -> None:
     moto_server: Any = server
     application = moto_server.DomainDispatcherApplication
     moto_server.DomainDispatcherApplication = lambda create: BeforeMoto(application(create))
-    # moto asks the disk for them with each request.
+    # moto asks the disk, and looks through a class, with each request.
     services = frozenset(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: services
+    moto_responses: Any = responses
+    moto_responses.method_names_from_class = cache(moto_responses.method_names_from_class)
+    # Python would take all that is in memory apart first, for a second.
+    moto_server.signal_handler = lambda *_: os._exit(0)
     # A line for each request would bury what went wrong.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server.main()
