@@ -9,7 +9,7 @@ from pulumi import Input, ResourceOptions, dynamic
 from components.credentials import BOUNDED, require_account
 
 TIMEOUT_SECONDS = 600
-POLL_SECONDS = 5
+POLL_SECONDS = 2
 
 
 class JobRunDrainProvider(dynamic.ResourceProvider):

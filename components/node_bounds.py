@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 3600
 """Another change, such as an update of all nodes, keeps a group from this one until it is done."""
-POLL_SECONDS = 5
+POLL_SECONDS = 2
 
 _BOUNDS = ("min_size", "max_size")
 _PROPS = ("cluster_name", "node_group_name", "region", "account_id", *_BOUNDS)

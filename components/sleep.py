@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 3600
 """The nodes of a managed group are drained before they go."""
-POLL_SECONDS = 5
+POLL_SECONDS = 2
 
 _PROPS = ("account_id", "region", "cluster_name", "environment_name", "tags")
 
