@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from sandbox.cloud.kubernetes.kubelet.known import QUICK
 from sandbox.machine import spark
 
 _READ = """
@@ -30,7 +31,7 @@ def run_spark(script: str, *arguments: str, home: Path) -> None:
             "JAVA_HOME": str(spark.java(there)),
             "SPARK_LOCAL_IP": "127.0.0.1",
             "PYSPARK_SUBMIT_ARGS": (
-                "--master local[1] --conf spark.ui.enabled=false "
+                f"--master local[1] --driver-java-options {QUICK} --conf spark.ui.enabled=false "
                 "--conf spark.sql.shuffle.partitions=1 pyspark-shell"
             ),
         },
