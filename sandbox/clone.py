@@ -20,7 +20,7 @@ import kubernetes.client
 import kubernetes.config
 from kubernetes.dynamic import DynamicClient
 
-from sandbox.machine.program import ROOT
+from sandbox.machine.program import DIRECTORY, ROOT
 
 
 @dataclass
@@ -35,6 +35,18 @@ class Clone:
     @classmethod
     def make(cls, directory: Path) -> Clone:
         """Copy every file of this tree that git would see to `directory`."""
+        clone = cls(directory)
+        clone.restore()
+        return clone
+
+    def restore(self) -> None:
+        """Make its files those of this tree, whatever they were, and leave the sandbox alone."""
+        for entry in self.directory.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                if entry.name != DIRECTORY.name:
+                    shutil.rmtree(entry)
+            else:
+                entry.unlink()
         listed = subprocess.run(
             ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
             cwd=ROOT,
@@ -44,10 +56,9 @@ class Clone:
         ).stdout
         for name in filter(None, listed.split("\0")):
             if (ROOT / name).is_file():  # a file may be deleted and not yet committed
-                (directory / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, directory / name)
-        (directory / ".venv").symlink_to(sys.prefix)
-        return cls(directory)
+                (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, self.directory / name)
+        (self.directory / ".venv").symlink_to(sys.prefix)
 
     def start(self, address: str = "") -> None:
         """Start the sandbox's processes, or let the machine stand elsewhere where they run."""

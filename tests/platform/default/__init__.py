@@ -1,1 +1,1 @@
-"""Tests of the platform as it is without further settings."""
+"""Tests of the platform with the settings of the sandbox, and a repository that delivers."""

@@ -1,4 +1,4 @@
-"""One sandbox for the tests of this folder, each of which leaves it as it was."""
+"""One sandbox for the tests of this folder; each file but the last leaves it as it was."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 @pytest.fixture(scope="package")
 def platform(clone: Clone) -> Clone:
     """The clone with the whole platform up."""
-    return sandboxes.up(clone, everything(clone))
+    # The last file needs the identity of a pipeline.
+    return sandboxes.up(clone, everything(clone), {"delivery.githubRepository": "acme/platform"})

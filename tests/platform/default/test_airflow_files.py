@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from zipfile import ZipFile, ZipInfo
 
@@ -94,6 +95,8 @@ def dags(platform: Clone) -> Iterator[Clone]:
             file.unlink()
     for file, content in kept.items():
         file.write_bytes(content)
+    shutil.rmtree(platform.directory / "plugins", ignore_errors=True)
+    (platform.directory / "startup.sh").unlink(missing_ok=True)
     platform.pulumi("up", "--yes", "--skip-preview")
 
 

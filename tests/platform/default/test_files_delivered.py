@@ -20,7 +20,6 @@ DAG = "dags/emr_eks_pi_job.py"
 OTHER_DAG = "dags/kubernetes_pod_example.py"
 CLEAN = "sandbox is what its state says"
 PINNED = ("Requirements", "Plugins", "StartupScript")
-SETTINGS = {"delivery.githubRepository": "acme/platform"}
 
 
 def _unchanged(clone: Clone) -> None:

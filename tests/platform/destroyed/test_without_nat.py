@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from sandbox.machine.waiting import wait_for
 from settings.sections import NEEDED_WITHOUT_NAT
 from tests.platform.listing import everything
 from tests.platform.of_the_account import copy_images, example, make_principals, take_access_logs
-from tests.platform.steps import ONCE
 
 NAME = "mwaa-on-eks-sandbox"
 ACCOUNT = "123456789012"
@@ -37,11 +35,9 @@ def before() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterator[Clone]:
-    """A clone in a connected network, with the settings of the example, but for what is named."""
-    clone = Clone.make(tmp_path_factory.mktemp("clone"))
+def clone(clone: Clone, before: set[str]) -> Clone:
+    """The clone in a connected network, with the settings of the example, but for what is named."""
     clone.start(SHARED_SERVICES)
-    clone.environment.update(ONCE)
     config = yaml.safe_load(example(clone, "private"))["config"]
     # That it goes again is a part of this.
     config["mwaa-on-eks:cluster"]["deletionProtection"] = False
@@ -52,8 +48,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory, before: set[str]) -> Iterato
     take_access_logs(clone, config["mwaa-on-eks:account"]["accessLogBucket"])
     before |= everything(clone)
     clone.pulumi("stack", "init")
-    yield clone
-    clone.stop()
+    return clone
 
 
 def _write(clone: Clone, config: dict[str, Any]) -> None:
@@ -86,7 +81,9 @@ def test_the_platform_comes_up_and_runs_pods(clone: Clone) -> None:
 
 def test_nothing_of_it_is_on_the_internet(clone: Clone) -> None:
     ec2 = clone.aws("ec2")
-    assert ec2.describe_nat_gateways()["NatGateways"] == []
+    # AWS shows those of other stacks for an hour after they are deleted.
+    there = [{"Name": "state", "Values": ["pending", "available"]}]
+    assert ec2.describe_nat_gateways(Filter=there)["NatGateways"] == []
     (cluster,) = clone.aws("eks").list_clusters()["clusters"]
     access = clone.aws("eks").describe_cluster(name=cluster)["cluster"]["resourcesVpcConfig"]
     assert (access["endpointPublicAccess"], access["endpointPrivateAccess"]) == (False, True)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -26,13 +26,11 @@ STILL_SECONDS: Final = 3
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
-    """A sandbox of its own with an empty stack."""
-    clone = Clone.make(tmp_path_factory.mktemp("recovery"))
-    clone.start()
-    clone.pulumi("stack", "init")
-    yield clone
-    clone.stop()
+def stack(clone: Clone) -> Clone:
+    """An empty stack, whose state the engine writes after each step."""
+    stack = Clone(clone.directory)
+    stack.pulumi("stack", "init")
+    return stack
 
 
 def _file(clone: Clone) -> Path:

@@ -1,0 +1,1 @@
+"""Tests of platforms that come up and go again."""
