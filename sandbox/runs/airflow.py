@@ -398,7 +398,8 @@ def _end(started: Mapping[str, subprocess.Popen[bytes]]) -> None:
     """End all components with what they have started."""
     for process in started.values():
         process.terminate()
-    deadline = time.monotonic() + 15
+    # A scheduler with a task in it would wait for its end.
+    deadline = time.monotonic() + 5
     for process in started.values():
         with suppress(subprocess.TimeoutExpired):
             process.wait(max(0, deadline - time.monotonic()))
