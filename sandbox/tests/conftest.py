@@ -10,6 +10,7 @@ from contextlib import closing
 
 import boto3
 import pytest
+from botocore.retries.standard import ExponentialBackoff
 
 from sandbox.cloud.kubernetes.control_plane import ControlPlane
 from sandbox.cloud.lifecycle import ACCOUNT, LISTENING, REGION, issue_key, new_key
@@ -103,7 +104,9 @@ def _running(
         found |= zip(credentials, issue_key(moto, *as_aws.values()), strict=True)
         yield found
     finally:
-        processes.end(started)
+        # The API server waits for etcd as it ends, and for who watches.
+        for process in reversed(started):
+            processes.end([process], patience=1)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +121,10 @@ def emulators(_running: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def account(emulators: dict[str, str]) -> Iterator[Account]:
+def account(emulators: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     """The emulated account through the provider; what a test has made there goes with it."""
+    # What is refused for good, or fails, is asked for five times: without the seconds between.
+    monkeypatch.setattr(ExponentialBackoff, "delay_amount", lambda *_: 0)
     plugin = AwsPlugin()
     plugin.configure({"region": "us-west-2"})
     account = Account(plugin)

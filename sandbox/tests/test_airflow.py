@@ -283,7 +283,7 @@ def address(tmp_path: Path) -> Iterator[str]:
     name = write_wheel(tmp_path / "served").name
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/{name}"
         server.shutdown()
 

@@ -655,7 +655,7 @@ class _EmptyStore(BaseHTTPRequestHandler):
 def etcd() -> Iterator[str]:
     """The address of an etcd that holds nothing."""
     with HTTPServer(("127.0.0.1", 0), _EmptyStore) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -102,7 +102,7 @@ def github() -> Iterator[GitHub]:
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
     kept.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield kept
     server.shutdown()

@@ -81,7 +81,7 @@ def airflow(emulators: dict[str, str]) -> Iterator[None]:
     """An Airflow that runs."""
     file = Path(emulators["SANDBOX_AIRFLOW"])
     with ThreadingHTTPServer(("127.0.0.1", 0), FakeAirflow) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         Serving(f"http://127.0.0.1:{server.server_port}", "secret").announce(file)
         try:
             yield

@@ -733,7 +733,7 @@ def test_a_token_is_asked_for_again_when_it_has_expired(
     status = f'{{"token": "\'$(wc -l < runs)\'", "expirationTimestamp": "{expires}"}}'
     script = f"cd {tmp_path}; echo >> runs; echo '{{\"status\": {status}}}'"
     with TokenServer() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         plugin = configured(kubeconfig(server.url, exec={"command": "sh", "args": ["-c", script]}))
         for _ in tokens:
             assert plugin.read(resource("core/v1:Namespace"), "x", {}, {}) is None
@@ -747,7 +747,7 @@ def test_whether_a_cluster_is_reached_is_looked_at_once(
     """A server that goes in the middle is no deleted cluster, and one that comes is too late."""
     monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
     with TokenServer() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         plugin = configured(kubeconfig(server.url))
         made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
@@ -762,7 +762,7 @@ def test_whether_a_cluster_is_reached_is_looked_at_once(
     late = Deployed(configured(kubeconfig(server.url)), resource("core/v1:Namespace"), {}, id="x")
     assert late.read() is None
     with TokenServer(server.server_port) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         monkeypatch.delenv("PULUMI_K8S_DELETE_UNREACHABLE")
         with pytest.raises(UnreachableError):

@@ -257,7 +257,7 @@ def job(
     task = rendered(bag, dag_id, **params)
     EmrContainers.requests, EmrContainers.states = [], states
     server = ThreadingHTTPServer(("127.0.0.1", 0), EmrContainers)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     environment = {
         "AWS_ENDPOINT_URL_EMR_CONTAINERS": f"http://127.0.0.1:{server.server_port}",
         "AWS_ACCESS_KEY_ID": "test",
@@ -305,7 +305,7 @@ def alarm(bag: Any, exception: object = None, **changes: str) -> list[dict[str, 
     (task,) = bag.dags["emr_eks_pi_job"].tasks
     Sns.published = []
     server = ThreadingHTTPServer(("127.0.0.1", 0), Sns)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     environment = {
         "AWS_ENDPOINT_URL_SNS": f"http://127.0.0.1:{server.server_port}",
         "AWS_ACCESS_KEY_ID": "test",

@@ -160,7 +160,7 @@ def _forwarded(clone: Clone, pod: str, namespace: str, port: int) -> Iterator[st
                     other[one].sendall(content)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Connection) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
