@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -18,7 +19,8 @@ import pytest
 from kubernetes.stream import portforward, stream
 
 from sandbox.clone import Clone
-from sandbox.machine import ports
+from sandbox.cloud.kubernetes.kubelet import known
+from sandbox.machine import ports, spark
 from sandbox.machine.waiting import wait_for
 
 NAMESPACE = "work"
@@ -767,6 +769,23 @@ def test_a_known_image_says_what_runs_where_a_container_names_no_command(cluster
 
 
 KNOWN = "895885662937.dkr.ecr.us-west-2.amazonaws.com/spark/emr-7.14.0:latest"
+
+
+def test_a_volume_hides_nothing_of_an_image(cluster: Cluster) -> None:
+    there = spark.environment()
+    above = os.path.commonpath([one.parent for one in known.parts(there)])
+    place = str(there.parent) if above == "/" else above
+    script = """
+        "$JAVA_HOME/bin/java" -version && "$PYSPARK_PYTHON" -c "print(41 + 1)"
+        touch "$JAVA_HOME/written" || echo read-only
+    """
+    mount = {"name": "scratch", "mountPath": place}
+    volume = {"name": "scratch", "emptyDir": {}}
+    cluster.run("hidden", shell(script, image=KNOWN, volumeMounts=[mount]), volumes=[volume])
+    cluster.comes_to("hidden", "Succeeded")
+    told = cluster.log("hidden").splitlines()
+    assert "42" in told
+    assert told[-1] == "read-only"
 
 
 def test_a_pod_that_is_to_stay_is_run_where_its_image_is_known(cluster: Cluster) -> None:

@@ -86,12 +86,20 @@ class KnownImages:
                 Mount(self._directory / "spark", _CONFIGURATION, read_only=True),
                 Mount(self._directory / "hadoop", _HADOOP, read_only=True),
                 Mount(_FILES, "/usr/lib/emr", read_only=True),
+                *(Mount(one, str(one), read_only=True) for one in parts(there)),
                 *(
                     Mount(self._directory / "accounts" / name, f"/etc/{name}", read_only=True)
                     for name in _ACCOUNTS
                 ),
             ),
         )
+
+
+def parts(spark_environment: Path) -> tuple[Path, ...]:
+    """Return what of an image lies where this machine has it, which no volume of a pod may hide."""
+    python = (spark_environment / "bin" / "python").resolve().parents[1]
+    of_the_system = Path("/usr").is_relative_to(python)
+    return (spark_environment, *(() if of_the_system else (python,)))
 
 
 def is_known(name: str) -> bool:
