@@ -253,9 +253,7 @@ def _start_afresh() -> Cloud:
 def _discard(cloud: Cloud | None) -> None:
     if cloud is not None:
         with progress.step("ending the processes of the sandbox"):
-            # What depends on others goes before them: the API server waits for etcd as it ends.
-            for process in reversed(cloud.processes.values()):
-                processes.end([process])
+            processes.end([*cloud.processes.values()])
     shutil.rmtree(DIRECTORY, ignore_errors=True)
 
 

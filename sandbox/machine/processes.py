@@ -81,14 +81,18 @@ def is_running(process: Process) -> bool:
 
 
 def end(processes: Sequence[Process], patience: float = 5.0) -> None:
-    """End exactly these processes: they are asked first, and killed if they do not go in time."""
-    for kill in (False, True):
-        for process in processes:
+    """End exactly these processes, the last first: each is asked, and killed if it does not go.
+
+    What was started later depends on what was there: the API server waits for etcd as it ends.
+    patience: seconds that each has to go.
+    """
+    for process in reversed(processes):
+        for kill in (False, True):
             _signal(process, kill=kill)
-        deadline = time.monotonic() + patience
-        # psutil's own wait would go on for as long as init takes to bury the dead.
-        while any(map(is_running, processes)) and time.monotonic() < deadline:
-            time.sleep(0.02)
+            deadline = time.monotonic() + patience
+            # psutil's own wait would go on for as long as init takes to bury the dead.
+            while is_running(process) and time.monotonic() < deadline:
+                time.sleep(0.02)
 
 
 def _find(process: Process) -> psutil.Process | None:

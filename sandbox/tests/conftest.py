@@ -104,9 +104,8 @@ def _running(
         found |= zip(credentials, issue_key(moto, *as_aws.values()), strict=True)
         yield found
     finally:
-        # The API server waits for etcd as it ends, and for who watches.
-        for process in reversed(started):
-            processes.end([process], patience=1)
+        # The API server waits for who watches.
+        processes.end(started, patience=1)
 
 
 @pytest.fixture(scope="module")
