@@ -7,7 +7,6 @@ import os
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -24,6 +23,7 @@ from packaging.utils import canonicalize_name
 from sandbox.machine import go_builds, python_environments, spark
 from sandbox.machine.processes import SandboxError
 from sandbox.runs import airflow, home, packages, startup_script
+from sandbox.tests.serving import serving
 
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -282,10 +282,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     (tmp_path / "served").mkdir()
     name = write_wheel(tmp_path / "served").name
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "served"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}/{name}"
-        server.shutdown()
 
 
 def test_without_a_way_to_the_internet_nobody_answers(

@@ -12,7 +12,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -39,6 +38,7 @@ from sandbox.machine.waiting import wait_for
 from sandbox.tests import stranger
 from sandbox.tests.aws_account import trust
 from sandbox.tests.ended import ended
+from sandbox.tests.serving import serving
 
 
 @pytest.fixture(scope="module")
@@ -654,10 +654,8 @@ class _EmptyStore(BaseHTTPRequestHandler):
 @pytest.fixture
 def etcd() -> Iterator[str]:
     """The address of an etcd that holds nothing."""
-    with HTTPServer(("127.0.0.1", 0), _EmptyStore) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+    with serving(HTTPServer(("127.0.0.1", 0), _EmptyStore)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_no_container_is_ever_asked_for(tmp_path: Path, etcd: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,8 @@ from typing import Final
 
 from joserfc import jwt
 from joserfc.jwk import OctKey
+
+from sandbox.tests.serving import serving
 
 NOWHERE: Final = dict.fromkeys(
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "of nobody in particular"
@@ -41,18 +42,11 @@ def github_tokens(
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Issuer)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serving(HTTPServer(("127.0.0.1", 0), Issuer)) as server:
         yield {
             "ACTIONS_ID_TOKEN_REQUEST_URL": f"http://127.0.0.1:{server.server_port}/?api-version=2",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-the-job",
         }
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def token(key: tuple[str, str], claims: dict[str, object]) -> str:

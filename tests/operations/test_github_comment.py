@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,6 +13,7 @@ import pytest
 
 from operations.drift import Drift, marker, report
 from operations.github_comment import WRITER, GitHubError, Repository
+from sandbox.tests.serving import serving
 
 BODY = "<!-- preview of dev -->\n\n### `dev`: no changes\n"
 
@@ -100,14 +100,9 @@ def github() -> Iterator[GitHub]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    kept.address = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield kept
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as server:
+        kept.address = f"http://127.0.0.1:{server.server_port}"
+        yield kept
 
 
 def _write(github: GitHub, body: str = BODY) -> str:

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 from urllib.parse import parse_qs
 
 import pytest
 
+from sandbox.tests.serving import serving
 from tests.operations.github import github_tokens
 
 ROLE = "arn:aws:iam::123456789012:role/preview"
@@ -48,13 +48,8 @@ def sts() -> Iterator[Sts]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = Sts(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Sts(("127.0.0.1", 0), Handler)) as server:
+        yield server
 
 
 def run(sts: Sts, job: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:

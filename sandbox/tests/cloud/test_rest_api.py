@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.cloud.aws import rest_api
 from sandbox.cloud.aws.rest_api import Serving
+from sandbox.tests.serving import serving
 
 NAME = "rest-api"
 ROLE = f"arn:aws:airflow:us-west-2:123456789012:role/{NAME}"
@@ -80,14 +80,12 @@ def mwaa(emulators: dict[str, str], aws_itself: dict[str, str]) -> Iterator[Any]
 def airflow(emulators: dict[str, str]) -> Iterator[None]:
     """An Airflow that runs."""
     file = Path(emulators["SANDBOX_AIRFLOW"])
-    with ThreadingHTTPServer(("127.0.0.1", 0), FakeAirflow) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), FakeAirflow)) as server:
         Serving(f"http://127.0.0.1:{server.server_port}", "secret").announce(file)
         try:
             yield
         finally:
             file.unlink()
-            server.shutdown()
 
 
 def assumed(*resources: str) -> Any:  # noqa: ANN401  (a client)

@@ -31,6 +31,7 @@ from sandbox.providers.protocol import (
     Properties,
     Resource,
 )
+from sandbox.tests.serving import serving
 
 PARTS = ("etcd", "kube-apiserver", "kube-controller-manager")
 RULES = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
@@ -732,12 +733,10 @@ def test_a_token_is_asked_for_again_when_it_has_expired(
 ) -> None:
     status = f'{{"token": "\'$(wc -l < runs)\'", "expirationTimestamp": "{expires}"}}'
     script = f"cd {tmp_path}; echo >> runs; echo '{{\"status\": {status}}}'"
-    with TokenServer() as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(TokenServer()) as server:
         plugin = configured(kubeconfig(server.url, exec={"command": "sh", "args": ["-c", script]}))
         for _ in tokens:
             assert plugin.read(resource("core/v1:Namespace"), "x", {}, {}) is None
-        server.shutdown()
     assert server.seen == tokens
 
 
@@ -746,14 +745,10 @@ def test_whether_a_cluster_is_reached_is_looked_at_once(
 ) -> None:
     """A server that goes in the middle is no deleted cluster, and one that comes is too late."""
     monkeypatch.setenv("PULUMI_K8S_DELETE_UNREACHABLE", "true")
-    with TokenServer() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(TokenServer()) as server:
         plugin = configured(kubeconfig(server.url))
         made = Deployed(plugin, resource("core/v1:Namespace"), {}, id="x")
         assert made.read() is None
-        server.shutdown()
-        thread.join()
     for action in (made.read, made.delete):
         with pytest.raises(PluginError, match=f'^Get "{server.url}') as failed:
             action()
@@ -761,13 +756,10 @@ def test_whether_a_cluster_is_reached_is_looked_at_once(
 
     late = Deployed(configured(kubeconfig(server.url)), resource("core/v1:Namespace"), {}, id="x")
     assert late.read() is None
-    with TokenServer(server.server_port) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
+    with serving(TokenServer(server.server_port)) as server:
         monkeypatch.delenv("PULUMI_K8S_DELETE_UNREACHABLE")
         with pytest.raises(UnreachableError):
             late.read()
-        server.shutdown()
         assert server.seen == []
 
 

@@ -9,7 +9,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from kubernetes.stream import portforward
 from sandbox.clone import Clone
 from sandbox.machine.waiting import wait_for
 from sandbox.tests.ended import ended
+from sandbox.tests.serving import serving
 from tests.browser import browsed
 from tests.platform.example_dags import (
     FINAL,
@@ -159,10 +159,8 @@ def _forwarded(clone: Clone, pod: str, namespace: str, port: int) -> Iterator[st
                         return
                     other[one].sendall(content)
 
-    with ThreadingTCPServer(("127.0.0.1", 0), Connection) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    with serving(ThreadingTCPServer(("127.0.0.1", 0), Connection)) as server:
         yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
