@@ -48,19 +48,6 @@ def main() -> int:
         return 130
 
 
-def _airflow() -> int:
-    from sandbox.runs import airflow  # noqa: PLC0415  (slow)
-
-    return airflow.serve(_report)
-
-
-def _dags(arguments: argparse.Namespace) -> int:
-    from sandbox.runs import dag_runs  # noqa: PLC0415  (slow)
-
-    dags = arguments.ids or dag_runs.EXAMPLES
-    return dag_runs.run(_report, dags, arguments.conf, verbose=arguments.verbose)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     commands: dict[str, Callable[[], int | None]] = {
         "up": lambda: stack.up(_report),
@@ -74,6 +61,19 @@ def _run(arguments: argparse.Namespace) -> int:
         "status": _status,
     }
     return commands[arguments.command]() or 0
+
+
+def _airflow() -> int:
+    from sandbox.runs import airflow  # noqa: PLC0415  (slow)
+
+    return airflow.serve(_report)
+
+
+def _dags(arguments: argparse.Namespace) -> int:
+    from sandbox.runs import dag_runs  # noqa: PLC0415  (slow)
+
+    dags = arguments.ids or dag_runs.EXAMPLES
+    return dag_runs.run(_report, dags, arguments.conf, verbose=arguments.verbose)
 
 
 def _start() -> None:

@@ -98,8 +98,9 @@ class KnownImages:
 def parts(spark_environment: Path) -> tuple[Path, ...]:
     """Return what of an image lies where this machine has it, which no volume of a pod may hide."""
     python = (spark_environment / "bin" / "python").resolve().parents[1]
-    of_the_system = Path("/usr").is_relative_to(python)
-    return (spark_environment, *(() if of_the_system else (python,)))
+    if Path("/usr").is_relative_to(python):  # what is the system's is everywhere
+        return (spark_environment,)
+    return spark_environment, python
 
 
 def is_known(name: str) -> bool:
